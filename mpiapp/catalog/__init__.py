@@ -1,0 +1,1 @@
+"""Counts, matrices and the work that they make: nouns only, pure numpy."""

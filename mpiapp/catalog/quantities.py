@@ -1,0 +1,55 @@
+"""The four aperture quantities of the catalog, their units and their priors (memo, Table 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One way of correcting F for exposure, and so one unit of intensity.
+
+    Prior bounds are the upper ends of uniform priors that start at zero; the
+    background bound is per pixel of aperture area.  `hrc_background` differs
+    from `background` for energy flux only.
+    """
+
+    name: str
+    column: str
+    description: str
+    unit: str
+    source_upper: float
+    background_upper: float
+    hrc_background_upper: float
+
+    def prior_upper(self, instrument: str) -> tuple[float, float]:
+        """Upper prior bounds (source, background) for `instrument`, "ACIS" or "HRC" (Table 1)."""
+        if instrument == "HRC":
+            return self.source_upper, self.hrc_background_upper
+        return self.source_upper, self.background_upper
+
+
+# Memo, Table 1.
+QUANTITIES = {
+    q.name: q
+    for q in (
+        Quantity("flux", "flux", "energy flux", "erg s-1 cm-2", 1e-8, 1e-12, 1e-13),
+        Quantity("photflux", "photflux", "photon flux", "photon s-1 cm-2", 1e-2, 1e-6, 1e-6),
+        Quantity("rate", "src_rate", "count rate", "count s-1", 10.0, 1e-3, 1e-3),
+        Quantity("cnts", "src_cnts", "net counts", "count", 1e6, 10.0, 10.0),
+    )
+}
+
+# Energy ranges in keV.
+BANDS = {
+    "u": (0.2, 0.5),
+    "s": (0.5, 1.2),
+    "m": (1.2, 2.0),
+    "h": (2.0, 7.0),
+    "b": (0.5, 7.0),
+    "w": (0.1, 10.0),
+}
+INSTRUMENT_BANDS = {"ACIS": ("b", "h", "m", "s", "u"), "HRC": ("w",)}
+INSTRUMENTS = tuple(INSTRUMENT_BANDS)
+APERTURES = ("aper", "aper90")
+LEVELS = ("obsid", "stack", "master")

@@ -1,0 +1,1 @@
+"""The MPI job: the only user of mpi4py."""
