@@ -1,0 +1,86 @@
+"""What one obsid says of one bundle: components, raw counts and PSF matrices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+
+class InputError(ValueError):
+    """Input that cannot be used; the message names the place and says what to do."""
+
+
+class ObsidBundle(NamedTuple):
+    """Which bundle of which obsid of which stack."""
+
+    stack: str
+    obsid: str
+    bundle: str
+
+    def __str__(self) -> str:
+        return f"{self.stack}/{self.obsid}/{self.bundle}"
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """The part of a bundle that one obsid sees, for all bands, apertures and quantities.
+
+    Attributes
+    ----------
+    key : ObsidBundle
+    instrument : "ACIS" or "HRC"
+    components : tuple of str
+        Sources in the order of the rows and columns; those outside the
+        obsid's valid field are absent.
+    counts : dict (band, aperture) -> (n + 1,) int64
+        Raw counts of the n source apertures, background last (Eq. 1, C).
+    F : dict (quantity, band, aperture) -> (n + 1, n + 1) float64
+        Rows are apertures, columns are components; background last in both
+        (Eq. 1, F).
+    """
+
+    key: ObsidBundle
+    instrument: str
+    components: tuple[str, ...]
+    counts: dict[tuple[str, str], np.ndarray]
+    F: dict[tuple[str, str, str], np.ndarray]
+
+
+def check_matrices(counts: np.ndarray, F: np.ndarray, n_components: int) -> None:
+    """Raise InputError unless counts and F can be one obsid's C and F of `n_components` sources.
+
+    Counts must be non-negative whole numbers, F finite and non-negative of
+    shape (n + 1, n + 1), and the background must reach its own aperture:
+    without it B says nothing and B/Ω_b does not exist (Listing 5).
+    """
+    n_rows = n_components + 1
+    if counts.shape != (n_rows,):
+        raise InputError(
+            f"counts have shape {counts.shape}, expected ({n_rows},) for {n_components} components "
+            "and the background"
+        )
+    if F.shape != (n_rows, n_rows):
+        raise InputError(f"F has shape {F.shape}, expected ({n_rows}, {n_rows})")
+    for name, array in (("counts", counts), ("F", F)):
+        bad = ~(np.isfinite(array) & (array >= 0))
+        if bad.any():
+            where = tuple(int(i) for i in np.argwhere(bad)[0])
+            raise InputError(
+                f"{name}{list(where)} is {array[where]}, expected a finite number that is not "
+                "negative"
+            )
+    fractional = np.flatnonzero(counts != np.floor(counts))
+    if fractional.size:
+        i = int(fractional[0])
+        raise InputError(f"counts[{i}] is {counts[i]}, expected a whole number of raw counts")
+    if F[-1, -1] == 0:
+        raise InputError(
+            f"F[{n_components}, {n_components}] is 0: the background aperture must have a "
+            "non-zero exposure-corrected area"
+        )
+    empty = np.flatnonzero((F.sum(axis=1) == 0) & (counts > 0))
+    if empty.size:
+        i = int(empty[0])
+        raise InputError(f"row {i} of F is all zero but its aperture holds {counts[i]} counts")
