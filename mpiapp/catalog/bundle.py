@@ -51,9 +51,7 @@ class Bundle:
 def check_matrices(counts: np.ndarray, F: np.ndarray, n_components: int) -> None:
     """Raise InputError unless counts and F can be one obsid's C and F of `n_components` sources.
 
-    Counts must be non-negative whole numbers, F finite and non-negative of
-    shape (n + 1, n + 1), and the background must reach its own aperture:
-    without it B says nothing and B/Ω_b does not exist (Listing 5).
+    F must have shape (n + 1, n + 1); the rest as in `check_values`.
     """
     n_rows = n_components + 1
     if counts.shape != (n_rows,):
@@ -63,24 +61,36 @@ def check_matrices(counts: np.ndarray, F: np.ndarray, n_components: int) -> None
         )
     if F.shape != (n_rows, n_rows):
         raise InputError(f"F has shape {F.shape}, expected ({n_rows}, {n_rows})")
+    check_values(counts, F)
+
+
+def check_values(counts: np.ndarray, F: np.ndarray) -> None:
+    """Raise InputError unless one obsid's counts and F, background last, make sense.
+
+    Counts must be non-negative whole numbers, F finite and non-negative, and the
+    background must reach its own aperture: without it B says nothing and B/Ω_b
+    does not exist (Listing 5).
+    """
+    if np.isfinite(F).all() and (F >= 0).all() and np.isfinite(counts).all():
+        empty = (F == 0).all(axis=1)
+        whole = (counts >= 0) & (counts == np.floor(counts))
+        if whole.all() and F[-1, -1] > 0 and not (empty & (counts > 0)).any():
+            return
+    raise InputError(_first_fault(counts, F))
+
+
+def _first_fault(counts: np.ndarray, F: np.ndarray) -> str:
     for name, array in (("counts", counts), ("F", F)):
         bad = ~(np.isfinite(array) & (array >= 0))
         if bad.any():
             where = tuple(int(i) for i in np.argwhere(bad)[0])
-            raise InputError(
-                f"{name}{list(where)} is {array[where]}, expected a finite number that is not "
-                "negative"
-            )
+            return f"{name}{list(where)} is {array[where]}, expected a finite number of 0 or more"
     fractional = np.flatnonzero(counts != np.floor(counts))
     if fractional.size:
         i = int(fractional[0])
-        raise InputError(f"counts[{i}] is {counts[i]}, expected a whole number of raw counts")
-    if F[-1, -1] == 0:
-        raise InputError(
-            f"F[{n_components}, {n_components}] is 0: the background aperture must have a "
-            "non-zero exposure-corrected area"
-        )
-    empty = np.flatnonzero((F.sum(axis=1) == 0) & (counts > 0))
-    if empty.size:
-        i = int(empty[0])
-        raise InputError(f"row {i} of F is all zero but its aperture holds {counts[i]} counts")
+        return f"counts[{i}] is {counts[i]}, expected a whole number of raw counts"
+    if F[-1, -1] <= 0:
+        i = len(F) - 1
+        return f"F[{i}, {F.shape[1] - 1}] is 0: the background aperture needs an area"
+    i = int(np.flatnonzero((F == 0).all(axis=1) & (counts > 0))[0])
+    return f"row {i} of F is all zero but its aperture holds {counts[i]} counts"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -69,6 +70,29 @@ class Problem:
             upper[self.labels.index(label)] *= factor
         return replace(self, upper=upper)
 
+    def without(self, backgrounds: Sequence[str]) -> Problem:
+        """The same problem without the rows and columns of the named obsids (section 7).
+
+        Sources that only those obsids see go with them.
+        """
+        gone = [self.backgrounds.index(label) for label in backgrounds]
+        rows = ~np.isin(self.row_obsid, gone)
+        seen = self.F[:, : self.n_sources].any(axis=0)
+        still_seen = self.F[rows, : self.n_sources].any(axis=0)
+        keep = np.append(~seen | still_seen, ~np.isin(np.arange(self.n_obsids), gone))
+        labels = [label for label, kept in zip(self.labels, keep) if kept]
+        n_sources = int(keep[: self.n_sources].sum())
+        return replace(
+            self,
+            counts=self.counts[rows],
+            F=np.ascontiguousarray(self.F[np.ix_(rows, keep)]),
+            upper=self.upper[keep],
+            sources=tuple(labels[:n_sources]),
+            backgrounds=tuple(labels[n_sources:]),
+            row_obsid=np.unique(self.row_obsid[rows], return_inverse=True)[1],
+            offset=self.offset[rows],
+        )
+
     def with_frozen_backgrounds(self) -> Problem:
         """The same problem with every background fixed at B/Ω_b (section 6.1, Listing 5)."""
         n = self.n_sources
@@ -82,3 +106,27 @@ class Problem:
             backgrounds=(),
             offset=self.offset + self.F[:, n:] @ densities,
         )
+
+    def least_squares(self) -> np.ndarray:
+        """(n_columns,) least-squares solution of F·θ = C, each row weighted by 1/max(C, 1) (Eq. 8).
+
+        With one obsid this is the maximum-likelihood solution of the memo and of
+        Primini & Kashyap (2014); it may be negative or beyond the priors.
+        """
+        weight = 1.0 / np.sqrt(np.maximum(self.counts, 1))
+        scale = self.F.max(axis=0)
+        scale[scale == 0] = 1.0
+        matrix = self.F / scale * weight[:, None]
+        return np.linalg.lstsq(matrix, (self.counts - self.offset) * weight, rcond=None)[0] / scale
+
+    def single_obsid_intensities(self, source: int) -> np.ndarray:
+        """(n_obsids,) intensity of one source from each obsid alone (Eq. 8); -inf where unseen."""
+        intensities = np.full(self.n_obsids, -np.inf)
+        for k in range(self.n_obsids):
+            rows = self.row_obsid == k
+            if self.F[rows, source].any():
+                part = replace(
+                    self, counts=self.counts[rows], F=self.F[rows], offset=self.offset[rows]
+                )
+                intensities[k] = part.least_squares()[source]
+        return intensities

@@ -1,0 +1,156 @@
+"""The configuration of a job: a TOML file, checked by a model that names what is wrong.
+
+Every setting has the catalog's value as its default, so that the smallest
+configuration is the list of inputs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from .catalog.quantities import APERTURES, BANDS, LEVELS, QUANTITIES
+from .photometry.policy import Policy
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the file, the key and the value."""
+
+
+def _as_list(value):
+    return [value] if isinstance(value, str) else value
+
+
+Level = Literal[LEVELS]
+Band = Literal[tuple(BANDS)]
+Aperture = Literal[APERTURES]
+QuantityName = Literal[tuple(QUANTITIES)]
+Paths = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
+PositiveInt = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Input(_Section):
+    """One set of prep3 files (files, folders or globs) and the levels to measure from it."""
+
+    prep3: Paths
+    mst3: str | None = None
+    levels: list[Level] = Field(default=list(LEVELS), min_length=1)
+
+
+class Select(_Section):
+    """Which runs of the inputs are wanted."""
+
+    bands: list[Band] = Field(default=list(BANDS), min_length=1)
+    apertures: list[Aperture] = Field(default=list(APERTURES), min_length=1)
+    quantities: list[QuantityName] = Field(default=list(QUANTITIES), min_length=1)
+
+
+class EngineConfig(_Section):
+    """The sampler and its settings (memo, section 2.4 and Listing 1)."""
+
+    name: str = "pymc3"
+    chains: Annotated[int, Field(ge=2, le=16)] = 2
+    draws: Annotated[int, Field(ge=100)] = 1000
+    tune: Annotated[int, Field(ge=0)] = 1000
+    target_accept: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    init: Literal["advi+adapt_diag", "adapt_diag"] = "advi+adapt_diag"
+    scratch: str | None = None
+
+
+class SummaryConfig(_Section):
+    """How draws become mode and bounds (memo, section 3.1)."""
+
+    bandwidth: Positive = Policy.bandwidth
+    level: Annotated[float, Field(gt=0, lt=1)] = Policy.level
+    upper_limit: Literal["catalog", "quantile"] = Policy.upper_limit
+
+
+class LadderConfig(_Section):
+    """What follows when a run is pegged, fails or does not converge (memo, section 7)."""
+
+    prior_factor: Annotated[float, Field(gt=1)] = Policy.prior_factor
+    background_factor: Annotated[float, Field(gt=1)] = Policy.background_factor
+    energy_floor: Annotated[float, Field(ge=0)] = Policy.energy_floor
+    rhat_limit: Annotated[float, Field(gt=1)] = Policy.rhat_limit
+    ess_limit: Annotated[float, Field(ge=0)] = Policy.ess_limit
+    on_bad_input: Literal["skip", "abort"] = "skip"
+
+
+class Output(_Section):
+    """Where the results go, and how often they are made safe."""
+
+    results: str
+    batch_runs: PositiveInt = 1000
+    flush_seconds: Positive = 10.0
+
+
+class Config(_Section):
+    """A whole job."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    input: list[Input] = Field(min_length=1)
+    output: Output
+    select: Select = Select()
+    engine: EngineConfig = EngineConfig()
+    summary: SummaryConfig = SummaryConfig()
+    ladder: LadderConfig = LadderConfig()
+
+    def policy(self) -> Policy:
+        """The settings of the ladder and of the summaries as the photometry takes them."""
+        ladder = self.ladder.model_dump(exclude={"on_bad_input"})
+        return Policy(**self.summary.model_dump(), **ladder)
+
+    def hash(self) -> str:
+        """Digest of everything that decides the numbers: not of the output or the scratch."""
+        decisive = self.model_dump(
+            exclude={"output": True, "engine": {"scratch"}, "ladder": {"on_bad_input"}}
+        )
+        text = json.dumps(decisive, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def load(path: str | Path) -> Config:
+    """Read a configuration; relative paths in it are relative to the working directory.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, is not TOML, or has an unknown key or an
+        impossible value; the message has a line for each.
+    """
+    try:
+        text = Path(path).read_bytes().decode("utf-8")
+        return Config.model_validate(tomllib.loads(text))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    except ValidationError as error:
+        lines = [f"{path}: {_explain(problem)}" for problem in error.errors()]
+        raise ConfigError("\n".join(lines)) from error
+
+
+def _explain(problem: dict) -> str:
+    where = ".".join(str(part) for part in problem["loc"]) or "the file"
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {where}: remove it or correct its spelling"
+    if problem["type"] == "missing":
+        return f"{where} is missing"
+    return f"{where} = {problem['input']!r}: {problem['msg'].lower()}"

@@ -1,0 +1,270 @@
+"""The results file (HDF5): written in batches that survive a kill, read by schema version.
+
+Layout, with a compound dataset per table and a row for each entry::
+
+    /              attributes schema_version, created_by, n_runs
+    /photometry    modes and bounds, a row per (run, source measured)
+    /runs          how each run went, a row per run
+    /attempts      retries of the ladder
+    /failures      bad input and tracebacks
+    /jobs          provenance, a row per job
+    /inputs        checksums of the input files
+
+Every table has units and descriptions as plain attributes and, for astropy, in
+`<name>.__table_column_meta__`; mpiapp.files.schema lists the columns.
+
+A run exists when it stands in /runs: that table is appended last, and whatever
+the others hold beyond it is left over from a kill and cut off on opening.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+from astropy.table import Table
+from astropy.table.meta import get_yaml_from_table
+
+from .. import __version__
+from . import schema
+from .schema import SCHEMA_VERSION, TABLES, Batch
+
+_CHUNK_BYTES = 256 * 1024
+
+
+class ResultsError(ValueError):
+    """A results file that cannot be read or written; the message names it and says what to do."""
+
+
+def work_path(path: str | Path) -> Path:
+    """Where a job writes until it is complete; the final name is taken by an atomic rename."""
+    path = Path(path)
+    return path.with_name(path.name + ".part")
+
+
+def _h5_dtype(columns: tuple[schema.Column, ...]) -> np.dtype:
+    text = h5py.string_dtype("utf-8")
+    return np.dtype([(c.name, text if c.dtype == "text" else c.dtype) for c in columns])
+
+
+class Writer:
+    """Appends batches to a results file; each flush leaves a file that opens after any kill.
+
+    Parameters
+    ----------
+    path : path
+        The work file.  It must not exist unless `resume`.
+    batch_runs, flush_seconds
+        A flush follows so many runs or seconds, whichever comes first.
+
+    Raises
+    ------
+    ResultsError
+        If the file cannot be created or opened, or its schema is another one.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        resume: bool = False,
+        batch_runs: int = 1000,
+        flush_seconds: float = 10.0,
+    ):
+        self.path = Path(path)
+        self.batch_runs = batch_runs
+        self.flush_seconds = flush_seconds
+        self._pending: list[Batch] = []
+        self._pending_runs = 0
+        self._last_flush = time.monotonic()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = h5py.File(self.path, "r+" if resume else "x")
+        except OSError as error:
+            raise ResultsError(f"{self.path}: cannot be written: {error}") from error
+        if resume:
+            _check_schema(self._file, self.path)
+            self._cut_leftovers()
+        else:
+            self._create()
+        self.n_runs = len(self._file["runs"])
+        self._n_rows = len(self._file["photometry"])
+
+    def _create(self) -> None:
+        self._file.attrs["schema_version"] = SCHEMA_VERSION
+        self._file.attrs["created_by"] = f"mpiapp {__version__}"
+        for name, (columns, description) in TABLES.items():
+            _create_table(self._file, name, columns, description)
+        self._sync()
+
+    def _cut_leftovers(self) -> None:
+        runs = self._file["runs"]
+        photometry = self._file["photometry"]
+        last = runs[-1] if len(runs) else None
+        n_rows = int(last["first_row"] + last["n_rows"]) if last is not None else 0
+        photometry.resize((n_rows,))
+        self._sync()
+
+    def run_ids(self) -> np.ndarray:
+        """(n_runs,) sorted run ids that the file holds."""
+        return np.sort(self._file["runs"].fields("run_id")[:])
+
+    def append(self, batch: Batch) -> None:
+        """Add a batch; it is safe on disk after the next flush."""
+        self._pending.append(batch)
+        self._pending_runs += len(batch.runs)
+        late = time.monotonic() - self._last_flush > self.flush_seconds
+        if self._pending_runs >= self.batch_runs or late:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is pending, /runs last, and see it on the disk."""
+        pending, self._pending, self._pending_runs = self._pending, [], 0
+        self._last_flush = time.monotonic()
+        if not pending:
+            return
+        runs = np.concatenate([b.runs for b in pending])
+        photometry = np.concatenate([b.photometry for b in pending])
+        runs["first_row"] = self._n_rows + np.append(0, np.cumsum(runs["n_rows"])[:-1])
+        self.add("failures", [row for b in pending for row in b.failures], sync=False)
+        self.add("attempts", [row for b in pending for row in b.attempts], sync=False)
+        _append(self._file["photometry"], photometry)
+        self._sync()
+        _append(self._file["runs"], runs)
+        self._sync()
+        self._n_rows += len(photometry)
+        self.n_runs += len(runs)
+
+    def add(self, table: str, rows: list[tuple], *, sync: bool = True) -> int:
+        """Append tuples in column order to a table with text; returns the first new row's number."""
+        dataset = self._file[table]
+        first = len(dataset)
+        if rows:
+            _append(dataset, np.array(rows, dtype=dataset.dtype))
+            if sync:
+                self._sync()
+        return first
+
+    def update_job(self, row: int, **values) -> None:
+        """Change fields of one row of /jobs."""
+        record = self._file["jobs"][row]
+        for name, value in values.items():
+            record[name] = value
+        self._file["jobs"][row] = record
+        self._sync()
+
+    def _sync(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.id.get_vfd_handle())
+
+    def close(self) -> None:
+        """Flush and close; the work file stays where it is."""
+        self.flush()
+        self._file.close()
+
+    def publish(self, final: str | Path) -> None:
+        """Close, and give the complete file its final name in one step."""
+        self.close()
+        os.replace(self.path, final)
+        directory = os.open(Path(final).parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def _create_table(group, name: str, columns: tuple[schema.Column, ...], description: str) -> None:
+    dtype = _h5_dtype(columns)
+    has_text = any(c.dtype == "text" for c in columns)
+    dataset = group.create_dataset(
+        name,
+        shape=(0,),
+        maxshape=(None,),
+        dtype=dtype,
+        chunks=(max(16, _CHUNK_BYTES // dtype.itemsize),) if not has_text else (64,),
+        **({} if has_text else {"compression": "gzip", "compression_opts": 1, "shuffle": True}),
+    )
+    dataset.attrs["description"] = description
+    for i, c in enumerate(columns):
+        dataset.attrs[f"FIELD_{i}_NAME"] = c.name
+        dataset.attrs[f"FIELD_{i}_UNITS"] = c.unit or ""
+        dataset.attrs[f"FIELD_{i}_DESCRIPTION"] = c.description
+    table = Table(np.zeros(0, [(c.name, "O" if c.dtype == "text" else c.dtype) for c in columns]))
+    for c in columns:
+        table[c.name].unit = c.unit
+        table[c.name].description = c.description
+    lines = get_yaml_from_table(table)
+    group.create_dataset(f"{name}.__table_column_meta__", data=[s.encode() for s in lines])
+
+
+def _append(dataset, rows: np.ndarray) -> None:
+    if len(rows):
+        start = len(dataset)
+        dataset.resize((start + len(rows),))
+        dataset[start:] = rows
+
+
+def _check_schema(file: h5py.File, path: Path) -> None:
+    version = file.attrs.get("schema_version")
+    if version is None:
+        raise ResultsError(f"{path}: not a results file of mpiapp (no schema_version)")
+    if version != SCHEMA_VERSION:
+        raise ResultsError(
+            f"{path}: results schema {version}, this version of mpiapp reads {SCHEMA_VERSION}"
+        )
+
+
+class Results:
+    """A results file open for reading; use `open_results`."""
+
+    def __init__(self, file: h5py.File, path: Path):
+        self._file = file
+        self.path = path
+
+    def __len__(self) -> int:
+        return len(self._file["runs"])
+
+    def table(self, name: str) -> np.ndarray:
+        """A whole table as a structured array; text fields as str."""
+        dataset = self._file[name]
+        rows = dataset[:]
+        if not any(h5py.check_string_dtype(dataset.dtype[n]) and dataset.dtype[n].kind == "O"
+                   for n in dataset.dtype.names):  # fmt: skip
+            return rows
+        out = np.empty(len(rows), [(n, rows.dtype[n]) for n in rows.dtype.names])
+        for n in rows.dtype.names:
+            column = rows[n]
+            if column.dtype.kind == "O":
+                column = [v.decode() if isinstance(v, bytes) else v for v in column]
+            out[n] = column
+        return out
+
+    def chunks(self, name: str, rows: int = 100_000) -> Iterator[np.ndarray]:
+        """The rows of a table, some at a time, in the order of the file."""
+        dataset = self._file[name]
+        for start in range(0, len(dataset), rows):
+            yield dataset[start : start + rows]
+
+
+@contextmanager
+def open_results(path: str | Path) -> Iterator[Results]:
+    """Open a results file, finished or still a work file, for reading.
+
+    Raises
+    ------
+    ResultsError
+        If it is no results file, or of a schema that this version cannot read.
+    """
+    path = Path(path)
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be read as HDF5: {error}") from error
+    with file:
+        _check_schema(file, path)
+        yield Results(file, path)

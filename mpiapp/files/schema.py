@@ -1,0 +1,142 @@
+"""The columns of a results file: names, types, units and descriptions, in one place.
+
+Workers fill these arrays, rank 0 appends them as they are.  Text is UTF-8 in
+fixed-width fields; a name that does not fit is refused when the work is planned.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+SCHEMA_VERSION = 1
+
+NAME_BYTES = 96
+COMPONENT_BYTES = 48
+
+
+class Column(NamedTuple):
+    name: str
+    dtype: str
+    description: str
+    unit: str | None = None
+
+
+_KEY = (
+    Column("run_id", "u8", "stable 64-bit hash of the run's key: level, target, band, aperture, "
+           "quantity"),
+    Column("level", "S6", "obsid, stack or master"),
+    Column("target", f"S{NAME_BYTES}", "stack/obsid/bundle, stack/bundle, master/avg or "
+           "master/block N"),
+    Column("band", "S1", "energy band: u, s, m, h, b (ACIS) or w (HRC)"),
+    Column("aperture", "S6", "aper, or aper90 (the aperture of 90 % encircled counts)"),
+    Column("quantity", "S8", "flux, photflux, rate or cnts"),
+)  # fmt: skip
+
+PHOTOMETRY = (
+    *_KEY,
+    Column("component", f"S{COMPONENT_BYTES}", "component, or master source, that this row measures"),
+    Column("value", "f8", "mode of the MPDF, in `unit`; 0 for an upper limit, NaN if NULL"),
+    Column("lolim", "f8", "lower 68 % bound, in `unit`; 0 for an upper limit"),
+    Column("hilim", "f8", "upper 68 % bound or upper limit, in `unit`"),
+    Column("mode", "f8", "mode of the MPDF in `unit`, not set to 0 for upper limits"),
+    Column("unit", "S14", "unit of value, lolim, hilim and mode"),
+    Column("outcome", "i2", "code of mpiapp.Outcome: 0 measured, 1 upper limit, 10 and above NULL"),
+    Column("flags", "i4", "bits of mpiapp.Flag: which fallbacks were used"),
+    Column("n_draws", "i4", "draws of all chains together"),
+    Column("rhat", "f4", "rank-normalised split r-hat of this source's draws"),
+    Column("ess", "f4", "bulk effective sample size of this source's draws"),
+)  # fmt: skip
+
+PHASES = ("read", "assemble", "prior", "likelihood", "compile", "init", "sample", "summarise")
+
+RUNS = (
+    *_KEY,
+    Column("n_sources", "i4", "source columns of the last problem sampled"),
+    Column("n_obsids", "i4", "obsids of the last problem sampled"),
+    Column("engine", "S12", "engine asked for"),
+    Column("method", "S12", "how the last draws were made"),
+    Column("seed", "u8", "entropy of the run's random streams"),
+    Column("outcome", "i2", "worst outcome of the run's rows"),
+    Column("flags", "i4", "all flags of the run's rows"),
+    Column("attempts", "i2", "how often it was sampled"),
+    Column("n_excluded", "i2", "obsids excluded (named in /attempts)"),
+    *(Column(phase, "f4", f"time in this phase: {phase}", "s") for phase in PHASES),
+    Column("seconds", "f4", "wall time of the whole run", "s"),
+    Column("finished", "f8", "end of the run, Unix time", "s"),
+    Column("rank", "i4", "MPI rank that did it"),
+    Column("host", "S32", "host of that rank"),
+    Column("job", "i4", "row of /jobs"),
+    Column("rss", "f4", "peak resident memory of the rank so far", "MB"),
+    Column("first_row", "u8", "first row of /photometry of this run"),
+    Column("n_rows", "u4", "number of rows of /photometry of this run"),
+)  # fmt: skip
+
+ATTEMPTS = (
+    Column("run_id", "u8", "run, as in /runs"),
+    Column("attempt", "i2", "counted from 0; attempt k draws from SeedSequence([seed, k])"),
+    Column("changes", "text", "what differed from the problem as assembled"),
+    Column("ended", "text", "how it ended"),
+    Column("seconds", "f4", "wall time of the attempt", "s"),
+)
+
+FAILURES = (
+    Column("run_id", "u8", "run, as in /runs; 0 for input that made no run"),
+    Column("where", "text", "key of the run, or the input file"),
+    Column("type", "text", "type of the exception"),
+    Column("message", "text", "its message: what is wrong, where, and what to do"),
+    Column("traceback", "text", "its traceback; empty for bad input"),
+)
+
+JOBS = (
+    Column("job", "i4", "number of the job, counted from 0"),
+    Column("started", "text", "UTC, ISO 8601"),
+    Column("ended", "text", "UTC, ISO 8601; empty while it runs or if it was killed"),
+    Column("exit_reason", "text", "complete, stopped or the error; empty if it was killed"),
+    Column("wall_seconds", "f8", "wall time, from the start of the process", "s"),
+    Column("config", "text", "the resolved configuration (JSON)"),
+    Column("config_hash", "text", "digest of the settings that decide the numbers"),
+    Column("versions", "text", "packages, Python and MPI library (JSON)"),
+    Column("revision", "text", "git revision of the program, where it runs from a checkout"),
+    Column("scheduler", "text", "identifiers of the batch system (JSON)"),
+    Column("command", "text", "command line"),
+    Column("ranks", "text", "host, CPU and process of every rank (JSON)"),
+)
+
+INPUTS = (
+    Column("job", "i4", "row of /jobs"),
+    Column("path", "text", "input file"),
+    Column("digest", "text", "BLAKE2b digest of its bytes"),
+)
+
+TABLES = {
+    "photometry": (PHOTOMETRY, "Modes and 68 % bounds: a row per run and source measured"),
+    "runs": (RUNS, "How each run went: method, seed, outcome and timing"),
+    "attempts": (ATTEMPTS, "Every sampling of the runs that needed more than one"),
+    "failures": (FAILURES, "Runs and input files that failed, and why"),
+    "jobs": (JOBS, "Provenance: one row per job that wrote to this file"),
+    "inputs": (INPUTS, "Checksums of the input files, per job"),
+}
+
+
+def dtype(columns: tuple[Column, ...]) -> np.dtype:
+    """Structured type of a table without free text, packed in the order of its columns."""
+    return np.dtype([(c.name, c.dtype) for c in columns])
+
+
+PHOTOMETRY_DTYPE = dtype(PHOTOMETRY)
+RUNS_DTYPE = dtype(RUNS)
+
+
+class Batch(NamedTuple):
+    """What a worker sends home for a few runs.
+
+    `photometry` and `runs` are arrays of the types above, first_row counted from
+    the batch's own first row; `attempts` and `failures` are tuples in column order.
+    """
+
+    photometry: np.ndarray
+    runs: np.ndarray
+    attempts: list[tuple]
+    failures: list[tuple]

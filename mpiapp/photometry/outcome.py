@@ -1,0 +1,59 @@
+"""How a run ended: documented outcomes and flags, stable integers in every results file."""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+
+
+class Outcome(IntEnum):
+    """What the numbers of a result row are, or why there are none."""
+
+    MEASURED = 0
+    UPPER_LIMIT = 1
+    NULL_PEGGED = 10
+    NULL_FAILED = 11
+    NULL_ENERGY_FLOOR = 12
+    NULL_BAD_INPUT = 13
+
+    @property
+    def text(self) -> str:
+        return _TEXT[self]
+
+    @property
+    def is_null(self) -> bool:
+        return self >= Outcome.NULL_PEGGED
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether the memo's rules end a run so; the others make the job's exit code non-zero."""
+        return self not in (Outcome.NULL_FAILED, Outcome.NULL_BAD_INPUT)
+
+
+_TEXT = {
+    Outcome.MEASURED: "measured",
+    Outcome.UPPER_LIMIT: "upper limit",
+    Outcome.NULL_PEGGED: "NULL: pegged at a prior bound",
+    Outcome.NULL_FAILED: "NULL: sampling failed",
+    Outcome.NULL_ENERGY_FLOOR: "NULL: energy flux below the floor",
+    Outcome.NULL_BAD_INPUT: "NULL: bad input",
+}
+
+
+class Flag(IntFlag):
+    """What was done to get a result, and what to know about it."""
+
+    PRIOR_RAISED = 1
+    BACKGROUND_FROZEN = 2
+    BACKGROUND_PRIOR_REDUCED = 4
+    OBSID_EXCLUDED = 8
+    RETUNED = 16
+    UNCONVERGED = 32
+    LOW_ESS = 64
+    DIVERGENT = 128
+    UNSEEN = 256
+    BEST_BLOCK = 512
+
+    @property
+    def text(self) -> str:
+        """Names of the set flags, e.g. "prior raised, unconverged"."""
+        return ", ".join(f.name.lower().replace("_", " ") for f in Flag if f in self)

@@ -1,0 +1,327 @@
+"""The ladder: what to do when a run is pegged or fails (memo, sections 6 and 7).
+
+One small state machine, independent of the engine.  A run starts with the
+problem as assembled and climbs:
+
+* pegged (Eq. 11, any parameter): that parameter's prior bound × 10, again;
+  still pegged: NULL with one obsid, else without the offending obsid;
+* failed: backgrounds frozen at B/Ω_b, again; background priors ÷ 10, again; NULL;
+* not converged: once again with twice the tuning, then flagged.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..catalog.problem import Problem
+from ..sampling import Draws, Engine, SamplingError
+from .mpdf import LEVEL, Summary, summarise
+from .outcome import Flag, Outcome
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Settings of the ladder and of the mode and bounds."""
+
+    bandwidth: float = 1.0
+    level: float = LEVEL
+    upper_limit: str = "catalog"
+    prior_factor: float = 10.0
+    background_factor: float = 10.0
+    energy_floor: float = 5e-18
+    rhat_limit: float = 1.05
+    ess_limit: float = 100.0
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One sampling of a run: with which changes, why, and how it ended."""
+
+    changes: str
+    ended: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Photometry:
+    """Mode and 68 % bounds of one source, in the unit of its quantity; NaN where NULL.
+
+    `mode` is the mode of the MPDF even for an upper limit, whose value is 0.
+    `rhat` and `ess` are those of this source's own draws.
+    """
+
+    source: str
+    value: float
+    lolim: float
+    hilim: float
+    mode: float
+    outcome: Outcome
+    flags: Flag
+    rhat: float
+    ess: float
+    n_draws: int
+
+
+@dataclass
+class Run:
+    """Everything that one run left: results, attempts, timings and the last draws."""
+
+    photometry: list[Photometry]
+    attempts: list[Attempt] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    excluded: tuple[str, ...] = ()
+    error: Exception | None = None
+    traceback: str = ""
+    problem: Problem | None = None
+    draws: Draws | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst outcome of its sources."""
+        return max(p.outcome for p in self.photometry)
+
+
+@dataclass(frozen=True)
+class _Rung:
+    """Where on the ladder the next attempt stands."""
+
+    excluded: tuple[str, ...] = ()
+    factors: tuple[tuple[str, float], ...] = ()
+    frozen: bool = False
+    reduced: bool = False
+    tune_factor: int = 1
+
+    @property
+    def flags(self) -> Flag:
+        flags = Flag(0)
+        for is_set, flag in (
+            (self.factors, Flag.PRIOR_RAISED),
+            (self.frozen, Flag.BACKGROUND_FROZEN),
+            (self.reduced, Flag.BACKGROUND_PRIOR_REDUCED),
+            (self.excluded, Flag.OBSID_EXCLUDED),
+            (self.tune_factor > 1, Flag.RETUNED),
+        ):
+            if is_set:
+                flags |= flag
+        return flags
+
+    @property
+    def changes(self) -> str:
+        parts = [f"without {obsid}" for obsid in self.excluded]
+        parts += [f"prior of {label} x {factor:g}" for label, factor in self.factors]
+        if self.frozen:
+            parts.append("backgrounds frozen")
+        if self.reduced:
+            parts.append("background priors reduced")
+        if self.tune_factor > 1:
+            parts.append(f"tuning x {self.tune_factor}")
+        return "; ".join(parts) or "as assembled"
+
+
+class Ladder:
+    """Measures one run, climbing the ladder until it ends in a documented outcome.
+
+    Parameters
+    ----------
+    problem : Problem
+        As assembled.
+    engine : Engine
+    policy : Policy
+    seed : int
+        Entropy of the run; attempt k uses SeedSequence([seed, k]), so that a
+        rerun repeats every retry.
+    quantity : str
+        Decides whether the energy floor applies.
+    report : sequence of str
+        The source columns that are results of this run.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        engine: Engine,
+        policy: Policy,
+        seed: int,
+        quantity: str,
+        report: tuple[str, ...],
+    ):
+        self.assembled = problem
+        self.engine = engine
+        self.policy = policy
+        self.seed = seed
+        self.quantity = quantity
+        self.report = report
+        self.run = Run([])
+
+    def measure(self) -> Run:
+        """Climb until the run ends; a failure of the engine is an outcome, not an exception."""
+        rung: _Rung | None = _Rung()
+        while rung is not None:
+            self.run.problem = self._problem(rung)
+            rung = self._attempt(rung)
+        return self.run
+
+    def _problem(self, rung: _Rung) -> Problem:
+        problem = self.assembled
+        if rung.excluded:
+            problem = problem.without(rung.excluded)
+        if rung.factors:
+            problem = problem.with_prior_factors(dict(rung.factors))
+        if rung.reduced:
+            down = 1.0 / self.policy.background_factor
+            problem = problem.with_prior_factors(dict.fromkeys(problem.backgrounds, down))
+        if rung.frozen:
+            problem = problem.with_frozen_backgrounds()
+        return problem
+
+    def _attempt(self, rung: _Rung) -> _Rung | None:
+        """Sample once; the next rung, or None when the run has ended."""
+        run, problem = self.run, self.run.problem
+        seed = np.random.SeedSequence([self.seed, len(run.attempts)])
+        t0 = time.perf_counter()
+        try:
+            run.draws = self.engine.sample(problem, seed, tune_factor=rung.tune_factor)
+            t1 = time.perf_counter()
+            summaries = self._summaries(problem, run.draws)
+            self._spent("summarise", time.perf_counter() - t1)
+        except SamplingError as error:
+            self._record(rung, f"failed: {error}", t0)
+            return self._after_failure(rung, error)
+        for phase, seconds in run.draws.seconds.items():
+            self._spent(phase, seconds)
+
+        pegged = self._pegged(problem, summaries)
+        if pegged:
+            labels = [problem.labels[i] for i in pegged]
+            self._record(rung, f"pegged: {', '.join(labels)}", t0)
+            return self._after_pegged(rung, pegged)
+
+        rhat = float(np.max(run.draws.rhat))
+        unconverged = not rhat <= self.policy.rhat_limit
+        if unconverged and rung.tune_factor == 1:
+            self._record(rung, f"not converged: r-hat {rhat:.3f}", t0)
+            return _Rung(rung.excluded, rung.factors, rung.frozen, rung.reduced, 2)
+        self._record(rung, "not converged" if unconverged else "done", t0)
+        self._finish(rung, summaries, unconverged)
+        return None
+
+    def _summaries(self, problem: Problem, draws: Draws) -> list[Summary]:
+        """Mode and bounds of every column; the backgrounds' serve the test of Eq. 11."""
+        if not np.isfinite(draws.values).all():
+            raise SamplingError("the draws are not finite")
+        p = self.policy
+        summaries = []
+        for i, label in enumerate(problem.labels):
+            try:
+                summaries.append(
+                    summarise(
+                        draws.of(i),
+                        bandwidth=p.bandwidth,
+                        level=p.level,
+                        upper_limit=p.upper_limit,
+                    )
+                )
+            except ValueError as error:
+                raise SamplingError(f"{label}: {error}") from error
+        return summaries
+
+    def _pegged(self, problem: Problem, summaries: list[Summary]) -> list[int]:
+        """Columns whose mode + 3/2 (hilim - lolim) exceeds P_upper (Eq. 11)."""
+        return [
+            i
+            for i, (s, upper) in enumerate(zip(summaries, problem.upper))
+            if s.mode + 1.5 * (s.hilim - s.lolim) > upper
+        ]
+
+    def _after_pegged(self, rung: _Rung, pegged: list[int]) -> _Rung | None:
+        problem = self.run.problem
+        factors = dict(rung.factors)
+        fresh = [label for i in pegged if (label := problem.labels[i]) not in factors]
+        if fresh:
+            factors |= dict.fromkeys(fresh, self.policy.prior_factor)
+            return _Rung(rung.excluded, tuple(factors.items()), rung.frozen, rung.reduced)
+        remaining = [b for b in self.assembled.backgrounds if b not in rung.excluded]
+        if len(remaining) == 1:
+            self._null(Outcome.NULL_PEGGED, rung)
+            return None
+        return _Rung(excluded=(*rung.excluded, remaining[self._offender(pegged)]))
+
+    def _offender(self, pegged: list[int]) -> int:
+        """Index of the obsid to exclude (section 7, recommendation 5).
+
+        A pegged background names its obsid.  A pegged source names none: it is
+        the obsid in which that source's own maximum-likelihood intensity is largest.
+        """
+        problem = self.run.problem
+        n = problem.n_sources
+        backgrounds = [i - n for i in pegged if i >= n]
+        if backgrounds:
+            return backgrounds[0]
+        return int(np.argmax(problem.single_obsid_intensities(pegged[0])))
+
+    def _after_failure(self, rung: _Rung, error: SamplingError) -> _Rung | None:
+        if not rung.frozen and not rung.reduced:
+            return _Rung(rung.excluded, rung.factors, frozen=True)
+        if rung.frozen:
+            return _Rung(rung.excluded, rung.factors, reduced=True)
+        self._null(Outcome.NULL_FAILED, rung, error)
+        return None
+
+    def _finish(self, rung: _Rung, summaries: list[Summary], unconverged: bool) -> None:
+        problem, draws, policy = self.run.problem, self.run.draws, self.policy
+        common = rung.flags
+        if unconverged:
+            common |= Flag.UNCONVERGED
+        if draws.divergences:
+            common |= Flag.DIVERGENT
+        n_draws = draws.values.shape[0] * draws.values.shape[1]
+        for source in self.report:
+            if source not in problem.sources:
+                # seen only by the obsids that had to be excluded
+                self.run.photometry.append(null(source, Outcome.NULL_PEGGED, common))
+                continue
+            i = problem.sources.index(source)
+            s, flags = summaries[i], common
+            if draws.ess[i] < policy.ess_limit:
+                flags |= Flag.LOW_ESS
+            if not problem.F[:, i].any():
+                flags |= Flag.UNSEEN
+            outcome = Outcome.UPPER_LIMIT if s.is_upper_limit else Outcome.MEASURED
+            value, lolim, hilim = s.value, s.lolim, s.hilim
+            # Recommendation 8 is applied to each number by itself.
+            if self.quantity == "flux" and outcome is Outcome.MEASURED:
+                value, lolim, hilim = (
+                    v if v > policy.energy_floor else np.nan for v in (value, lolim, hilim)
+                )
+                if np.isnan(value):
+                    outcome = Outcome.NULL_ENERGY_FLOOR
+            self.run.photometry.append(
+                Photometry(
+                    source, value, lolim, hilim, s.mode, outcome, flags,
+                    float(draws.rhat[i]), float(draws.ess[i]), n_draws,
+                )
+            )  # fmt: skip
+        self.run.excluded = rung.excluded
+
+    def _null(self, outcome: Outcome, rung: _Rung, error: BaseException | None = None) -> Run:
+        if error is not None:
+            self.run.error = error
+            self.run.traceback = "".join(traceback.format_exception(error))
+        self.run.photometry = [null(source, outcome, rung.flags) for source in self.report]
+        self.run.excluded = rung.excluded
+
+    def _record(self, rung: _Rung, ended: str, since: float) -> None:
+        self.run.attempts.append(Attempt(rung.changes, ended, time.perf_counter() - since))
+
+    def _spent(self, phase: str, seconds: float) -> None:
+        self.run.seconds[phase] = self.run.seconds.get(phase, 0.0) + seconds
+
+
+def null(source: str, outcome: Outcome, flags: Flag = Flag(0)) -> Photometry:
+    """A result without numbers, for the reason that `outcome` gives."""
+    nan = float("nan")
+    return Photometry(source, nan, nan, nan, nan, outcome, flags, nan, nan, 0)
