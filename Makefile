@@ -1,0 +1,90 @@
+# Development and first use.  Nothing needs to be installed by hand: the first target
+# that needs it makes .venv (Python 3.10, pinned by config/constraints.txt).
+#   PYTHON=/path/to/python3.10   use this interpreter
+#   RANKS=4                      MPI ranks of `make run`
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help run test test-current bench docs lint install clean
+
+export PYTHON
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+bin := .venv/bin
+RANKS ?= 3
+MPIEXEC := $(bin)/mpiexec
+example := config/example
+out := out/example
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 15
+
+run: .venv/run ## Import the shipped example, measure it under MPI, print photometry and timing
+	rm -rf $(out)
+	for table in $(example)/*.jsonl $(example)/*.ecsv; do \
+	    [ ! -e "$$table" ] || $(bin)/mpiapp import "$$table" $(out)/prep3; \
+	done
+	$(MPIEXEC) -n $(RANKS) $(bin)/python -m mpiapp run config/example.toml
+	$(bin)/mpiapp show $(out)/results.h5 --published $(example)/csc21_published.csv
+	$(bin)/mpiapp timing $(out)/results.h5
+
+test: .venv/test ## Run the tests: the quick ones on each of two MPI ranks, then all of them serially
+	$(MPIEXEC) -prepend-rank -n 2 $(bin)/python -m pytest -p no:cacheprovider \
+	    -m "not mpi and not pymc3 and not slow"
+	$(bin)/python -m pytest
+
+test-current: .venv-current/test ## Run the tests that need no old Python on a current one
+	.venv-current/bin/python -m pytest -m "not pymc3"
+
+bench: .venv/run ## Compare the speed of the engines, side by side in one run
+	$(bin)/python tests/bench.py
+
+docs: .venv/docs ## Build the documentation into docs/_build/html
+	$(bin)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+lint: .venv/lint ## Check style, formatting and shell scripts
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+	if command -v shellcheck >/dev/null; then \
+	    shellcheck .ci/run .make/find-python $(wildcard jobscripts/*.slurm jobscripts/*.pbs); \
+	else echo "shellcheck is not installed: shell scripts were not checked"; fi
+
+install: ## Install into the active Python 3.10 environment, with its MPI (EXTRAS=mpich adds one)
+	$${PYTHON:-python3} -m pip install --constraint config/constraints.txt \
+	    '.[pymc3$(if $(EXTRAS),$(comma)$(EXTRAS))]'
+
+clean: ## Remove everything that make has made
+	rm -rf .venv .venv-current out docs/_build build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+comma := ,
+
+# Each virtual environment is made once; each use adds its extras and leaves a stamp.
+# Nothing is built in isolation, so the build tools are pinned like everything else.
+.venv/made: config/constraints.txt
+	rm -rf .venv
+	python=$$(.make/find-python 3.10) && "$$python" -m venv .venv
+	$(bin)/python $(PIP_INSTALL) --constraint $< pip setuptools wheel
+	touch $@
+
+.venv-current/made: config/constraints-current.txt
+	rm -rf .venv-current
+	python=$$(.make/find-python 3.13 3.12 3.11) && "$$python" -m venv .venv-current
+	.venv-current/bin/python $(PIP_INSTALL) --constraint $< pip setuptools wheel
+	touch $@
+
+.venv/run: extras := pymc3,mpich
+.venv/test: extras := pymc3,mpich,test
+.venv/docs: extras := docs
+.venv/lint: extras := lint
+.venv/run .venv/test .venv/docs .venv/lint: .venv/made setup.cfg pyproject.toml
+	$(bin)/python $(PIP_INSTALL) --no-build-isolation --constraint config/constraints.txt \
+	    --editable '.[$(extras)]'
+	touch $@
+
+.venv-current/test: .venv-current/made setup.cfg pyproject.toml
+	.venv-current/bin/python $(PIP_INSTALL) --no-build-isolation \
+	    --constraint config/constraints-current.txt --editable '.[mpich,test]'
+	touch $@
