@@ -64,6 +64,7 @@ comma := ,
 # Each virtual environment is made once; each use adds its extras and leaves a stamp.
 # Nothing is built in isolation, so the build tools are pinned like everything else.
 .venv/made: config/constraints.txt
+	@command -v g++ >/dev/null || { echo "g++ is missing: the pymc3 engine compiles with it"; exit 1; }
 	rm -rf .venv
 	python=$$(.make/find-python 3.10) && "$$python" -m venv .venv
 	$(bin)/python $(PIP_INSTALL) --constraint $< pip setuptools wheel
