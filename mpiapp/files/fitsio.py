@@ -253,7 +253,12 @@ def read_columns(
         }
     )
     table = rows.view(types) if width else np.zeros(0, types)
-    return {name: table[name] for name in found}
+    result = {name: table[name] for name in found}
+    for name, column in result.items():
+        # Blanks at the end of a FITS string mean nothing; some programs pad with them.
+        if wanted[name] == "text" and b" " in column.tobytes():
+            result[name] = np.char.rstrip(column, b" ")
+    return result
 
 
 def _column_type(hdu: HDU, name: str, kind: str, repeat: int, form: re.Match) -> np.dtype:
