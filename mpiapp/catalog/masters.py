@@ -1,0 +1,319 @@
+"""Which stack components make which master source, and which obsids form which block.
+
+Kept as numpy columns with an index, because a catalog has 400,000 masters and
+a million associations; Python objects are made only for what is asked.
+
+A component that is uniquely matched ("u") contributes to the column of its
+master source.  An ambiguous one ("a") cannot be tied to one master and stays a
+neighbour with a column of its own.  A nondetection ("n") contributes nothing
+(memo, section 2.2.3: the mst3 files provide the association).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from .bundle import InputError
+from .names import decode_name, encode_name
+
+MATCH_TYPES = (b"u", b"a", b"n")
+
+
+class Conflict(NamedTuple):
+    """A row that cannot be used, and with it its master source.
+
+    `table` is "links" or "blocks", `row` counts from 0 and `column` is where
+    the trouble shows; None where the rows themselves are fine.
+    """
+
+    master: str
+    table: str
+    row: int | None
+    column: str | None
+    message: str
+
+
+@dataclass(frozen=True, eq=False)
+class Links:
+    """Columns of the association table, a row per master and stack component.
+
+    All are (n,) arrays of encoded names (`catalog.names`); match_type is one of
+    b"u", b"a", b"n" and component is empty for "n".
+    """
+
+    master: np.ndarray
+    match_type: np.ndarray
+    stack: np.ndarray
+    component: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """Columns of the block table, a row per master and contributing obsid.
+
+    Names are encoded as in Links; block is int64 and exposure float64 in
+    seconds, NaN where the prep3 files have to tell.
+    """
+
+    master: np.ndarray
+    block: np.ndarray
+    stack: np.ndarray
+    obsid: np.ndarray
+    exposure: np.ndarray
+
+
+class Associations:
+    """The usable master sources of an mst3 file; made by `associate`."""
+
+    def __init__(self, links: Links, blocks: Blocks):
+        order = np.argsort(links.master, kind="stable")
+        self._names, starts = np.unique(links.master[order], return_index=True)
+        self._link_edges = np.append(starts, len(order))
+        self._links = Links(*(column[order] for column in vars(links).values()))
+        order = np.lexsort((blocks.block, blocks.master))
+        self._blocks = Blocks(*(column[order] for column in vars(blocks).values()))
+        left = np.searchsorted(self._blocks.master, self._names, "left")
+        right = np.searchsorted(self._blocks.master, self._names, "right")
+        self._block_edges = np.stack([left, right], axis=1)
+        unique = np.flatnonzero(self._links.match_type == b"u")
+        stack, component = self._links.stack[unique], self._links.component[unique]
+        order = np.lexsort((component, stack))
+        self._unique_rows = unique[order]
+        self._unique_components = component[order]
+        self._stacks, starts = np.unique(stack[order], return_index=True)
+        self._stack_edges = np.append(starts, len(order))
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, master: str) -> bool:
+        return self._find(master) is not None
+
+    def masters(self) -> Iterator[str]:
+        """Names of the master sources in the order of their encoded names."""
+        return map(decode_name, map(bytes, self._names))
+
+    def components_of(self, master: str) -> list[tuple[str, str, str]]:
+        """(stack, component, match_type) of every association of a master source."""
+        i = self._index(master)
+        rows = slice(self._link_edges[i], self._link_edges[i + 1])
+        columns = (self._links.stack, self._links.component, self._links.match_type)
+        return [
+            (decode_name(stack), decode_name(component), kind.decode())
+            for stack, component, kind in zip(*(column[rows].tolist() for column in columns))
+        ]
+
+    def blocks_of(self, master: str) -> dict[int, list[tuple[str, str]]]:
+        """(stack, obsid) of each Bayesian Block, the blocks in ascending order."""
+        found: dict[int, list[tuple[str, str]]] = {}
+        for block, stack, obsid, _ in self._block_rows(master):
+            found.setdefault(block, []).append((stack, obsid))
+        return found
+
+    def best_block(
+        self, master: str, exposures: Mapping[tuple[str, str], float | None]
+    ) -> int | None:
+        """The block with the largest exposure, the lowest number of several; None without blocks.
+
+        `exposures` gives the seconds of each (stack, obsid) where the block
+        table does not.  Raises InputError if neither does.
+        """
+        parts: dict[int, list[float]] = {}
+        for block, stack, obsid, exposure in self._block_rows(master):
+            if math.isnan(exposure):
+                exposure = exposures.get((stack, obsid))
+                if exposure is None:
+                    raise InputError(
+                        f"master {master}, block {block}: no exposure for {stack}/{obsid}; give it "
+                        "in the BLOCKS table (mst3) or the keyword EXPOSURE (prep3)"
+                    )
+            parts.setdefault(block, []).append(exposure)
+        totals = {block: math.fsum(values) for block, values in parts.items()}
+        return max(sorted(totals), key=totals.__getitem__, default=None)
+
+    def label(self, stack: str, component: str) -> str:
+        """Name of the source column of a component (Eqs. 5 and 6).
+
+        The master source for a unique match, so that it is shared by all its
+        stacks; otherwise "stack/component", a column of the component's own.
+        """
+        name = encode_name(stack)
+        s = int(np.searchsorted(self._stacks, name))
+        if s < len(self._stacks) and self._stacks[s] == name:
+            start, stop = self._stack_edges[s], self._stack_edges[s + 1]
+            known = self._unique_components[start:stop]
+            wanted = encode_name(component)
+            c = int(np.searchsorted(known, wanted))
+            if c < len(known) and known[c] == wanted:
+                return decode_name(bytes(self._links.master[self._unique_rows[start + c]]))
+        return f"{stack}/{component}"
+
+    def unknown_names(
+        self,
+        components: Collection[tuple[str, str]],
+        obsids: Collection[tuple[str, str]],
+    ) -> list[Conflict]:
+        """What the masters name but the prep3 files lack.
+
+        `components` holds every (stack, component), `obsids` every
+        (stack, obsid) that there is.
+        """
+        found = []
+        for master in self.masters():
+            for stack, component, kind in self.components_of(master):
+                if kind != "n" and (stack, component) not in components:
+                    message = (
+                        f"master {master}: no prep3 file has component {component} of stack "
+                        f"{stack}; add the file or correct the association"
+                    )
+                    found.append(Conflict(master, "links", None, "component", message))
+            for block, stack, obsid, _ in self._block_rows(master):
+                if (stack, obsid) not in obsids:
+                    message = (
+                        f"master {master}, block {block}: no prep3 file of obsid {obsid}, stack "
+                        f"{stack}; add the file or correct the block"
+                    )
+                    found.append(Conflict(master, "blocks", None, "obsid", message))
+        return found
+
+    def _find(self, master: str) -> int | None:
+        name = encode_name(master)
+        i = int(np.searchsorted(self._names, name))
+        return i if i < len(self._names) and self._names[i] == name else None
+
+    def _index(self, master: str) -> int:
+        i = self._find(master)
+        if i is None:
+            raise InputError(f"master {master}: not in the association table, or rejected there")
+        return i
+
+    def _block_rows(self, master: str) -> Iterator[tuple[int, str, str, float]]:
+        start, stop = self._block_edges[self._index(master)]
+        columns = (self._blocks.block, self._blocks.stack, self._blocks.obsid)
+        exposures = self._blocks.exposure[start:stop].tolist()
+        rows = zip(*(column[start:stop].tolist() for column in columns), exposures)
+        for block, stack, obsid, exposure in rows:
+            yield block, decode_name(stack), decode_name(obsid), exposure
+
+
+def associate(links: Links, blocks: Blocks) -> tuple[Associations, list[Conflict]]:
+    """Associations of all master sources whose rows make sense, and what is wrong with others.
+
+    A row that cannot be used costs its master source, since measuring it
+    without that row would give a number that looks like any other.  Its
+    components stay neighbours of other masters under their own names.
+    """
+    conflicts = [*_link_conflicts(links), *_block_conflicts(links, blocks)]
+    bad = np.unique([encode_or_empty(c.master) for c in conflicts]) if conflicts else []
+    return (
+        Associations(_without(links, bad), _without(blocks, bad)),
+        conflicts,
+    )
+
+
+def encode_or_empty(name: str) -> bytes:
+    """As `encode_name`, with the empty name for itself."""
+    return encode_name(name) if name else b""
+
+
+def _without(table, masters):
+    keep = ~np.isin(table.master, masters) if len(masters) else slice(None)
+    return type(table)(*(column[keep] for column in vars(table).values()))
+
+
+def _conflicts(table: str, masters: np.ndarray, checks) -> Iterator[Conflict]:
+    """One Conflict for each row and its first check that is true."""
+    seen = np.zeros(len(masters), dtype=bool)
+    for is_bad, column, message in checks:
+        for row in np.flatnonzero(is_bad & ~seen).tolist():
+            master = decode_name(bytes(masters[row]))
+            yield Conflict(master, table, row, column, message)
+        seen |= is_bad
+
+
+def _codes(*columns: np.ndarray) -> np.ndarray:
+    """(n,) integers that are equal where all the columns are."""
+    code = np.zeros(len(columns[0]), dtype=np.int64)
+    for column in columns:
+        _, other = np.unique(column, return_inverse=True)
+        _, code = np.unique(code * (len(other) + 1) + other, return_inverse=True)
+    return code
+
+
+def _repeated(among: np.ndarray, *columns: np.ndarray) -> np.ndarray:
+    """Rows of `among` whose columns are equal to those of another row of `among`."""
+    code = _codes(*columns)
+    times = np.bincount(code[among], minlength=code.max(initial=0) + 1)
+    return among & (times[code] > 1)
+
+
+def _link_conflicts(links: Links) -> Iterator[Conflict]:
+    n = len(links.master)
+    everywhere = np.ones(n, dtype=bool)
+    blank = links.component == b""
+    unique = links.match_type == b"u"
+    absent = links.match_type == b"n"
+    return _conflicts(
+        "links",
+        links.master,
+        [
+            (links.master == b"", "master", "no name; name the master source"),
+            (links.stack == b"", "stack", "no name; name the stack"),
+            (
+                ~np.isin(links.match_type, MATCH_TYPES),
+                "match_type",
+                "expected u (unique), a (ambiguous) or n (nondetection)",
+            ),
+            (blank & ~absent, "component", "no name; name the component, or make it a match n"),
+            (~blank & absent, "component", "a nondetection (n) has no component; leave it blank"),
+            (
+                _repeated(everywhere, links.master, links.stack, links.component),
+                "component",
+                "the same association is there twice; keep one",
+            ),
+            (
+                _repeated(unique, links.master, links.stack),
+                "component",
+                "a second unique component of the master source in this stack; correct one",
+            ),
+            (
+                _repeated(unique, links.stack, links.component),
+                "master",
+                "the component is the unique match of two master sources; correct one",
+            ),
+        ],
+    )
+
+
+def _block_conflicts(links: Links, blocks: Blocks) -> Iterator[Conflict]:
+    exposure = blocks.exposure
+    everywhere = np.ones(len(blocks.master), dtype=bool)
+    return _conflicts(
+        "blocks",
+        blocks.master,
+        [
+            (
+                ~np.isin(blocks.master, links.master),
+                "master",
+                "not in the association table; add its components or remove the row",
+            ),
+            (blocks.stack == b"", "stack", "no name; name the stack"),
+            (blocks.obsid == b"", "obsid", "no name; name the obsid"),
+            (blocks.block < 0, "block", "negative; number the blocks from 1"),
+            (
+                ~np.isnan(exposure) & ~((exposure >= 0) & (exposure < np.inf)),
+                "exposure",
+                "expected seconds, or NaN to take it from the prep3 file",
+            ),
+            (
+                _repeated(everywhere, blocks.master, blocks.stack, blocks.obsid),
+                "obsid",
+                "the obsid is in the master source's blocks twice; keep one",
+            ),
+        ],
+    )

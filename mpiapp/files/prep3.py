@@ -1,0 +1,395 @@
+"""prep3: what one obsid of one stack says, counts and PSF matrices of all its bundles.
+
+A FITS file per obsid; layout version 1, the complete description is in docs/files.md:
+
+    primary           STACKID, OBS_ID, INSTRUME, EXPOSURE [s], CREATOR, PREP3VER
+    SRCPROP           source properties, a row per bundle x band x aperture x
+                      (component | background): bundle, component, band, aperture, counts
+    PSF_<quantity>_<band>_<aperture>, one per kind of matrix, with the keywords
+                      QUANTITY, BAND and APERTURE: a row per bundle:
+                      bundle, n (components), F ((n + 1) x (n + 1), row after row)
+
+The `counts` column of the source properties and the PSF extensions are the
+memo's (section 2.2); the rest of the layout is ours.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .._version import __version__
+from ..catalog.bundle import Bundle, InputError, ObsidBundle, check_matrices
+from ..catalog.names import decode_name, encode_name
+from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES
+from .fitsio import (
+    HDU,
+    Column,
+    Rejection,
+    open_hdus,
+    primary_hdu,
+    read_columns,
+    replace_file,
+    table_hdu,
+)
+from .prep3_tables import (
+    BACKGROUND,
+    Matrix,
+    Properties,
+    is_psf,
+    matrix_kind,
+    psf_rejection,
+    read_psf,
+    read_source_properties,
+)
+
+VERSION = 1
+F_UNITS = {
+    "flux": "count erg-1 s cm2",
+    "photflux": "count photon-1 s cm2",
+    "rate": "s",
+    "cnts": "",
+}
+
+
+@dataclass(frozen=True)
+class Prep3Header:
+    """Where a prep3 file is and whose it is; exposure_s is None where the file does not say."""
+
+    path: str
+    stack: str
+    obsid: str
+    instrument: str
+    exposure_s: float | None
+
+
+@dataclass(frozen=True)
+class Prep3File:
+    """A prep3 file that has been read.
+
+    Attributes
+    ----------
+    header : Prep3Header
+    bundles : dict of bundle name -> Bundle
+        All that can be used: a bundle lacks the counts and matrices that were
+        rejected, and a bundle without components that can be trusted is absent.
+    rejected : list of Rejection
+    """
+
+    header: Prep3Header
+    bundles: dict[str, Bundle]
+    rejected: list[Rejection] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Prep3Scan:
+    """What a work list needs to know of a prep3 file, without its matrices.
+
+    Attributes
+    ----------
+    header : Prep3Header
+    components : dict of bundle name -> tuple of component names
+    matrices : dict of Matrix -> frozenset of bundle names
+        Which bundles have a row for this kind of matrix.  Whether the matrix
+        can be used is known only when it is read.
+    rejected : list of Rejection
+    """
+
+    header: Prep3Header
+    components: dict[str, tuple[str, ...]]
+    matrices: dict[Matrix, frozenset[str]]
+    rejected: list[Rejection] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """A component that a stack's obsids put into different bundles, or a file that is double."""
+
+    stack: str
+    component: str | None
+    bundles: tuple[str, ...]
+    message: str
+
+
+def read_prep3(
+    path: str | os.PathLike, bundles: Collection[str] | None = None, verify: bool = True
+) -> Prep3File:
+    """Read a prep3 file, or only the named bundles of it.
+
+    With `verify`, the checksum of every HDU that has one is compared.
+
+    Raises
+    ------
+    InputError
+        If the file as a whole cannot be used: unreadable, truncated, changed
+        since it was written, without source properties or PSF extensions.
+        What concerns single bundles or matrices is in `rejected`.
+    """
+    wanted = None if bundles is None else frozenset(bundles)
+    rejected: list[Rejection] = []
+    matrices: dict[str, dict] = defaultdict(dict)
+    kinds: set[Matrix] = set()
+    with open_hdus(path) as hdus:
+        header, properties = _open(hdus, path, verify, rejected)
+        for hdu in _psf_extensions(hdus, path):
+            if verify:
+                hdu.verify()
+            try:
+                kind = matrix_kind(hdu, header.instrument, kinds)
+                read = read_psf(hdu, kind, properties, wanted, rejected)
+            except InputError as error:
+                rejected.append(psf_rejection(hdu, error))
+                continue
+            kinds.add(kind)
+            for name, F in read.items():
+                matrices[name][tuple(kind)] = F
+    found = {
+        name: Bundle(
+            ObsidBundle(header.stack, header.obsid, name),
+            header.instrument,
+            group.components,
+            group.counts,
+            matrices.get(name, {}),
+        )
+        for name, group in properties.items()
+        if wanted is None or name in wanted
+    }
+    if wanted is not None:
+        rejected = [r for r in rejected if r.bundle is None or r.bundle in wanted]
+    return Prep3File(header, found, rejected)
+
+
+def scan_prep3(path: str | os.PathLike, verify: bool = False) -> Prep3Scan:
+    """Read the source properties, and which matrices there are, but no matrix.
+
+    With `verify`, the checksums of the primary HDU and of the source properties
+    are compared.  Raises InputError as `read_prep3` does.
+    """
+    rejected: list[Rejection] = []
+    matrices: dict[Matrix, frozenset[str]] = {}
+    same: dict[bytes, frozenset[str]] = {}
+    with open_hdus(path) as hdus:
+        header, properties = _open(hdus, path, verify, rejected)
+        for hdu in _psf_extensions(hdus, path):
+            try:
+                kind = matrix_kind(hdu, header.instrument, matrices)
+                names = read_columns(hdu, {"bundle": "text"})["bundle"]
+            except InputError as error:
+                rejected.append(psf_rejection(hdu, error))
+                continue
+            # Most extensions list the same bundles: one set serves them all.
+            text = names.tobytes()
+            if text not in same:
+                same[text] = frozenset(map(decode_name, names.tolist())) & properties.keys()
+            matrices[kind] = same[text]
+    components = {name: group.components for name, group in properties.items()}
+    return Prep3Scan(header, components, matrices, rejected)
+
+
+def _open(
+    hdus: Iterator[HDU], path: str | os.PathLike, verify: bool, rejected: list[Rejection]
+) -> tuple[Prep3Header, dict[str, Properties]]:
+    primary = next(hdus)
+    if verify:
+        primary.verify()
+    version = primary.integer("PREP3VER")
+    if version != VERSION:
+        raise InputError(f"{primary.place}: layout PREP3VER {version}, only {VERSION} can be read")
+    instrument = primary.text("INSTRUME")
+    if instrument not in INSTRUMENT_BANDS:
+        expected = ", ".join(INSTRUMENT_BANDS)
+        raise InputError(
+            f"{primary.place}: keyword INSTRUME is {instrument!r}, expected one of {expected}"
+        )
+    exposure = primary.header.get("EXPOSURE")
+    if exposure is not None:
+        if type(exposure) not in (int, float) or not 0 <= exposure < math.inf:
+            raise InputError(
+                f"{primary.place}: keyword EXPOSURE is {exposure!r}, expected seconds; correct it "
+                "or leave it out"
+            )
+        exposure = float(exposure)
+    stack, obsid = (
+        decode_name(primary.text(keyword).encode("ascii", "replace"))
+        for keyword in ("STACKID", "OBS_ID")
+    )
+    header = Prep3Header(str(path), stack, obsid, instrument, exposure)
+    for hdu in hdus:
+        if hdu.name == "SRCPROP":
+            if verify:
+                hdu.verify()
+            return header, read_source_properties(hdu, instrument, rejected)
+        if is_psf(hdu):
+            break
+    raise InputError(
+        f"{path}: no source properties table SRCPROP before the PSF extensions; add it"
+    )
+
+
+def _psf_extensions(hdus: Iterator[HDU], path: str | os.PathLike) -> Iterator[HDU]:
+    n = 0
+    for hdu in hdus:
+        if is_psf(hdu):
+            n += 1
+            yield hdu
+    if n == 0:
+        raise InputError(f"{path}: no PSF extension (PSF_*); add the matrices")
+
+
+def write_prep3(
+    path: str | os.PathLike,
+    stack: str,
+    obsid: str,
+    instrument: str,
+    bundles: Iterable[Bundle],
+    exposure_s: float | None = None,
+    creator: str = f"mpiapp {__version__}",
+) -> None:
+    """Write one obsid's bundles; `path` appears only when the file is complete.
+
+    Raises
+    ------
+    InputError
+        If a bundle belongs to another obsid, holds impossible counts or
+        matrices, or shares its name with another.
+    """
+    bundles = list(bundles)
+    cards = [
+        ("CREATOR", creator, "program that wrote the file"),
+        ("PREP3VER", VERSION, "layout of this file"),
+        ("STACKID", encode_name(stack).decode(), "stack"),
+        ("OBS_ID", encode_name(obsid).decode(), "observation"),
+        ("INSTRUME", instrument, "instrument"),
+    ]
+    if instrument not in INSTRUMENT_BANDS:
+        raise InputError(
+            f"instrument {instrument!r}, expected one of {', '.join(INSTRUMENT_BANDS)}"
+        )
+    if exposure_s is not None:
+        if not 0 <= exposure_s < math.inf:
+            raise InputError(f"exposure {exposure_s}, expected seconds, or None if unknown")
+        cards.append(("EXPOSURE", float(exposure_s), "[s] exposure"))
+    _check_bundles(stack, obsid, instrument, bundles)
+    hdus = [primary_hdu(cards), _srcprop_hdu(bundles)]
+    names = [encode_name(b.key.bundle) for b in bundles]
+    for quantity in QUANTITIES:
+        for band in INSTRUMENT_BANDS[instrument]:
+            for aperture in APERTURES:
+                kind = Matrix(quantity, band, aperture)
+                has = [i for i, b in enumerate(bundles) if kind in b.F]
+                if has:
+                    rows = [(names[i], len(bundles[i].components), bundles[i].F[kind]) for i in has]
+                    hdus.append(_psf_hdu(kind, rows))
+    if len(hdus) == 2:
+        raise InputError(f"{path}: no bundle with a matrix; a prep3 file needs one")
+    replace_file(path, hdus)
+
+
+def _check_bundles(stack: str, obsid: str, instrument: str, bundles: list[Bundle]) -> None:
+    seen = set()
+    for bundle in bundles:
+        if bundle.key[:2] != (stack, obsid) or bundle.instrument != instrument:
+            raise InputError(
+                f"bundle {bundle.key} ({bundle.instrument}) does not belong into the file of "
+                f"{stack}/{obsid} ({instrument})"
+            )
+        names = bundle.components
+        if bundle.key.bundle in seen:
+            raise InputError(f"bundle {bundle.key} is there twice")
+        if not names or len(set(names)) < len(names) or BACKGROUND in names:
+            raise InputError(
+                f"bundle {bundle.key}: its components must be named, differently, and not "
+                f"{BACKGROUND!r}: {names}"
+            )
+        seen.add(bundle.key.bundle)
+        for band, aperture in bundle.counts:
+            if band not in INSTRUMENT_BANDS[instrument] or aperture not in APERTURES:
+                raise InputError(f"bundle {bundle.key}: no band {band}, {aperture} ({instrument})")
+        for quantity, band, aperture in bundle.F:
+            where = f"bundle {bundle.key}, {quantity}, band {band}, {aperture}"
+            if quantity not in QUANTITIES or (band, aperture) not in bundle.counts:
+                raise InputError(f"{where}: unknown quantity, or no counts for it")
+            try:
+                check_matrices(
+                    bundle.counts[band, aperture], bundle.F[quantity, band, aperture], len(names)
+                )
+            except InputError as error:
+                raise InputError(f"{where}: {error}") from None
+
+
+def _srcprop_hdu(bundles: list[Bundle]) -> bytes:
+    names, components, bands, apertures, counts = [], [], [], [], []
+    for bundle in bundles:
+        name = encode_name(bundle.key.bundle)
+        sources = [*map(encode_name, bundle.components), BACKGROUND.encode()]
+        for (band, aperture), values in bundle.counts.items():
+            names += [name] * len(sources)
+            components += sources
+            bands += [band.encode()] * len(sources)
+            apertures += [aperture.encode()] * len(sources)
+            counts.append(values)
+    return table_hdu(
+        "SRCPROP",
+        [
+            Column("bundle", np.array(names)),
+            Column("component", np.array(components), comment=f"region; {BACKGROUND} last"),
+            Column("band", np.array(bands)),
+            Column("aperture", np.array(apertures)),
+            Column("counts", np.concatenate(counts or [np.zeros(0, int)]), "count", "raw counts"),
+        ],
+    )
+
+
+def _psf_hdu(kind: Matrix, rows: list[tuple[bytes, int, np.ndarray]]) -> bytes:
+    names, sizes, matrices = zip(*rows)
+    return table_hdu(
+        "PSF_" + "_".join(kind).upper(),
+        [
+            Column("bundle", np.array(names)),
+            Column("n", np.array(sizes), comment="number of components"),
+            Column("F", list(matrices), F_UNITS[kind.quantity], "(n+1) x (n+1), row after row"),
+        ],
+        [
+            ("QUANTITY", kind.quantity, QUANTITIES[kind.quantity].description),
+            ("BAND", kind.band, ""),
+            ("APERTURE", kind.aperture, ""),
+        ],
+    )
+
+
+def contradictions(scans: Iterable[Prep3Scan]) -> list[Contradiction]:
+    """Where the obsids of one stack disagree, which no file shows by itself.
+
+    Bundles are made per stack, so a component must be in the bundle of the
+    same name in every obsid that sees it.
+    """
+    bundle_of: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    path_of: dict[tuple[str, str], str] = {}
+    found = []
+    for scan in scans:
+        header = scan.header
+        first = path_of.setdefault((header.stack, header.obsid), header.path)
+        if first != header.path:
+            message = (
+                f"{header.path}: stack {header.stack}, obsid {header.obsid} are also in {first}; "
+                "keep one of the files"
+            )
+            found.append(Contradiction(header.stack, None, tuple(scan.components), message))
+            continue
+        for bundle, components in scan.components.items():
+            for component in components:
+                bundle_of[header.stack, component].setdefault(bundle, header.path)
+    for (stack, component), paths in bundle_of.items():
+        if len(paths) > 1:
+            where = "; ".join(f"{bundle} in {path}" for bundle, path in paths.items())
+            message = (
+                f"stack {stack}: component {component} is in different bundles ({where}); bundles "
+                "are made per stack, correct the files"
+            )
+            found.append(Contradiction(stack, component, tuple(paths), message))
+    return found
