@@ -26,7 +26,7 @@ run: .venv/run ## Import the shipped example, measure it under MPI, print photom
 	    [ ! -e "$$table" ] || $(bin)/mpiapp import "$$table" $(out)/prep3; \
 	done
 	$(MPIEXEC) -n $(RANKS) $(bin)/python -m mpiapp run config/example.toml
-	$(bin)/mpiapp show $(out)/results.h5 --published $(example)/csc21_published.csv
+	$(bin)/mpiapp show $(out)/results.h5 --published $(example)/csc21_published.ecsv
 	$(bin)/mpiapp timing $(out)/results.h5
 
 test: .venv/test ## Run the tests: the quick ones on each of two MPI ranks, then all of them serially

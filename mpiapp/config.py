@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from .catalog.quantities import APERTURES, BANDS, LEVELS, QUANTITIES
 from .photometry.policy import Policy
+from .sampling import ENGINES
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -60,16 +61,34 @@ class Select(_Section):
     quantities: list[QuantityName] = Field(default=list(QUANTITIES), min_length=1)
 
 
+class Pymc3Config(_Section):
+    """NUTS through pymc3 (memo, section 2.4 and Listing 1)."""
+
+    tune: Annotated[int, Field(ge=0)] = 1000
+    target_accept: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    init: Literal["advi+adapt_diag", "adapt_diag"] = "advi+adapt_diag"
+
+
 class EngineConfig(_Section):
-    """The sampler and its settings (memo, section 2.4 and Listing 1)."""
+    """The sampler; `scratch` is where compiled code is kept while the job runs."""
 
     name: str = "pymc3"
     chains: Annotated[int, Field(ge=2, le=16)] = 2
     draws: Annotated[int, Field(ge=100)] = 1000
-    tune: Annotated[int, Field(ge=0)] = 1000
-    target_accept: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    init: Literal["advi+adapt_diag", "adapt_diag"] = "advi+adapt_diag"
     scratch: str | None = None
+    pymc3: Pymc3Config = Pymc3Config()
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in ENGINES and ":" not in name:
+            raise ValueError(f"expected one of {', '.join(ENGINES)} or package.module:Class")
+        return name
+
+    def settings(self) -> dict:
+        """What the chosen engine takes."""
+        own = getattr(self, self.name, None)
+        return {"chains": self.chains, "draws": self.draws, **(own.model_dump() if own else {})}
 
 
 class SummaryConfig(_Section):

@@ -50,6 +50,12 @@ class Rejection:
     quantity: str | None = None
     master: str | None = None
 
+    def concerns(self, bundle: str, quantity: str, band: str, aperture: str) -> bool:
+        """Whether a run of this bundle and matrix needs what was rejected."""
+        asked = (bundle, quantity, band, aperture)
+        mine = (self.bundle, self.quantity, self.band, self.aperture)
+        return all(m is None or m == a for m, a in zip(mine, asked))
+
 
 @dataclass(frozen=True, eq=False)
 class HDU:

@@ -141,7 +141,7 @@ class Writer:
         self.n_runs += len(runs)
 
     def add(self, table: str, rows: list[tuple], *, sync: bool = True) -> int:
-        """Append tuples in column order to a table with text; returns the first new row's number."""
+        """Append tuples in column order to a table with text; returns the first new row."""
         dataset = self._file[table]
         first = len(dataset)
         if rows:

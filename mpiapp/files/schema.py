@@ -36,7 +36,7 @@ _KEY = (
 
 PHOTOMETRY = (
     *_KEY,
-    Column("component", f"S{COMPONENT_BYTES}", "component, or master source, that this row measures"),
+    Column("component", f"S{COMPONENT_BYTES}", "component or master source of this row"),
     Column("value", "f8", "mode of the MPDF, in `unit`; 0 for an upper limit, NaN if NULL"),
     Column("lolim", "f8", "lower 68 % bound, in `unit`; 0 for an upper limit"),
     Column("hilim", "f8", "upper 68 % bound or upper limit, in `unit`"),

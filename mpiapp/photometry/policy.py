@@ -188,8 +188,8 @@ class Ladder:
             t1 = time.perf_counter()
             summaries = self._summaries(problem, run.draws)
             self._spent("summarise", time.perf_counter() - t1)
-        except SamplingError as error:
-            self._record(rung, f"failed: {error}", t0)
+        except Exception as error:
+            self._record(rung, f"failed: {type(error).__name__}: {error}", t0)
             return self._after_failure(rung, error)
         for phase, seconds in run.draws.seconds.items():
             self._spent(phase, seconds)
@@ -263,7 +263,7 @@ class Ladder:
             return backgrounds[0]
         return int(np.argmax(problem.single_obsid_intensities(pegged[0])))
 
-    def _after_failure(self, rung: _Rung, error: SamplingError) -> _Rung | None:
+    def _after_failure(self, rung: _Rung, error: Exception) -> _Rung | None:
         if not rung.frozen and not rung.reduced:
             return _Rung(rung.excluded, rung.factors, frozen=True)
         if rung.frozen:
@@ -321,7 +321,7 @@ class Ladder:
         self.run.seconds[phase] = self.run.seconds.get(phase, 0.0) + seconds
 
 
-def null(source: str, outcome: Outcome, flags: Flag = Flag(0)) -> Photometry:
+def null(source: str, outcome: Outcome, flags: Flag) -> Photometry:
     """A result without numbers, for the reason that `outcome` gives."""
     nan = float("nan")
     return Photometry(source, nan, nan, nan, nan, outcome, flags, nan, nan, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Protocol
 
 import numpy as np
@@ -17,9 +18,12 @@ class Engine(Protocol):
 
     `sample` depends on its arguments alone: the same problem and the same seed
     give the same draws whatever was sampled before, on any rank.
+    `typical_seconds` is roughly what a run of one source in one obsid takes; it
+    sizes the units of work and the estimates of `mpiapp plan`, nothing else.
     """
 
     name: str
+    typical_seconds: float
 
     def sample(
         self, problem: Problem, seed: np.random.SeedSequence, *, tune_factor: int = 1
@@ -32,9 +36,16 @@ ENGINES = ("pymc3",)
 
 
 def create(name: str, **settings) -> Engine:
-    """The engine called `name` with its own settings; raises ValueError for an unknown name."""
+    """The engine called `name` with its own settings.
+
+    Beside the names in ENGINES, "package.module:Class" loads an engine from
+    elsewhere.  Raises ValueError for an unknown name.
+    """
     if name == "pymc3":
         from .pymc3_nuts import Pymc3Engine
 
         return Pymc3Engine(**settings)
+    if ":" in name:
+        module, _, attribute = name.partition(":")
+        return getattr(import_module(module), attribute)(**settings)
     raise ValueError(f"unknown engine {name!r}: expected one of {', '.join(ENGINES)}")

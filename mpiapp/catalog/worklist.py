@@ -1,0 +1,269 @@
+"""The work list: which targets there are, what they cost, and the units they are sent out in.
+
+Rank 0 keeps the scans of the files and a few numbers per unit; the targets of a
+unit are made again, from the scans, when the unit is sent.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from .assemble import merge_labels
+from .bundle import InputError
+from .masters import Associations
+from .quantities import APERTURES, BANDS, LEVELS, QUANTITIES
+
+Matrix = tuple[str, str, str]
+MASTERS_PER_GROUP = 64
+
+
+class Part(NamedTuple):
+    """One contributing obsid of a target: a bundle of a prep3 file."""
+
+    path: str
+    bundle: str
+
+
+class Target(NamedTuple):
+    """One bundle or master source, with all its runs.
+
+    Attributes
+    ----------
+    matrices : tuple of (quantity, band, aperture)
+        One run each.
+    reported : tuple of str
+        The source columns that are results: all of a bundle's components, but
+        only the master source itself at master level.
+    labels : dict (stack, component) -> column label, or None
+        At master level, where a column is a master source.
+    fault : str
+        Why the target cannot be measured; empty if it can.
+    """
+
+    level: str
+    name: str
+    parts: tuple[Part, ...]
+    matrices: tuple[Matrix, ...]
+    reported: tuple[str, ...]
+    labels: dict[tuple[str, str], str] | None = None
+    is_best_block: bool = False
+    fault: str = ""
+
+
+class BundleScan(NamedTuple):
+    """Components of one bundle of a file, and the matrices that the file has for it."""
+
+    components: tuple[str, ...]
+    matrices: frozenset[Matrix]
+
+
+@dataclass(frozen=True)
+class FileScan:
+    """What the work list has to know of one prep3 file; `exposure` in s, None if unknown."""
+
+    path: str
+    stack: str
+    obsid: str
+    exposure: float | None
+    bundles: dict[str, BundleScan]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Levels, bands, apertures and quantities that are wanted."""
+
+    levels: tuple[str, ...] = LEVELS
+    bands: tuple[str, ...] = tuple(BANDS)
+    apertures: tuple[str, ...] = APERTURES
+    quantities: tuple[str, ...] = tuple(QUANTITIES)
+
+    def of(self, bundles: Iterable[BundleScan]) -> tuple[Matrix, ...]:
+        """The wanted matrices that any of the bundles has, in a fixed order."""
+        found = frozenset().union(*(bundle.matrices for bundle in bundles))
+        return tuple(
+            sorted(
+                (
+                    m
+                    for m in found
+                    if m[0] in self.quantities and m[1] in self.bands and m[2] in self.apertures
+                ),
+                key=lambda m: (m[1], m[2], m[0]),
+            )
+        )
+
+
+class Unit(NamedTuple):
+    """Targets `first` to `stop` of one group, sent to a worker together."""
+
+    level: str
+    group: int
+    first: int
+    stop: int
+    n_runs: int
+    cost: float
+
+
+def run_cost(n_sources: int, n_obsids: int) -> float:
+    """Cost of one run relative to one source in one obsid; it only orders and sizes the units."""
+    return (6.0 + n_sources + n_obsids) / 8.0
+
+
+class WorkList:
+    """All targets of one set of inputs, cut into units of about equal cost.
+
+    Parameters
+    ----------
+    scans : sequence of FileScan
+        The readable prep3 files, each obsid of a stack once.
+    selection : Selection
+    associations : Associations, optional
+        Which components make which master source; without it no master level.
+    faults : dict, optional
+        Why bundles cannot be combined over obsids: {(stack, bundle): message}.
+    unit_cost : float
+        Targets of one file, stack or group of masters go together until their
+        cost reaches this.  A target is never split, so its files are read once.
+    """
+
+    def __init__(
+        self,
+        scans: Sequence[FileScan],
+        selection: Selection,
+        associations: Associations | None = None,
+        faults: dict[tuple[str, str], str] | None = None,
+        unit_cost: float = 20.0,
+    ):
+        self.selection = selection
+        self.associations = associations
+        self.faults = faults or {}
+        self.scans = sorted(scans, key=lambda s: (s.stack, s.obsid))
+        self._stacks: dict[str, list[FileScan]] = defaultdict(list)
+        for scan in self.scans:
+            self._stacks[scan.stack].append(scan)
+        self._stack_names = list(self._stacks)
+        self._masters: list[str] = []
+        self._bundle_of: dict[tuple[str, str], str] = {}
+        if associations is not None and "master" in selection.levels:
+            self._masters = list(associations.masters())
+            self._bundle_of = {
+                (scan.stack, component): bundle
+                for scan in self.scans
+                for bundle, content in scan.bundles.items()
+                for component in content.components
+            }
+        self.units = [u for level in selection.levels for u in self._units(level, unit_cost)]
+        self.units.sort(key=lambda unit: -unit.cost)
+
+    @property
+    def n_runs(self) -> int:
+        return sum(unit.n_runs for unit in self.units)
+
+    def targets(self, unit: Unit) -> list[Target]:
+        """The targets of one unit."""
+        every = self._targets(unit.level, unit.group)
+        return [t for i, t in enumerate(every) if unit.first <= i < unit.stop]
+
+    def _units(self, level: str, unit_cost: float) -> Iterator[Unit]:
+        n_groups = {
+            "obsid": len(self.scans),
+            "stack": len(self._stack_names),
+            "master": -(-len(self._masters) // MASTERS_PER_GROUP),
+        }[level]
+        for group in range(n_groups):
+            first, stop, runs, cost = 0, 0, 0, 0.0
+            for target in self._targets(level, group):
+                stop += 1
+                runs += len(target.matrices)
+                cost += len(target.matrices) * run_cost(len(target.reported), len(target.parts))
+                if cost >= unit_cost:
+                    yield Unit(level, group, first, stop, runs, cost)
+                    first, runs, cost = stop, 0, 0.0
+            if runs:
+                yield Unit(level, group, first, stop, runs, cost)
+
+    def _targets(self, level: str, group: int) -> Iterator[Target]:
+        if level == "obsid":
+            return self._obsid_targets(self.scans[group])
+        if level == "stack":
+            return self._stack_targets(self._stack_names[group])
+        first = group * MASTERS_PER_GROUP
+        masters = self._masters[first : first + MASTERS_PER_GROUP]
+        return (target for master in masters for target in self._master_targets(master))
+
+    def _obsid_targets(self, scan: FileScan) -> Iterator[Target]:
+        for bundle, content in scan.bundles.items():
+            yield Target(
+                "obsid",
+                f"{scan.stack}/{scan.obsid}/{bundle}",
+                (Part(scan.path, bundle),),
+                self.selection.of([content]),
+                content.components,
+            )
+
+    def _stack_targets(self, stack: str) -> Iterator[Target]:
+        scans = self._stacks[stack]
+        for bundle in dict.fromkeys(b for scan in scans for b in scan.bundles):
+            seen = [scan for scan in scans if bundle in scan.bundles]
+            components = merge_labels([scan.bundles[bundle].components for scan in seen])
+            yield Target(
+                "stack",
+                f"{stack}/{bundle}",
+                tuple(Part(scan.path, bundle) for scan in seen),
+                self.selection.of(scan.bundles[bundle] for scan in seen),
+                tuple(components),
+                fault=self.faults.get((stack, bundle), ""),
+            )
+
+    def _master_targets(self, master: str) -> Iterator[Target]:
+        """The average over every obsid, then each Bayesian Block (section 2.2.3)."""
+        bundles: dict[str, str] = {}
+        faults = []
+        for stack, component, match_type in self.associations.components_of(master):
+            if match_type != "u":
+                continue
+            bundle = self._bundle_of.get((stack, component))
+            if bundle is None:
+                faults.append(
+                    f"{master}: component {component} of stack {stack} is in no prep3 file of this "
+                    "job; correct the mst3 file or add the stack's prep3 files"
+                )
+                continue
+            bundles[stack] = bundle
+            if (stack, bundle) in self.faults:
+                faults.append(self.faults[stack, bundle])
+        seen = [
+            (scan, bundle)
+            for stack, bundle in bundles.items()
+            for scan in self._stacks[stack]
+            if bundle in scan.bundles
+        ]
+        labels = {
+            (scan.stack, c): self.associations.label(scan.stack, c)
+            for scan, bundle in seen
+            for c in scan.bundles[bundle].components
+        }
+        exposures = {(scan.stack, scan.obsid): scan.exposure for scan, _ in seen}
+        best = None
+        try:
+            best = self.associations.best_block(master, exposures)
+        except InputError as error:
+            faults.append(str(error))
+        wanted = [(f"{master}/avg", seen, False)]
+        for block, obsids in self.associations.blocks_of(master).items():
+            inside = [(s, b) for s, b in seen if (s.stack, s.obsid) in obsids]
+            wanted.append((f"{master}/block{block}", inside, block == best))
+        for name, parts, is_best in wanted:
+            if parts or faults:
+                yield Target(
+                    "master",
+                    name,
+                    tuple(Part(scan.path, bundle) for scan, bundle in parts),
+                    self.selection.of(scan.bundles[bundle] for scan, bundle in parts),
+                    (master,),
+                    labels,
+                    is_best,
+                    "; ".join(faults),
+                )

@@ -1,0 +1,133 @@
+"""The command line.
+
+Exit codes: 0 every run ended as planned; 1 the program crashed (or a rank died:
+then the launcher's code); 2 a bad call, configuration or output; 3 stopped early,
+can be resumed; 4 finished, but some runs or inputs failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from ._version import __version__
+
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the `mpiapp` command."""
+    parser = argparse.ArgumentParser(
+        prog="mpiapp", description="Bulk Bayesian aperture photometry for the CSC, under MPI."
+    )
+    parser.add_argument("--version", action="version", version=f"mpiapp {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    p = commands.add_parser("run", help="measure everything that a configuration names")
+    p.add_argument("config", metavar="CONFIG", help="TOML file")
+    p.set_defaults(call=_run)
+
+    p = commands.add_parser("plan", help="show the work list and its cost; measure nothing")
+    p.add_argument("config", metavar="CONFIG", help="TOML file")
+    p.add_argument("--workers", type=int, default=1, help="worker ranks of the estimate")
+    p.set_defaults(call=_plan)
+
+    p = commands.add_parser("import", help="make prep3 files from flat tables")
+    p.add_argument("table", metavar="TABLE", help="JSON lines, or any table that astropy reads")
+    p.add_argument("directory", metavar="DIR", help="folder for the prep3 files")
+    p.set_defaults(call=_import)
+
+    p = commands.add_parser("show", help="print the photometry of a results file")
+    p.add_argument("results", metavar="RESULTS", help="results file (HDF5)")
+    p.add_argument("--published", metavar="TABLE", help="print these catalog values beside it")
+    p.add_argument("--level", choices=("obsid", "stack", "master"), help="only this level")
+    p.add_argument("--failures", action="store_true", help="print what failed, and why")
+    p.set_defaults(call=_show)
+
+    p = commands.add_parser("timing", help="print time per run as in the memo's Table 4")
+    p.add_argument("results", metavar="RESULTS", nargs="+", help="results files (HDF5)")
+    p.set_defaults(call=_timing)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    # One thread a rank, unless the user wants otherwise; it must be set before numpy loads.
+    for name in _THREADS:
+        os.environ.setdefault(name, "1")
+    args = build_parser().parse_args(argv)
+    from .catalog.bundle import InputError
+    from .config import ConfigError
+
+    try:
+        return args.call(args)
+    except (ConfigError, InputError, FileNotFoundError) as error:
+        print(f"mpiapp: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(args) -> int:
+    from .config import load
+    from .parallel import job, world
+
+    try:
+        here = world.connect()
+    except world.WorldError as error:
+        print(f"mpiapp: {error}", file=sys.stderr)
+        return job.EXIT_USAGE
+    with here.guard():
+        config = load(args.config)
+        return job.run(config, here)
+
+
+def _plan(args) -> int:
+    from . import sampling
+    from .config import load
+    from .parallel.planning import find_inputs, make_plan
+    from .parallel.world import SerialExecutor
+    from .report.plan import plan_table
+
+    config = load(args.config)
+    engine = sampling.create(config.engine.name, **config.engine.settings())
+    plan = make_plan(
+        config, find_inputs(config), SerialExecutor(), args.workers, engine.typical_seconds
+    )
+    print(plan_table(plan, engine.name, engine.typical_seconds, args.workers))
+    for _, message in plan.faults:
+        print(f"mpiapp: bad input: {message}", file=sys.stderr)
+    return 4 if plan.faults else 0
+
+
+def _import(args) -> int:
+    from .files.tables import import_table
+
+    done = import_table(args.table, args.directory)
+    for rejection in done.rejected:
+        print(f"mpiapp: {rejection.message}", file=sys.stderr)
+    print(f"{args.table}: {done.accepted} accepted, {len(done.rejected)} rejected")
+    return 4 if done.rejected else 0
+
+
+def _show(args) -> int:
+    from .files.results import open_results
+    from .report.show import failures_table, photometry_table, published_table
+
+    with open_results(args.results) as results:
+        if args.failures:
+            print(failures_table(results))
+        elif args.published:
+            print(published_table(results, args.published))
+        else:
+            print(photometry_table(results, args.level))
+    return 0
+
+
+def _timing(args) -> int:
+    from .report.timing import timing_tables
+
+    print(timing_tables(args.results))
+    return 0

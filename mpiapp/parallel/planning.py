@@ -1,0 +1,191 @@
+"""From the configured inputs to work lists: find the files, scan them, cut units."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from .. import provenance
+from ..catalog.bundle import InputError
+from ..catalog.worklist import BundleScan, FileScan, Selection, Unit, WorkList
+from ..config import Config, ConfigError, Input
+from ..files.mst3 import Mst3File, read_mst3
+from ..files.prep3 import Prep3Scan, contradictions, scan_prep3
+from ..files.schema import COMPONENT_BYTES, NAME_BYTES
+
+# A unit is at most this share of one worker's part of the job, so that all end together,
+# and at most this long, so that little is lost with it.
+_SHARE = 0.02
+_UNIT_SECONDS = 30.0
+_SCAN_CHUNK = 8
+
+
+class Fault(NamedTuple):
+    """An input that cannot be used: the file or master source, and what is wrong."""
+
+    where: str
+    message: str
+
+
+class ScannedFile(NamedTuple):
+    """What a worker found in one prep3 file; `scan` is None if it cannot be used at all."""
+
+    path: str
+    digest: str
+    scan: Prep3Scan | None
+    faults: list[Fault]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is to be done, and what cannot be."""
+
+    worklists: list[WorkList]
+    inputs: list[tuple[str, str]]
+    faults: list[Fault]
+
+    @property
+    def n_runs(self) -> int:
+        return sum(worklist.n_runs for worklist in self.worklists)
+
+    def units(self) -> list[tuple[WorkList, Unit]]:
+        """Every unit with its work list, heaviest first."""
+        pairs = [(worklist, unit) for worklist in self.worklists for unit in worklist.units]
+        return sorted(pairs, key=lambda pair: -pair[1].cost)
+
+
+class InputFiles(NamedTuple):
+    """The files of one [[input]], before its prep3 files have been opened."""
+
+    prep3: list[str]
+    mst3: Mst3File | None
+
+
+def find_inputs(config: Config) -> list[InputFiles]:
+    """The files of every [[input]].
+
+    Raises
+    ------
+    ConfigError
+        If a path names nothing, a prep3 file belongs to two inputs, or an mst3
+        file cannot be read.
+    """
+    found = [InputFiles(prep3_paths(group.prep3), _mst3(group)) for group in config.input]
+    twice = [p for p, n in Counter(p for files in found for p in files.prep3).items() if n > 1]
+    if twice:
+        raise ConfigError(f"input.prep3: {twice[0]} is in more than one [[input]]; keep one")
+    return found
+
+
+def prep3_paths(patterns: Sequence[str]) -> list[str]:
+    """The prep3 files that files, folders (their *.fits and *.fits.gz) and globs name, sorted."""
+    found: set[str] = set()
+    for pattern in patterns:
+        if os.path.isdir(pattern):
+            paths = glob.glob(os.path.join(glob.escape(pattern), "*.fits"))
+        else:
+            paths = [pattern] if os.path.exists(pattern) else glob.glob(pattern, recursive=True)
+        if not paths:
+            raise ConfigError(f"input.prep3 = {pattern!r}: there is no such file")
+        found.update(paths)
+    return sorted(found)
+
+
+def _mst3(group: Input) -> Mst3File | None:
+    if group.mst3 is None:
+        return None
+    try:
+        return read_mst3(group.mst3)
+    except InputError as error:
+        raise ConfigError(f"input.mst3: {error}") from error
+
+
+def scan_file(path: str) -> ScannedFile:
+    """Scan one prep3 file; runs on any rank, never raises for bad input."""
+    try:
+        scan = scan_prep3(path)
+        too_long = _too_long(scan)
+        digest = provenance.digest(path)
+    except (InputError, OSError) as error:
+        return ScannedFile(path, "", None, [Fault(path, str(error))])
+    if too_long:
+        return ScannedFile(path, digest, None, [Fault(path, too_long)])
+    return ScannedFile(path, digest, scan, [Fault(path, r.message) for r in scan.rejected])
+
+
+def _too_long(scan: Prep3Scan) -> str:
+    """Names have fixed widths in the results; cutting them would confuse sources."""
+    head = scan.header
+    for bundle, components in scan.components.items():
+        target = f"{head.stack}/{head.obsid}/{bundle}"
+        if len(target.encode()) > NAME_BYTES:
+            return f"{head.path}: the name {target} is longer than {NAME_BYTES} bytes; shorten it"
+        for c in components:
+            if len(f"{head.stack}/{c}".encode()) > NAME_BYTES or len(c.encode()) > COMPONENT_BYTES:
+                return f"{head.path}: component {c} is longer than {COMPONENT_BYTES} bytes"
+    return ""
+
+
+def make_plan(
+    config: Config,
+    files: Sequence[InputFiles],
+    executor: Executor,
+    n_workers: int = 1,
+    seconds_per_run: float = 1.0,
+) -> Plan:
+    """Scan all prep3 files on the workers and cut the work into units."""
+    inputs, faults, groups = [], [], []
+    for group, found in zip(config.input, files):
+        scanned = list(executor.map(scan_file, found.prep3, chunksize=_SCAN_CHUNK))
+        inputs += [(s.path, s.digest) for s in scanned]
+        faults += [fault for s in scanned for fault in s.faults]
+        scans = [s.scan for s in scanned if s.scan is not None]
+        conflicts = contradictions(scans)
+        doubles = {c.message.partition(":")[0] for c in conflicts if c.component is None}
+        faults += [Fault(c.stack, c.message) for c in conflicts if c.component is None]
+        bad_bundles = {
+            (c.stack, bundle): c.message for c in conflicts if c.component for bundle in c.bundles
+        }
+        if found.mst3 is not None:
+            faults += [Fault(r.master or found.mst3.path, r.message) for r in found.mst3.rejected]
+        usable = [_file_scan(scan) for scan in scans if scan.header.path not in doubles]
+        groups.append((group, found.mst3, usable, bad_bundles))
+    cost = sum(
+        len(bundle.matrices) * len(group.levels)
+        for group, _, scans, _ in groups
+        for scan in scans
+        for bundle in scan.bundles.values()
+    )
+    unit_cost = min(_SHARE * cost / n_workers, _UNIT_SECONDS / seconds_per_run)
+    select = config.select
+    worklists = [
+        WorkList(
+            scans,
+            Selection(
+                tuple(group.levels),
+                tuple(select.bands),
+                tuple(select.apertures),
+                tuple(select.quantities),
+            ),
+            mst3.associations if mst3 else None,
+            bad_bundles,
+            unit_cost,
+        )
+        for group, mst3, scans, bad_bundles in groups
+    ]
+    return Plan(worklists, inputs, faults)
+
+
+def _file_scan(scan: Prep3Scan) -> FileScan:
+    head = scan.header
+    sets: dict[frozenset, frozenset] = {}
+    bundles = {}
+    for name, components in scan.components.items():
+        matrices = frozenset(tuple(m) for m, names in scan.matrices.items() if name in names)
+        bundles[name] = BundleScan(components, sets.setdefault(matrices, matrices))
+    return FileScan(head.path, head.stack, head.obsid, head.exposure_s, bundles)

@@ -1,0 +1,128 @@
+"""The MPI world, or a world of one where there is no MPI.
+
+mpi4py is imported only when a launcher has started the process, so that a
+serial run needs no MPI library at all.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+
+# Set by the process managers of MPICH and its kin, Open MPI, and PMIx.
+_LAUNCHED = ("PMI_RANK", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "MPI_LOCALRANKID")
+_TASKS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+
+EXIT_CRASH = 1
+
+
+class WorldError(RuntimeError):
+    """The launcher and the MPI library do not see each other."""
+
+
+class SerialExecutor(Executor):
+    """Runs each call at once in this process; the executor of a world of one."""
+
+    def submit(self, fn, /, *args, **kwargs) -> Future:
+        future: Future = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class World:
+    """The ranks of this job.
+
+    Attributes
+    ----------
+    rank, size : int
+    node_rank : int
+        Rank among the processes of the same host.
+    n_workers : int
+        Ranks that sample: all but rank 0, or the only one.
+    library : str
+        Name and version of the MPI library; empty in a serial run.
+    """
+
+    def __init__(self, comm=None):
+        self._comm = comm
+        self.rank = comm.rank if comm else 0
+        self.size = comm.size if comm else 1
+        self.n_workers = max(1, self.size - 1)
+        self._node = None
+        self.library = ""
+        if comm:
+            from mpi4py import MPI
+
+            self._node = comm.Split_type(MPI.COMM_TYPE_SHARED)
+            self.library = MPI.Get_library_version().split("\n")[0].strip().rstrip("\x00")
+        self.node_rank = self._node.rank if comm else 0
+
+    def gather(self, value) -> list | None:
+        """The values of all ranks on rank 0, None elsewhere."""
+        return self._comm.gather(value) if self._comm else [value]
+
+    def broadcast(self, value):
+        """Rank 0's value, on every rank."""
+        return self._comm.bcast(value) if self._comm else value
+
+    def node_broadcast(self, value):
+        """The value of each host's first rank, on every rank of that host; also a barrier there."""
+        return self._node.bcast(value) if self._comm else value
+
+    @contextmanager
+    def executor(self) -> Iterator[Executor | None]:
+        """An executor over the workers on rank 0; None on the workers, once their work is over."""
+        if self.size == 1:
+            yield SerialExecutor()
+            return
+        from mpi4py.futures import MPICommExecutor
+
+        with MPICommExecutor(self._comm, root=0) as executor:
+            yield executor
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """End the whole job at once, with a traceback that names the rank, if this rank crashes.
+
+        Without it the other ranks would wait for this one for ever.
+        """
+        try:
+            yield
+        except Exception:
+            if self.size == 1:
+                raise
+            prefix = f"rank {self.rank}: "
+            text = traceback.format_exc()
+            sys.stderr.write("".join(prefix + line + "\n" for line in text.splitlines()))
+            sys.stderr.flush()
+            self._comm.Abort(EXIT_CRASH)
+
+
+def connect() -> World:
+    """The world that the launcher made, or a world of one.
+
+    Raises
+    ------
+    WorldError
+        If a launcher started several processes but each sees itself alone: they
+        would all do the same work and write the same file.
+    """
+    if not any(name in os.environ for name in _LAUNCHED):
+        return World()
+    from mpi4py import MPI
+
+    comm = MPI.COMM_WORLD
+    expected = max((int(os.environ.get(name) or 1) for name in _TASKS), default=1)
+    if comm.size == 1 and expected > 1:
+        raise WorldError(
+            f"the launcher started {expected} processes, but {MPI.get_vendor()[0]} sees "
+            "only one; use the mpiexec or `srun --mpi=…` that belongs to this MPI library"
+        )
+    return World(comm if comm.size > 1 else None)

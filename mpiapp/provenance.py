@@ -1,0 +1,95 @@
+"""Where and with what a job ran."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+PACKAGES = (
+    "mpiapp",
+    "numpy",
+    "numba",
+    "astropy",
+    "h5py",
+    "mpi4py",
+    "pymc3",
+    "Theano-PyMC",
+    "sherpa",
+)
+SCHEDULER_VARIABLES = (
+    "SLURM_JOB_ID",
+    "SLURM_ARRAY_JOB_ID",
+    "SLURM_ARRAY_TASK_ID",
+    "SLURM_JOB_NAME",
+    "SLURM_JOB_NODELIST",
+    "SLURM_CLUSTER_NAME",
+    "PBS_JOBID",
+    "PBS_ARRAY_INDEX",
+    "PBS_JOBNAME",
+)
+
+
+def versions(mpi_library: str = "") -> dict[str, str]:
+    """Version of Python, of every package that can change a number, and of the MPI library."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    if mpi_library:
+        found["mpi"] = mpi_library
+    return found
+
+
+def revision() -> str:
+    """Git revision of the checkout the program runs from, "-dirty" appended; empty elsewhere."""
+    here = Path(__file__).resolve().parent
+    if not (here.parent / ".git").exists():
+        return ""
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def scheduler() -> dict[str, str]:
+    """Identifiers that the batch system gives to this job."""
+    return {name: os.environ[name] for name in SCHEDULER_VARIABLES if name in os.environ}
+
+
+def cpu_model() -> str:
+    """Name of the processor."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def this_rank() -> dict[str, str | int]:
+    """Host, processor and process of the calling rank."""
+    return {"host": platform.node(), "cpu": cpu_model(), "pid": os.getpid()}
+
+
+def command_line() -> str:
+    """The command as it was called."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def digest(path: str | Path) -> str:
+    """BLAKE2b digest of a file's bytes."""
+    h = hashlib.blake2b(digest_size=16)
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            h.update(block)
+    return h.hexdigest()

@@ -1,0 +1,26 @@
+"""Plain tables for people."""
+
+from __future__ import annotations
+
+import math
+
+from astropy.table import Table
+
+
+def lay_out(table: Table) -> str:
+    """All rows and columns of a table, numbers to the right, text to the left."""
+    align = [">" if table[name].dtype.kind in "iuf" else "<" for name in table.colnames]
+    return "\n".join(line.rstrip() for line in table.pformat(-1, -1, align=align))
+
+
+def number(value: float, digits: int = 4) -> str:
+    """A number to a few significant digits; "NULL" for NaN."""
+    if math.isnan(value):
+        return "NULL"
+    text = f"{value:#.{digits}g}"
+    return text.rstrip(".")
+
+
+def text(value: bytes | str) -> str:
+    """A text field of a results file."""
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,66 @@
+"""Engines for tests: quick, scripted, or broken on purpose."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import numpy as np
+
+from mpiapp.sampling import Draws, SamplingError
+
+
+class GammaEngine:
+    """Independent Gamma draws about the least-squares solution: quick, not the posterior."""
+
+    name = "gamma"
+    typical_seconds = 1e-3
+
+    def __init__(self, chains=2, draws=1000):
+        self.shape = (chains, draws)
+
+    def sample(self, problem, seed, *, tune_factor=1):
+        rng = np.random.default_rng(seed)
+        theta = np.clip(problem.least_squares(), 1e-3 * problem.upper, 0.3 * problem.upper)
+        values = rng.gamma(25.0, theta / 25.0, (*self.shape, problem.n_columns))
+        n = problem.n_columns
+        return Draws(np.minimum(values, problem.upper), np.ones(n), np.full(n, 1000.0), method="t")
+
+
+class ScriptedEngine:
+    """Answers each call with the next item of a script: draws to return, or an exception."""
+
+    name = "scripted"
+    typical_seconds = 1e-3
+
+    def __init__(self, script):
+        self.script = list(script)
+        self.calls = []
+
+    def sample(self, problem, seed, *, tune_factor=1):
+        self.calls.append((problem, seed, tune_factor))
+        answer = self.script.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer(problem) if callable(answer) else answer
+
+
+class FailingEngine(GammaEngine):
+    """Fails on every run."""
+
+    def sample(self, problem, seed, *, tune_factor=1):
+        raise SamplingError("it never works")
+
+
+class DyingEngine(GammaEngine):
+    """Its process ends without a word at the first run."""
+
+    def sample(self, problem, seed, *, tune_factor=1):
+        os._exit(9)
+
+
+class CrashingEngine(GammaEngine):
+    """Raises what no run can survive: the worker itself crashes."""
+
+    def sample(self, problem, seed, *, tune_factor=1):
+        sys.exit("a crash outside of any run")
