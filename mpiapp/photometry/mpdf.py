@@ -132,6 +132,10 @@ def _mode(z, sums):
     start = z[0]
     while True:
         enters = z[right] - 1.0 if right < n else np.inf
+        if left == right:  # a gap between the draws, wider than the kernel
+            start = enters
+            right += 1
+            continue
         end = min(enters, z[left] + 1.0, z[n - 1])
         count = right - left
         s1 = sums[1, right] - sums[1, left]
