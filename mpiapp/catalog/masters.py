@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .bundle import InputError
-from .names import decode_name, encode_name
+from .names import decode_name, encode_name, encode_or_empty
 
 MATCH_TYPES = (b"u", b"a", b"n")
 
@@ -214,11 +214,6 @@ def associate(links: Links, blocks: Blocks) -> tuple[Associations, list[Conflict
         Associations(_without(links, bad), _without(blocks, bad)),
         conflicts,
     )
-
-
-def encode_or_empty(name: str) -> bytes:
-    """As `encode_name`, with the empty name for itself."""
-    return encode_name(name) if name else b""
 
 
 def _without(table, masters):

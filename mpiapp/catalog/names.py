@@ -34,6 +34,11 @@ def encode_name(name: str) -> bytes:
     return ("%20" * lead + text + "%20" * (len(name) - lead - len(body))).encode("ascii")
 
 
+def encode_or_empty(name: str) -> bytes:
+    """As `encode_name`, with the empty name for itself."""
+    return encode_name(name) if name else b""
+
+
 @lru_cache(maxsize=100_000)
 def decode_name(encoded: bytes) -> str:
     """The inverse of `encode_name`; bytes that are not ASCII come out as replacement signs."""

@@ -25,10 +25,10 @@ from ..catalog.masters import (
     Conflict,
     Links,
     associate,
-    encode_or_empty,
 )
-from ..catalog.names import decode_name
-from .fitsio import Column, Rejection, open_hdus, primary_hdu, read_columns, replace_file, table_hdu
+from ..catalog.names import decode_name, encode_or_empty
+from .fitsio import Rejection, open_hdus, read_columns
+from .fitswrite import Column, primary_hdu, replace_file, table_hdu
 
 VERSION = 1
 _LINK_COLUMNS = dict.fromkeys(("master", "match_type", "stack", "component"), "text")

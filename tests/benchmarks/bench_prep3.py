@@ -14,7 +14,8 @@ from astropy.io import fits
 
 from mpiapp.catalog.bundle import Bundle, ObsidBundle
 from mpiapp.catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES
-from mpiapp.files.prep3 import read_prep3, scan_prep3, write_prep3
+from mpiapp.files.prep3 import read_prep3, scan_prep3
+from mpiapp.files.prep3_write import write_prep3
 
 N_BUNDLES = 80
 

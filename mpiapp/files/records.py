@@ -1,0 +1,154 @@
+"""Rows of tables and JSON lines as records, and their fields as checked values."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import warnings
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from astropy.table import Table
+
+from ..catalog.bundle import InputError
+from ..catalog.names import encode_name
+from .prep3_tables import MAX_COUNTS
+
+JSON_SUFFIXES = (".jsonl", ".ndjson")
+ASTROPY_FORMATS = {".ecsv": "ascii.ecsv", ".fits": "fits", ".fit": "fits"}
+ASTROPY_FORMATS |= {".vot": "votable", ".xml": "votable"}
+
+
+def records(path: str | os.PathLike, required: tuple[str, ...]) -> Iterator[tuple[str, dict]]:
+    """(place, record) of every row; a line that is no record is an empty one."""
+    suffix = Path(path).suffix.lower()
+    try:
+        if suffix in JSON_SUFFIXES:
+            yield from _json_records(path)
+        elif suffix == ".csv":
+            yield from _csv_records(path, required)
+        else:
+            yield from _astropy_records(path, required, ASTROPY_FORMATS.get(suffix))
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{path}: cannot be read ({reason}); check the path") from error
+
+
+def _json_records(path: str | os.PathLike) -> Iterator[tuple[str, dict]]:
+    with open(path, "rb") as file:
+        for row, line in enumerate(file, 1):
+            if line.strip():
+                record = None
+                with suppress(ValueError, RecursionError):
+                    record = json.loads(line)
+                yield f"{path}, line {row}", record if isinstance(record, dict) else {}
+
+
+def _csv_records(path: str | os.PathLike, required: tuple[str, ...]) -> Iterator[tuple[str, dict]]:
+    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
+        reader = csv.DictReader(file, skipinitialspace=True)
+        try:
+            _require(path, [(name or "").strip() for name in reader.fieldnames or ()], required)
+            reader.fieldnames = [(name or "").strip() for name in reader.fieldnames]
+            for record in reader:
+                surplus = record.pop(None, None)
+                record = {} if surplus else {k: v for k, v in record.items() if v not in ("", None)}
+                yield f"{path}, line {reader.line_num}", record
+        except csv.Error as error:
+            raise InputError(f"{path}, line {reader.line_num}: not CSV ({error})") from error
+
+
+def _astropy_records(
+    path: str | os.PathLike, required: tuple[str, ...], kind: str | None
+) -> Iterator[tuple[str, dict]]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            table = Table.read(path, format=kind)
+            columns = {name: table[name].tolist() for name in table.colnames}
+    except OSError:
+        raise
+    except Exception as error:  # astropy's readers raise whatever their parsers do
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(
+            f"{path}: cannot be read as a table ({type(error).__name__}: {reason}); check the file "
+            "and its suffix"
+        ) from error
+    _require(path, columns, required)
+    for row, values in enumerate(zip(*columns.values()), 1):
+        record = {k: v for k, v in zip(columns, values) if v is not None and v != ""}
+        yield f"{path}, row {row}", record
+
+
+def _require(path: str | os.PathLike, names, required: tuple[str, ...]) -> None:
+    missing = [name for name in required if name not in names]
+    if missing:
+        raise InputError(f"{path}: column {missing[0]} is missing; add it")
+    if len(set(names)) < len(list(names)):
+        raise InputError(f"{path}: two columns have the same name; rename one")
+
+
+def get(record: dict, column: str) -> object:
+    """A value that must be there."""
+    if record.get(column) is None:
+        raise InputError(f"column {column}: no value; give one")
+    return record[column]
+
+
+def text(record: dict, column: str) -> str:
+    """A name: text, or a whole number that stands for its digits."""
+    value = get(record, column)
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if type(value) is int:
+        value = str(value)
+    if not isinstance(value, str) or not value:
+        raise InputError(f"column {column}: {value!r}, expected a name")
+    encode_name(value)
+    return value
+
+
+def choice(record: dict, column: str, allowed: Collection[str]) -> str:
+    """One of the allowed names."""
+    value = text(record, column)
+    if value not in allowed:
+        raise InputError(f"column {column}: {value!r}, expected one of {', '.join(allowed)}")
+    return value
+
+
+def number(record: dict, column: str, positive: bool = False) -> float:
+    """A finite number that is not negative, or not zero either."""
+    value = get(record, column)
+    result = math.nan
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        with suppress(ValueError, OverflowError):
+            result = float(value)
+    if not 0 <= result < math.inf or (positive and result == 0):
+        kind = "a positive number" if positive else "a number that is not negative"
+        raise InputError(f"column {column}: {value!r}, expected {kind}; correct it")
+    return result
+
+
+def whole(record: dict, column: str) -> int:
+    """A whole number that is not negative."""
+    result = number(record, column)
+    if not result.is_integer() or result > MAX_COUNTS:
+        raise InputError(f"column {column}: {record[column]!r}, expected a whole number")
+    return int(result)
+
+
+def array(value: object, column: str) -> np.ndarray:
+    """Nested lists of numbers as float64; whether they fit is for the caller."""
+    result = np.array(None)
+    with warnings.catch_warnings(), suppress(TypeError, ValueError, OverflowError):
+        warnings.simplefilter("ignore")
+        result = np.array(value)
+    if result.dtype.kind not in "iuf":
+        raise InputError(f"column {column}: expected numbers in lists of equal length; correct it")
+    return result.astype(np.float64)

@@ -1,0 +1,286 @@
+"""Flat tables of counts and PSF fractions, or JSON lines of matrices, to prep3 and mst3 files.
+
+docs/files.md describes the columns.  A row that cannot be used is rejected
+with its reason and the others are imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+
+from ..catalog.bundle import Bundle, InputError, ObsidBundle, check_matrices
+from ..catalog.masters import Blocks, Links, associate
+from ..catalog.names import decode_name, encode_name, encode_or_empty
+from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES
+from .fitsio import Rejection
+from .mst3 import write_mst3_tables
+from .prep3_tables import BACKGROUND, MAX_COUNTS
+from .prep3_write import write_prep3
+from .records import array, choice, get, number, records, text, whole
+
+# Exposure factors of the quantities in a flat table; net counts need none.
+EXPOSURE_COLUMNS = {
+    "rate": "exposure_rate",
+    "photflux": "exposure_photflux",
+    "flux": "exposure_flux",
+}
+PAIR_COLUMNS = (
+    *("obsid", "stack", "component", "instrument", "band", "aperture", "cnts", "cnts_bkg"),
+    *("psf_frac", "psf_frac_bkg", "area", "area_bkg"),
+)
+LINK_COLUMNS = ("master", "match_type", "stack", "component")
+BLOCK_COLUMNS = ("master", "block", "stack", "obsid")
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import did: rows taken, files written, rows rejected and why."""
+
+    accepted: int
+    files: list[Path]
+    rejected: list[Rejection]
+
+
+@dataclass(eq=False)
+class _Obsid:
+    """What has been accepted of one obsid."""
+
+    instrument: str
+    exposure_s: float | None = None
+    bundles: dict[str, Bundle] = field(default_factory=dict)
+    bundle_of: dict[str, str] = field(default_factory=dict)
+
+
+def import_table(path: str | os.PathLike, out_dir: str | os.PathLike) -> ImportReport:
+    """Write a prep3 file per stack and obsid from a table of either import format.
+
+    A record with `components` is a bundle in one band and aperture (format 1);
+    any other is a single source's aperture pair (format 2).  Files are named
+    `<stack>_<obsid>_prep3.fits` and replaced if they exist.
+
+    Raises
+    ------
+    InputError
+        If the table as a whole cannot be read, lacks a column, or holds no
+        usable row.
+    """
+    obsids: dict[tuple[str, str], _Obsid] = {}
+    first_place: dict[tuple, str] = {}
+    rejected: list[Rejection] = []
+    accepted = 0
+    for place, record in records(path, PAIR_COLUMNS):
+        try:
+            _accept(record, place, obsids, first_place)
+            accepted += 1
+        except InputError as error:
+            bundle = record.get("bundle", record.get("component")) if record else None
+            rejected.append(Rejection(f"{place}: {error}", None if bundle is None else str(bundle)))
+    if not accepted:
+        raise InputError(f"{path}: {_nothing('bundle or aperture pair', rejected)}")
+    out_dir = Path(out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    files = []
+    for (stack, obsid), content in obsids.items():
+        file = out_dir / prep3_name(stack, obsid)
+        bundles = content.bundles.values()
+        write_prep3(file, stack, obsid, content.instrument, bundles, content.exposure_s)
+        files.append(file)
+    return ImportReport(accepted, files, rejected)
+
+
+def import_associations(
+    path: str | os.PathLike, out: str | os.PathLike, blocks: str | os.PathLike | None = None
+) -> ImportReport:
+    """Write an mst3 file from a table of associations and, if given, one of blocks.
+
+    Raises InputError as `import_table` does.  A row that cannot be used costs
+    its master source: its other rows are left out as well.
+    """
+    rejected: list[Rejection] = []
+    spoiled: set[str] = set()
+
+    def rows(path, required, parse: Callable[[dict], tuple]) -> Iterator[tuple]:
+        for place, record in records(path, required):
+            try:
+                yield place, *parse(record)
+            except InputError as error:
+                master = record.get("master") if record else None
+                rejected.append(
+                    Rejection(f"{place}: {error}", master=None if master is None else str(master))
+                )
+                spoiled.add(str(master))
+
+    link_rows = list(rows(path, LINK_COLUMNS, _link))
+    block_rows = list(rows(blocks, BLOCK_COLUMNS, _block)) if blocks is not None else []
+    links = Links(*(_encoded(r[i] for r in link_rows) for i in range(1, 5)))
+    block_table = Blocks(
+        _encoded(r[1] for r in block_rows),
+        np.array([r[2] for r in block_rows], dtype=np.int64),
+        _encoded(r[3] for r in block_rows),
+        _encoded(r[4] for r in block_rows),
+        np.array([r[5] for r in block_rows], dtype=np.float64),
+    )
+    for conflict in associate(links, block_table)[1]:
+        row = (link_rows if conflict.table == "links" else block_rows)[conflict.row]
+        message = f"{row[0]}: column {conflict.column}, master {conflict.master}: "
+        rejected.append(Rejection(message + conflict.message, master=conflict.master))
+        spoiled.add(conflict.master)
+    keep = [
+        np.array([r[1] not in spoiled for r in table], dtype=bool)
+        for table in (link_rows, block_rows)
+    ]
+    if not keep[0].any():
+        raise InputError(f"{path}: {_nothing('association', rejected)}")
+    kept = [
+        type(table)(*(column[mask] for column in vars(table).values()))
+        for table, mask in zip((links, block_table), keep)
+    ]
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_mst3_tables(out, *kept)
+    return ImportReport(int(sum(mask.sum() for mask in keep)), [out], rejected)
+
+
+def prep3_name(stack: str, obsid: str) -> str:
+    """A file name for any stack and obsid, different for different ones."""
+    # The obsid's underscores are escaped, so the last one but "_prep3" separates.
+    parts = quote(decode_name(encode_name(stack)), safe="+"), quote(obsid, safe="+")
+    name = f"{parts[0]}_{parts[1].replace('_', '%5F')}"
+    if len(name) > 200:
+        name = f"{name[:150]}_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return f"{name}_prep3.fits"
+
+
+def _nothing(what: str, rejected: list[Rejection]) -> str:
+    if not rejected:
+        return f"no {what} in it; check that it is the right table"
+    return f"no usable {what}, {len(rejected)} rejected, the first: {rejected[0].message}"
+
+
+def _bundle_record(record: dict) -> tuple[str, tuple[str, ...], np.ndarray, dict]:
+    """Format 1: bundle, components, counts and F by quantity."""
+    names = record["components"]
+    if not isinstance(names, list) or not names:
+        raise InputError("column components: expected a list of names; correct it")
+    names = tuple(text({"components": name}, "components") for name in names)
+    matrices = get(record, "F")
+    if not isinstance(matrices, dict) or not matrices:
+        raise InputError("column F: expected matrices by quantity; correct it")
+    unknown = [q for q in matrices if q not in QUANTITIES]
+    if unknown:
+        raise InputError(
+            f"column F: quantity {unknown[0]!r}, expected one of {', '.join(QUANTITIES)}"
+        )
+    F = {q: array(value, f"F, {q}") for q, value in matrices.items()}
+    counts = array(get(record, "counts"), "counts")
+    return text(record, "bundle"), names, counts, F
+
+
+def _pair_record(record: dict) -> tuple[str, tuple[str, ...], np.ndarray, dict]:
+    """Format 2: the same for a single source, F from PSF fractions, areas and exposure (Eq. 1)."""
+    component = text(record, "component")
+    counts = np.array([whole(record, name) for name in ("cnts", "cnts_bkg")])
+    for name in ("psf_frac", "psf_frac_bkg"):
+        if number(record, name) > 1:
+            raise InputError(f"column {name}: {record[name]!r}, expected a fraction up to 1")
+    fractions = np.array(
+        [
+            [number(record, "psf_frac"), number(record, "area")],
+            [number(record, "psf_frac_bkg"), number(record, "area_bkg", positive=True)],
+        ]
+    )
+    F = {"cnts": fractions}
+    for quantity, column in EXPOSURE_COLUMNS.items():
+        if column in record:
+            F[quantity] = fractions * number(record, column, positive=True)
+    return component, (component,), counts, F
+
+
+def _accept(record: dict, place: str, obsids: dict, first_place: dict) -> None:
+    """Add a record to its obsid, or raise InputError and leave all as it was."""
+    if not record:
+        raise InputError(
+            "not a row with as many fields as columns, or not a JSON object; correct it"
+        )
+    stack, obsid = text(record, "stack"), text(record, "obsid")
+    instrument = choice(record, "instrument", INSTRUMENT_BANDS)
+    band = choice(record, "band", INSTRUMENT_BANDS[instrument])
+    aperture = choice(record, "aperture", APERTURES)
+    exposure = number(record, "exposure_s") if record.get("exposure_s") is not None else None
+    parse = _bundle_record if "components" in record else _pair_record
+    name, components, counts, F = parse(record)
+    if len(set(components)) < len(components) or BACKGROUND in components:
+        raise InputError(
+            f"column components: {list(components)}, expected different names, none of them "
+            f"{BACKGROUND!r}"
+        )
+    for quantity, matrix in F.items():
+        try:
+            check_matrices(counts, matrix, len(components))
+        except InputError as error:
+            raise InputError(f"{quantity}: {error}; correct it") from None
+    if counts.max() > MAX_COUNTS:
+        raise InputError(f"column counts: {counts.max()}, expected at most 2^53; correct it")
+    counts = counts.astype(np.int64)
+
+    known = obsids.get((stack, obsid)) or _Obsid(instrument)
+    if known.instrument != instrument:
+        raise InputError(f"column instrument: {instrument}, but {known.instrument} in earlier rows")
+    if None not in (exposure, known.exposure_s) and exposure != known.exposure_s:
+        raise InputError(f"column exposure_s: {exposure}, but {known.exposure_s} in earlier rows")
+    earlier = first_place.get((stack, obsid, name, band, aperture))
+    if earlier:
+        raise InputError(
+            f"bundle {name}, band {band}, {aperture} is already in {earlier}; keep one"
+        )
+    bundle = known.bundles.get(name)
+    if bundle is not None and bundle.components != components:
+        raise InputError(
+            f"column components: {list(components)}, but {list(bundle.components)} in earlier rows "
+            f"of bundle {name}"
+        )
+    elsewhere = [c for c in components if known.bundle_of.get(c, name) != name]
+    if elsewhere:
+        raise InputError(
+            f"column components: {elsewhere[0]} is in bundle {known.bundle_of[elsewhere[0]]} in "
+            "earlier rows"
+        )
+    if bundle is None:
+        bundle = Bundle(ObsidBundle(stack, obsid, name), instrument, components, {}, {})
+        known.bundles[name] = bundle
+    bundle.counts[band, aperture] = counts
+    bundle.F.update({(quantity, band, aperture): matrix for quantity, matrix in F.items()})
+    known.bundle_of.update(dict.fromkeys(components, name))
+    known.exposure_s = known.exposure_s if exposure is None else exposure
+    obsids[stack, obsid] = known
+    first_place[stack, obsid, name, band, aperture] = place
+
+
+def _link(record: dict) -> tuple[str, str, str, str]:
+    kind = choice(record, "match_type", ("u", "a", "n"))
+    component = text(record, "component") if record.get("component") else ""
+    return text(record, "master"), kind, text(record, "stack"), component
+
+
+def _block(record: dict) -> tuple[str, int, str, str, float]:
+    exposure = record.get("exposure")
+    given = exposure is not None and exposure == exposure  # NaN stands for "not given"
+    return (
+        text(record, "master"),
+        whole(record, "block"),
+        text(record, "stack"),
+        text(record, "obsid"),
+        number(record, "exposure") if given else math.nan,
+    )
+
+
+def _encoded(names: Iterator[str]) -> np.ndarray:
+    return np.array([encode_or_empty(name) for name in names], dtype=np.bytes_)
