@@ -22,9 +22,11 @@ help: ## List the targets
 
 run: .venv/run ## Import the shipped example, measure it under MPI, print photometry and timing
 	rm -rf $(out)
-	for table in $(example)/*.jsonl $(example)/*.ecsv; do \
-	    [ ! -e "$$table" ] || $(bin)/mpiapp import "$$table" $(out)/prep3; \
-	done
+	$(bin)/mpiapp import $(example)/obsid1575.jsonl $(out)/obsid1575
+	$(bin)/mpiapp import $(example)/csc21.ecsv $(out)/csc21
+	$(bin)/mpiapp import $(example)/cosmos_stack.ecsv $(out)/cosmos_stack
+	$(bin)/mpiapp import $(example)/cosmos_master.ecsv $(out)/cosmos_master \
+	    --masters $(example)/cosmos_links.csv --blocks $(example)/cosmos_blocks.csv
 	$(MPIEXEC) -n $(RANKS) $(bin)/python -m mpiapp run config/example.toml
 	$(bin)/mpiapp show $(out)/results.h5 --published $(example)/csc21_published.ecsv
 	$(bin)/mpiapp timing $(out)/results.h5

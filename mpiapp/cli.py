@@ -33,9 +33,11 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--workers", type=int, default=1, help="worker ranks of the estimate")
     p.set_defaults(call=_plan)
 
-    p = commands.add_parser("import", help="make prep3 files from flat tables")
+    p = commands.add_parser("import", help="make prep3 and mst3 files from flat tables")
     p.add_argument("table", metavar="TABLE", help="JSON lines, or any table that astropy reads")
-    p.add_argument("directory", metavar="DIR", help="folder for the prep3 files")
+    p.add_argument("directory", metavar="DIR", help="folder for the files")
+    p.add_argument("--masters", metavar="TABLE", help="associations of components with masters")
+    p.add_argument("--blocks", metavar="TABLE", help="obsids of the masters' Bayesian Blocks")
     p.set_defaults(call=_import)
 
     p = commands.add_parser("show", help="print the photometry of a results file")
@@ -103,13 +105,22 @@ def _plan(args) -> int:
 
 
 def _import(args) -> int:
-    from .files.tables import import_table
+    from pathlib import Path
 
-    done = import_table(args.table, args.directory)
-    for rejection in done.rejected:
-        print(f"mpiapp: {rejection.message}", file=sys.stderr)
-    print(f"{args.table}: {done.accepted} accepted, {len(done.rejected)} rejected")
-    return 4 if done.rejected else 0
+    from .files.tables import import_associations, import_table
+
+    reports = {args.table: import_table(args.table, args.directory)}
+    if args.masters:
+        out = Path(args.directory) / "mst3.fits"
+        reports[args.masters] = import_associations(args.masters, out, args.blocks)
+    for table, report in reports.items():
+        for rejection in report.rejected:
+            print(f"mpiapp: {rejection.message}", file=sys.stderr)
+        print(
+            f"{table}: {report.accepted} rows accepted, {len(report.rejected)} rejected, "
+            f"{len(report.files)} files written to {args.directory}"
+        )
+    return 4 if any(report.rejected for report in reports.values()) else 0
 
 
 def _show(args) -> int:

@@ -126,6 +126,12 @@ class WorkList:
     unit_cost : float
         Targets of one file, stack or group of masters go together until their
         cost reaches this.  A target is never split, so its files are read once.
+
+    Attributes
+    ----------
+    units : list of Unit, heaviest first
+    unranked_blocks : dict
+        Master sources whose best block cannot be told, and why; they are measured all the same.
     """
 
     def __init__(
@@ -154,8 +160,21 @@ class WorkList:
                 for bundle, content in scan.bundles.items()
                 for component in content.components
             }
+        self.unranked_blocks: dict[str, str] = {}
+        self._best_block = self._rank_blocks()
         self.units = [u for level in selection.levels for u in self._units(level, unit_cost)]
         self.units.sort(key=lambda unit: -unit.cost)
+
+    def _rank_blocks(self) -> dict[str, int | None]:
+        """The best block of each master source, where the exposures are known."""
+        best = {}
+        exposures = {(scan.stack, scan.obsid): scan.exposure for scan in self.scans}
+        for master in self._masters:
+            try:
+                best[master] = self.associations.best_block(master, exposures)
+            except InputError as error:
+                self.unranked_blocks[master] = str(error)
+        return best
 
     @property
     def n_runs(self) -> int:
@@ -245,12 +264,7 @@ class WorkList:
             for scan, bundle in seen
             for c in scan.bundles[bundle].components
         }
-        exposures = {(scan.stack, scan.obsid): scan.exposure for scan, _ in seen}
-        best = None
-        try:
-            best = self.associations.best_block(master, exposures)
-        except InputError as error:
-            faults.append(str(error))
+        best = self._best_block.get(master)
         wanted = [(f"{master}/avg", seen, False)]
         for block, obsids in self.associations.blocks_of(master).items():
             inside = [(s, b) for s, b in seen if (s.stack, s.obsid) in obsids]

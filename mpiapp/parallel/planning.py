@@ -83,11 +83,11 @@ def find_inputs(config: Config) -> list[InputFiles]:
 
 
 def prep3_paths(patterns: Sequence[str]) -> list[str]:
-    """The prep3 files that files, folders (their *.fits and *.fits.gz) and globs name, sorted."""
+    """The prep3 files that files, folders (their *prep3.fits) and globs name, sorted."""
     found: set[str] = set()
     for pattern in patterns:
         if os.path.isdir(pattern):
-            paths = glob.glob(os.path.join(glob.escape(pattern), "*.fits"))
+            paths = glob.glob(os.path.join(glob.escape(pattern), "*prep3.fits"))
         else:
             paths = [pattern] if os.path.exists(pattern) else glob.glob(pattern, recursive=True)
         if not paths:
@@ -178,6 +178,7 @@ def make_plan(
         )
         for group, mst3, scans, bad_bundles in groups
     ]
+    faults += [Fault(*item) for w in worklists for item in w.unranked_blocks.items()]
     return Plan(worklists, inputs, faults)
 
 
