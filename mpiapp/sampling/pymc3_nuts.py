@@ -1,0 +1,354 @@
+"""The reference engine: pymc3's NUTS, with the model compiled once per shape and its data swapped.
+
+The only file that imports pymc3 and theano, and only when an engine samples:
+theano freezes its compile directory at import (see compiledir.py).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from contextlib import contextmanager
+from copy import copy
+
+import numpy as np
+
+from ..catalog.problem import Problem
+from .diagnostics import rhat_and_ess
+from .draws import Draws, SamplingError
+
+INITS = ("advi+adapt_diag", "adapt_diag")
+PHASES = ("prior", "likelihood", "compile", "init", "sample")
+
+# Columns whose C code serves every other number of columns: theano treats a
+# dimension of length one as broadcast, and draws normals in pairs.
+WARM_COLUMNS = (1, 2, 3)
+
+# pymc3's own settings of the initialisation (pm.sample, init_nuts).
+ADVI_STEPS = 200_000
+ADVI_CHECK_EVERY = 100
+ADVI_TOLERANCE = 1e-2
+ADVI_WEIGHT = 50
+DIAG_WEIGHT = 10
+
+MODELS_KEPT = 64
+_models: OrderedDict[int, _Model] = OrderedDict()
+
+
+class Pymc3Engine:
+    """NUTS as the memo runs it (Listings 1 and 3).
+
+    Parameters
+    ----------
+    chains, draws, tune : int
+        Independent chains, and per chain the draws kept and the tuning steps
+        before them (recommendation 4).
+    target_accept : float
+        Acceptance that the step size is tuned to.
+    init : str
+        "advi+adapt_diag", the memo's: chains start from draws of a mean-field
+        fit, which also gives the first mass matrix.  "adapt_diag": chains start
+        from the maximum-likelihood solution (Eq. 8) moved inside the prior box.
+    """
+
+    name = "pymc3"
+
+    def __init__(
+        self,
+        chains: int = 2,
+        draws: int = 1000,
+        tune: int = 1000,
+        target_accept: float = 0.95,
+        init: str = "advi+adapt_diag",
+    ):
+        if init not in INITS:
+            raise ValueError(f"unknown init {init!r}: expected one of {', '.join(INITS)}")
+        if chains < 2:
+            raise ValueError(f"chains = {chains}: r-hat needs at least 2 (recommendation 4)")
+        self.chains = chains
+        self.draws = draws
+        self.tune = tune
+        self.target_accept = target_accept
+        self.init = init
+
+    def sample(
+        self, problem: Problem, seed: np.random.SeedSequence, *, tune_factor: int = 1
+    ) -> Draws:
+        """Draw from the posterior of `problem` with `tune_factor` times the tuning steps.
+
+        Raises SamplingError, chained from its cause, when pymc3 fails or when
+        what it returns is short, not finite or constant.
+        """
+        seconds = dict.fromkeys(PHASES, 0.0)
+        # pymc3 accepts seeds below 2^30, theano's generator none that is zero.
+        seeds = [int(word >> 2) or 1 for word in seed.generate_state(self.chains)]
+        try:
+            with _numpy_generator_kept():
+                model = _model(problem.n_columns, seconds)
+                model.set(problem, seconds)
+                starts, potential = self._initialise(model, problem, seeds[0], seconds)
+                with _timed(seconds, "sample"):
+                    traces = [
+                        self._sample_chain(model, start, potential, chain_seed, tune_factor)
+                        for start, chain_seed in zip(starts, seeds)
+                    ]
+        except Exception as error:
+            raise SamplingError(f"pymc3: {type(error).__name__}: {error}") from error
+        values = self._checked([values for values, _ in traces], problem)
+        rhat, ess = rhat_and_ess(values)
+        return Draws(
+            values=values,
+            rhat=rhat,
+            ess=ess,
+            divergences=sum(divergences for _, divergences in traces),
+            method="nuts",
+            seconds=seconds,
+        )
+
+    def warm(self) -> None:
+        """Compile all the C code that any problem needs into the compile directory."""
+        for n_columns in WARM_COLUMNS:
+            model = _model(n_columns, dict.fromkeys(PHASES, 0.0))
+            if self.init == "advi+adapt_diag":
+                model.compile_advi()
+
+    def _initialise(self, model, problem, seed, seconds):
+        """The chains' starting points in the unbounded space, and a potential to copy."""
+        from pymc3.step_methods.hmc.quadpotential import QuadPotentialDiagAdapt
+
+        if self.init == "advi+adapt_diag":
+            with _timed(seconds, "compile"):
+                model.compile_advi()
+            with _timed(seconds, "init"):
+                starts, mean, variance = model.advi.fit(seed, self.chains)
+            weight = ADVI_WEIGHT
+        else:
+            with _timed(seconds, "init"):
+                mean = start_from_maximum_likelihood(problem)
+            starts = [mean] * self.chains
+            variance = np.ones_like(mean)
+            weight = DIAG_WEIGHT
+        for start in starts:
+            if not np.isfinite(model.logp(start)[0]):
+                raise FloatingPointError(f"log probability at the start {start} is not finite")
+        return starts, QuadPotentialDiagAdapt(problem.n_columns, mean, variance, weight)
+
+    def _sample_chain(self, model, start, potential, seed, tune_factor):
+        """One chain: its (draws, n_columns) values, and how many of them diverged."""
+        import pymc3 as pm
+        from pymc3.sampling import _iter_sample
+
+        tune = self.tune * tune_factor
+        # A fresh step object around the compiled function: it carries the tuning
+        # state, the function none.  The potential starts anew with each chain.
+        step = pm.NUTS(
+            model=model.model,
+            potential=potential,
+            target_accept=self.target_accept,
+            logp_dlogp_func=model.logp,
+        )
+        # What pm.sample runs for each chain.  pm.sample itself would compile
+        # checks of the starting points in every call, and swallow KeyboardInterrupt.
+        trace = None
+        for trace, _ in _iter_sample(
+            tune + self.draws,
+            step,
+            start={model.unbounded: start},
+            trace=model.empty_trace(),
+            tune=tune,
+            model=model.model,
+            random_seed=seed,
+        ):
+            pass
+        diverging = trace.get_sampler_stats("diverging")[tune:]
+        return trace.get_values("theta", burn=tune), int(diverging.sum())
+
+    def _checked(self, chains, problem):
+        """The chains stacked; raises SamplingError if they aren't what was asked for."""
+        lengths = [len(values) for values in chains]
+        if lengths != [self.draws] * self.chains:
+            raise SamplingError(
+                f"pymc3 returned chains of {lengths} draws instead of {self.chains} × {self.draws}"
+            )
+        values = np.stack(chains)
+        for column, label in enumerate(problem.labels):
+            draws = values[:, :, column]
+            if not np.isfinite(draws).all():
+                raise SamplingError(f"pymc3 returned draws of {label} that are not finite")
+            if (np.ptp(draws, axis=1) == 0).any():
+                raise SamplingError(f"pymc3 returned a chain of {label} that never moved")
+        return values
+
+
+def start_from_maximum_likelihood(problem: Problem) -> np.ndarray:
+    """(n_columns,) the solution of F θ = C (Eq. 8), inside the prior box, on the unbounded scale.
+
+    More rows than columns are solved by least squares.  Solutions at or below
+    zero start where the column adds one count to its apertures in all, those
+    above the box at 0.9 of it.
+    """
+    ml = np.linalg.lstsq(problem.F, problem.counts - problem.offset, rcond=None)[0]
+    one_count = 1.0 / problem.F.sum(axis=0)
+    highest = 0.9 * problem.upper
+    start = np.clip(np.maximum(ml, one_count), None, highest)
+    return np.log(start) - np.log(problem.upper - start)
+
+
+def _model(n_columns: int, seconds: dict[str, float]) -> _Model:
+    """The compiled model of a shape, from the most recently used ones or made now."""
+    if n_columns not in _models:
+        _models[n_columns] = _Model(n_columns, seconds)
+        if len(_models) > MODELS_KEPT:
+            _models.popitem(last=False)
+    _models.move_to_end(n_columns)
+    return _models[n_columns]
+
+
+class _Model:
+    """The memo's model for `n_columns` parameters, with data and bounds in shared variables.
+
+    Sources and backgrounds are one vector θ, since each has its own bound
+    anyway: fewer operations than two vectors, and one shape per n_columns
+    (the number of rows is free).
+    """
+
+    def __init__(self, n_columns: int, seconds: dict[str, float]):
+        # theano's BLAS warning goes to the standard error of every rank.
+        logging.getLogger("theano.tensor.blas").setLevel(logging.ERROR)
+        import pymc3 as pm
+        import theano
+        import theano.tensor as tt
+        from pymc3.model import ValueGradFunction
+
+        single = (n_columns == 1,)
+        self.F = theano.shared(np.ones((2, n_columns)), "F", broadcastable=(False,) + single)
+        self.upper = theano.shared(np.ones(n_columns), "upper", broadcastable=single)
+        self.counts = theano.shared(np.ones(2, np.int64), "counts")
+        self.offset = theano.shared(np.zeros(2), "offset")
+        with _uncompiled(), pm.Model() as self.model:
+            with _timed(seconds, "prior"):
+                theta = pm.Uniform("theta", lower=0.0, upper=self.upper, shape=n_columns)
+            with _timed(seconds, "likelihood"):
+                mu = tt.dot(self.F, theta) + self.offset
+                pm.Poisson("C_obs", mu=mu, observed=self.counts)
+                logp = self.model.logpt
+        with _timed(seconds, "compile"):
+            self.logp = ValueGradFunction([logp], self.model.vars)
+            self.logp.set_extra_values({})
+            self._trace = pm.backends.NDArray(model=self.model, vars=[theta])
+        self.unbounded = theta.transformed.name
+        self.advi: _Advi | None = None
+
+    def compile_advi(self) -> None:
+        """Compile the mean-field fit, the first time."""
+        if self.advi is None:
+            self.advi = _Advi(self.model, self.unbounded)
+
+    def empty_trace(self):
+        """An NDArray of its own for a chain, around the function compiled once."""
+        trace = copy(self._trace)
+        trace.samples = {}
+        return trace
+
+    def set(self, problem: Problem, seconds: dict[str, float]) -> None:
+        """Put the data and prior bounds of `problem` in place."""
+        with _timed(seconds, "prior"):
+            self.upper.set_value(problem.upper)
+        with _timed(seconds, "likelihood"):
+            self.F.set_value(problem.F)
+            self.counts.set_value(problem.counts)
+            self.offset.set_value(problem.offset)
+
+
+class _Advi:
+    """pymc3's ADVI as init_nuts runs it, its step compiled once and its state reset for a fit."""
+
+    def __init__(self, model, unbounded: str):
+        import pymc3 as pm
+        import theano
+
+        self.unbounded = unbounded
+        fit = pm.ADVI(model=model, random_seed=1)
+        self.approx = fit.approx
+        with _uncompiled():
+            updates = fit.objective.updates(obj_optimizer=pm.adagrad_window)
+        self.step = theano.function([], updates.loss, updates=updates)
+        self.sample = self.approx.sample_dict_fn
+        self.random = self.approx.groups[0]._rng
+        self.state = [(variable, variable.get_value()) for variable in updates]
+
+    def fit(self, seed: int, n_starts: int):
+        """Starting points drawn from the fit, (n_starts, n), and its mean and variance, (n,)."""
+        self._reset(seed, n_starts)
+        self._iterate()
+        starts = self.sample(n_starts)[self.unbounded]
+        return starts, self.approx.mean.get_value(), self.approx.std.eval() ** 2
+
+    def _iterate(self) -> None:
+        """Step until the mean and width settle; raises FloatingPointError if they become NaN.
+
+        Between two looks at convergence the steps run inside theano's loop in
+        C, so that NaN is seen some steps later than by pymc3: it stays.
+        """
+        from pymc3.variational.callbacks import CheckParametersConvergence
+
+        checks = [
+            CheckParametersConvergence(ADVI_CHECK_EVERY, ADVI_TOLERANCE, diff)
+            for diff in ("absolute", "relative")
+        ]
+        done = 0
+        for until in (1, *range(ADVI_CHECK_EVERY, ADVI_STEPS + 1, ADVI_CHECK_EVERY)):
+            self.step.fn(n_calls=until - done)
+            done = until
+            if any(np.isnan(p.get_value(borrow=True)).any() for p in self.approx.params):
+                raise FloatingPointError(f"ADVI became NaN before step {until}")
+            try:
+                for check in checks:
+                    check(self.approx, None, until)
+            except StopIteration:
+                return
+
+    def _reset(self, seed: int, n_starts: int) -> None:
+        """Put parameters, optimiser and random streams where a new pm.fit starts."""
+        for variable, value in self.state:
+            variable.set_value(value)
+        # As MRG_RandomStreams.seed, but only the streams that are read (one per
+        # number drawn) of the 15,360 that each use owns.
+        self.random.set_rstate(seed)
+        n_streams = n_starts * self.approx.ddim + 1
+        for states, updated, _, _ in self.random.state_updates:
+            dtype = updated.owner.outputs[1].dtype
+            value = states.get_value(borrow=True)
+            value[:n_streams] = self.random.get_substream_rstates(n_streams, dtype)
+            states.set_value(value, borrow=True)
+
+
+def _uncompiled():
+    """A context in which expressions are written down.
+
+    pymc3 evaluates each of them once with test values, which is not worth a
+    compiler, and leaves that switched on behind it.
+    """
+    import theano
+
+    return theano.config.change_flags(cxx="", compute_test_value="off")
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], phase: str):
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[phase] += time.perf_counter() - start
+
+
+@contextmanager
+def _numpy_generator_kept():
+    """pymc3 seeds numpy's global generator: give it back as it was."""
+    state = np.random.get_state()
+    try:
+        yield
+    finally:
+        np.random.set_state(state)
