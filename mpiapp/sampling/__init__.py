@@ -28,7 +28,7 @@ class Engine(Protocol):
         ...
 
 
-ENGINES = ("pymc3",)
+ENGINES = ("pymc3", "gibbs")
 
 
 def create(name: str, **settings) -> Engine:
@@ -37,4 +37,8 @@ def create(name: str, **settings) -> Engine:
         from .pymc3_nuts import Pymc3Engine
 
         return Pymc3Engine(**settings)
+    if name == "gibbs":
+        from .gibbs import GibbsEngine
+
+        return GibbsEngine(**settings)
     raise ValueError(f"unknown engine {name!r}: expected one of {', '.join(ENGINES)}")
