@@ -10,7 +10,7 @@ import hashlib
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
@@ -64,19 +64,35 @@ class Select(_Section):
 class Pymc3Config(_Section):
     """NUTS through pymc3 (memo, section 2.4 and Listing 1)."""
 
+    chains: Annotated[int, Field(ge=2, le=16)] = 2
+    draws: Annotated[int, Field(ge=100)] = 1000
     tune: Annotated[int, Field(ge=0)] = 1000
     target_accept: Annotated[float, Field(gt=0, lt=1)] = 0.95
     init: Literal["advi+adapt_diag", "adapt_diag"] = "advi+adapt_diag"
 
 
+class GibbsConfig(_Section):
+    """The compiled engine: it draws on until the effective sample size is reached."""
+
+    chains: Annotated[int, Field(ge=2, le=256)] = 16
+    draws: Annotated[int, Field(ge=4)] = 125
+    ess_target: Positive = 1000.0
+    max_draws: PositiveInt = 4000
+    burn_in: Annotated[int, Field(ge=0)] = 20
+
+
 class EngineConfig(_Section):
-    """The sampler; `scratch` is where compiled code is kept while the job runs."""
+    """The sampler, and the settings of each.
+
+    `scratch` is a folder for compiled code while the job runs, on the node by
+    default.  `options` are the settings of an engine from another package.
+    """
 
     name: str = "pymc3"
-    chains: Annotated[int, Field(ge=2, le=16)] = 2
-    draws: Annotated[int, Field(ge=100)] = 1000
     scratch: str | None = None
     pymc3: Pymc3Config = Pymc3Config()
+    gibbs: GibbsConfig = GibbsConfig()
+    options: dict[str, Any] = {}
 
     @field_validator("name")
     @classmethod
@@ -87,8 +103,9 @@ class EngineConfig(_Section):
 
     def settings(self) -> dict:
         """What the chosen engine takes."""
-        own = getattr(self, self.name, None)
-        return {"chains": self.chains, "draws": self.draws, **(own.model_dump() if own else {})}
+        if ":" in self.name:
+            return dict(self.options)
+        return getattr(self, self.name).model_dump()
 
 
 class SummaryConfig(_Section):

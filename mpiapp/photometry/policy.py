@@ -286,7 +286,7 @@ class Ladder:
                 continue
             i = problem.sources.index(source)
             s, flags = summaries[i], common
-            if draws.ess[i] < policy.ess_limit:
+            if draws.limited or draws.ess[i] < policy.ess_limit:
                 flags |= Flag.LOW_ESS
             if not problem.F[:, i].any():
                 flags |= Flag.UNSEEN

@@ -32,7 +32,7 @@ class Engine(Protocol):
         ...
 
 
-ENGINES = ("pymc3",)
+ENGINES = ("pymc3", "gibbs")
 
 
 def create(name: str, **settings) -> Engine:
@@ -45,6 +45,10 @@ def create(name: str, **settings) -> Engine:
         from .pymc3_nuts import Pymc3Engine
 
         return Pymc3Engine(**settings)
+    if name == "gibbs":
+        from .gibbs import GibbsEngine
+
+        return GibbsEngine(**settings)
     if ":" in name:
         module, _, attribute = name.partition(":")
         return getattr(import_module(module), attribute)(**settings)

@@ -26,6 +26,9 @@ class Draws:
         Divergent transitions after tuning; 0 where the method knows none.
     method : str
         How the draws were made, e.g. "nuts" or "exact".
+    limited : bool
+        True if the engine's limit of draws came before the effective sample
+        size that was asked for.
     seconds : dict of str to float
         Wall time of the phases prior, likelihood, compile, init and sample
         (memo, Listing 4).
@@ -36,6 +39,7 @@ class Draws:
     ess: np.ndarray
     divergences: int = 0
     method: str = ""
+    limited: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 
     def of(self, column: int) -> np.ndarray:

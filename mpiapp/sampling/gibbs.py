@@ -1,0 +1,288 @@
+"""The compiled engine: exact draws for one source, Gibbs sampling along decorrelated lines for more.
+
+With several sources each sweep draws the sources along conjugate directions,
+the backgrounds following as their regression on the sources says, and then each
+background by itself; given the sources an obsid's background touches only its
+own rows, so a sweep costs a time linear in the number of obsids.  Every draw
+along a line is exact (adaptive-rejection Gibbs sampling; Gilks & Wild 1992), so
+there is nothing to tune and nothing is refused.  Chains run side by side as
+lanes of vector instructions.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+import numpy as np
+from numba import njit
+
+from ..catalog.problem import Problem
+from .compressed import Compressed, compress
+from .draws import Draws, SamplingError
+from .exact import draw as draw_exact
+from .exact import tabulate
+from .fast_diagnostics import rhat_and_ess
+from .kernels import OPTIONS, WORK, draw_on_lines, fill_uniform, lane_states
+
+_EXACT_LANES = 64
+_INTERIOR = 2.5  # a background this many standard deviations from zero follows the sources
+
+
+@njit(**OPTIONS)
+def maximise(counts, f, omega, offset, first, f_sum, omega_sum, upper, theta, rounds):
+    """Improve the positive estimate theta (n_columns,) by `rounds` of expectation maximisation.
+
+    The multiplicative update of Richardson (1972) and Lucy (1974), kept inside the box.
+    """
+    sources = len(f_sum)
+    gain = np.empty(len(theta))
+    for _ in range(rounds):
+        gain[:] = 0.0
+        for k in range(len(first) - 1 if len(omega_sum) else 1):
+            begin, end = (first[k], first[k + 1]) if len(omega_sum) else (0, len(counts))
+            b = theta[sources + k] if len(omega_sum) else 0.0
+            for r in range(begin, end):
+                mu = offset[r] + omega[r] * b
+                for j in range(sources):
+                    mu += f[r, j] * theta[j]
+                ratio = counts[r] / mu
+                for j in range(sources):
+                    gain[j] += f[r, j] * ratio
+                if len(omega_sum):
+                    gain[sources + k] += omega[r] * ratio
+        for j in range(len(theta)):
+            total = f_sum[j] if j < sources else omega_sum[j - sources]
+            if total > 0.0:
+                theta[j] = min(max(theta[j] * gain[j] / total, 1e-3 / total), 0.999 * upper[j])
+
+
+@njit(**OPTIONS)
+def sweep(
+    counts,
+    f,
+    omega,
+    offset,
+    first,
+    omega_sum,
+    upper,
+    directions,
+    moves,
+    totals,
+    theta,
+    state,
+    values,
+):
+    """Advance every chain by len(values[0]) sweeps and record where each ends.
+
+    directions : (n_lines, n_columns); moves : (n_lines, n) their effect on μ of
+    the rows with counts; totals : (n_lines,) and on Σ μ; theta : (n_columns,
+    chains); values : (chains, sweeps, n_columns), written.
+    Returns the number of lines that gave no draw.
+    """
+    columns, chains = theta.shape
+    backgrounds = len(omega_sum)
+    sources = columns - backgrounds
+    mu = np.empty((len(counts), chains))
+    lo = np.empty(chains)
+    hi = np.empty(chains)
+    t = np.empty(chains)
+    work = np.empty((WORK, chains))
+    failed = 0
+    for n in range(values.shape[1]):
+        for r in range(len(counts)):
+            mu[r] = offset[r]
+            for j in range(sources):
+                for i in range(chains):
+                    mu[r, i] += f[r, j] * theta[j, i]
+        for k in range(backgrounds):
+            for r in range(first[k], first[k + 1]):
+                for i in range(chains):
+                    mu[r, i] += omega[r] * theta[sources + k, i]
+        for line in range(len(directions)):
+            d = directions[line]
+            lo[:] = -np.inf
+            hi[:] = np.inf
+            for j in range(columns):
+                if d[j] != 0.0:
+                    for i in range(chains):
+                        down, up = -theta[j, i] / d[j], (upper[j] - theta[j, i]) / d[j]
+                        lo[i] = max(lo[i], min(down, up))
+                        hi[i] = min(hi[i], max(down, up))
+            for i in range(chains):
+                inset = 1e-6 * (hi[i] - lo[i])
+                t[i] = min(max(0.0, lo[i] + inset), hi[i] - inset)
+            failed += draw_on_lines(counts, mu, moves[line], totals[line], lo, hi, t, state, work)
+            for j in range(columns):
+                if d[j] != 0.0:
+                    for i in range(chains):
+                        theta[j, i] = min(max(theta[j, i] + t[i] * d[j], 0.0), upper[j])
+            for r in range(len(counts)):
+                for i in range(chains):
+                    mu[r, i] += t[i] * moves[line, r]
+        for k in range(backgrounds):
+            b = theta[sources + k]
+            rows = slice(first[k], first[k + 1])
+            for i in range(chains):
+                lo[i] = -b[i]
+                hi[i] = upper[sources + k] - b[i]
+                inset = 1e-6 * (hi[i] - lo[i])
+                t[i] = min(max(0.0, lo[i] + inset), hi[i] - inset)
+            failed += draw_on_lines(
+                counts[rows], mu[rows], omega[rows], omega_sum[k], lo, hi, t, state, work
+            )
+            for i in range(chains):
+                b[i] = min(max(b[i] + t[i], 0.0), upper[sources + k])
+            for r in range(first[k], first[k + 1]):
+                for i in range(chains):
+                    mu[r, i] += t[i] * omega[r]
+        for j in range(columns):
+            for i in range(chains):
+                values[i, n, j] = theta[j, i]
+    return failed
+
+
+def _information(problem: Problem):
+    """Fisher information with μ replaced by C + 1: source block, mixed block, background diagonal."""
+    n = problem.n_sources
+    weighted = problem.F / np.sqrt(problem.counts + 1.0)[:, None]
+    s, b = weighted[:, :n], weighted[:, n:]
+    return s.T @ s, s.T @ b, np.einsum("rk,rk->k", b, b)
+
+
+def _directions(problem: Problem, theta: np.ndarray):
+    """Conjugate directions (n_lines, n_columns) of about a standard deviation, and their spread.
+
+    theta : (n_columns,) estimate that tells which backgrounds are clear of zero.
+    """
+    n = problem.n_sources
+    ss, sb, bb = _information(problem)
+    seen = np.flatnonzero(np.diag(ss) > 0.0)
+    fitted = bb > 0.0
+    regression = np.zeros_like(sb.T)
+    regression[fitted] = -sb.T[fitted] / bb[fitted, None]
+    schur = ss + sb @ regression
+    scale = 1.0 / np.sqrt(np.diag(ss)[seen])
+    values, vectors = np.linalg.eigh(schur[np.ix_(seen, seen)] * np.outer(scale, scale))
+    values = np.maximum(values, 1e-10)
+    directions = np.zeros((len(seen), problem.n_columns))
+    directions[:, seen] = (vectors / np.sqrt(values)).T * scale
+    clear = np.zeros(len(bb), dtype=bool)
+    clear[fitted] = theta[n:][fitted] * np.sqrt(bb[fitted]) > _INTERIOR
+    directions[:, n:] = np.where(clear, directions[:, :n] @ regression.T, 0.0)
+    return directions
+
+
+class GibbsEngine:
+    """Compiled sampler in one thread; exact for one source.
+
+    Parameters
+    ----------
+    chains : int
+        Chains that run side by side; for one source only the shape of the result.
+    draws : int
+        Draws of each chain before the effective sample size is first looked at.
+    ess_target : float
+        Bulk effective sample size that every column must reach.
+    max_draws : int
+        Draws of each chain at which to stop anyhow; `Draws.limited` is set then.
+    burn_in : int
+        Sweeps at the start of each chain that are thrown away, times `tune_factor`.
+    """
+
+    name = "gibbs"
+
+    def __init__(
+        self,
+        chains: int = 16,
+        draws: int = 125,
+        ess_target: float = 1000.0,
+        max_draws: int = 4000,
+        burn_in: int = 20,
+    ):
+        if chains < 2 or draws < 4:
+            raise ValueError(f"chains={chains}, draws={draws}: at least 2 chains of 4 draws needed")
+        self.chains, self.draws = chains, draws
+        self.ess_target, self.max_draws, self.burn_in = ess_target, max_draws, burn_in
+
+    def sample(
+        self, problem: Problem, seed: np.random.SeedSequence, *, tune_factor: int = 1
+    ) -> Draws:
+        """Draw from the posterior; see `Engine`."""
+        t0 = perf_counter()
+        compressed = compress(problem)
+        if problem.n_sources == 1:
+            return self._exact(compressed, seed, t0)
+        return self._gibbs(problem, compressed, seed, tune_factor, t0)
+
+    def _exact(self, p: Compressed, seed, t0) -> Draws:
+        m = tabulate(p)
+        t1 = perf_counter()
+        n = max(self.chains * self.draws, int(np.ceil(self.ess_target)))
+        per_chain = -(-n // self.chains)
+        n = per_chain * self.chains
+        values = np.empty((-(-n // _EXACT_LANES) * _EXACT_LANES, len(p.upper)))
+        state = lane_states(seed, _EXACT_LANES)
+        failed = draw_exact(
+            p.counts, p.f[:, 0].copy(), p.omega, p.offset, p.first, p.omega_sum, p.upper,
+            m.lo, m.hi, m.table, m.backgrounds, state, values,
+        )  # fmt: skip
+        if failed:
+            raise SamplingError(f"{failed} draws of a background found no value")
+        columns = len(p.upper)
+        return Draws(
+            values[:n].reshape(self.chains, per_chain, columns),
+            rhat=np.ones(columns),
+            ess=np.full(columns, float(n)),
+            method="exact",
+            seconds={"init": t1 - t0, "sample": perf_counter() - t1},
+        )
+
+    def _gibbs(self, problem: Problem, p: Compressed, seed, tune_factor, t0) -> Draws:
+        columns = problem.n_columns
+        sums = np.append(p.f_sum, p.omega_sum)
+        positive = sums > 0.0
+        unit = np.where(positive, 1.0 / np.where(positive, sums, 1.0), p.upper)
+        estimate = np.minimum(0.5 * p.upper, unit * (1.0 + p.counts.sum() / columns))
+        maximise(*p[1:], estimate, 50)
+        directions = _directions(problem, estimate)
+        moves = directions @ problem.F.T
+        totals = moves.sum(axis=1)
+        moves = np.ascontiguousarray(moves[:, p.rows])
+        rng = np.random.Generator(np.random.PCG64(seed))
+        spread = np.sqrt((directions**2).sum(axis=0)) + unit
+        start = estimate[:, None] + spread[:, None] * rng.uniform(-2.0, 2.0, (columns, self.chains))
+        start = np.clip(np.abs(start), 1e-6 * unit[:, None], 0.999 * p.upper[:, None])
+        state = lane_states(seed.spawn(1)[0], self.chains)
+        t1 = perf_counter()
+
+        args = (
+            p.counts, p.f, p.omega, p.offset, p.first, p.omega_sum, p.upper,
+            directions, moves, totals, start, state,
+        )  # fmt: skip
+        failed = sweep(*args, np.empty((self.chains, self.burn_in * tune_factor, columns)))
+        blind = np.flatnonzero(~positive[: problem.n_sources])
+        values = np.empty((self.chains, 0, columns))
+        n = self.draws
+        while True:
+            block = np.empty((self.chains, n, columns))
+            failed += sweep(*args, block)
+            for j in blind:
+                block[:, :, j] = rng.uniform(0.0, p.upper[j], block.shape[:2])
+            values = np.concatenate([values, block], axis=1) if values.size else block
+            rhat, ess = rhat_and_ess(values)
+            have = values.shape[1]
+            if failed:
+                raise SamplingError(f"{failed} draws along a line found no value")
+            if ess.min() >= self.ess_target or have >= self.max_draws:
+                break
+            # enough for the target with a tenth to spare, at most three times what there is
+            want = have * (1.1 * self.ess_target / max(ess.min(), 1.0) - 1.0)
+            n = int(min(max(want, 8), 3 * have, self.max_draws - have))
+        return Draws(
+            values,
+            rhat=rhat,
+            ess=ess,
+            method="gibbs",
+            limited=bool(ess.min() < self.ess_target),
+            seconds={"init": t1 - t0, "sample": perf_counter() - t1},
+        )

@@ -1,0 +1,272 @@
+"""Compiled primitives: random lanes, vector logarithms and exact draws along lines.
+
+Along a line θ + t·d the log-posterior of C ~ Poisson(F·θ + offset) under
+uniform priors is
+
+    ψ(t) = Σ_r C_r log(μ_r + t v_r) − t V,     lo ≤ t ≤ hi,
+
+with v = F·d and V = Σ v over all rows, those without counts too.  ψ is concave,
+so two tangents make a hat for rejection sampling (Gilks & Wild 1992, Appl.
+Statist. 41, 337): the draws are exact.
+
+Everything works on many lines at once, the lanes.  They share counts and v and
+differ in μ, so each loop over lanes becomes vector instructions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, types
+from numba.extending import intrinsic
+
+# numpy's error model, because the check for a zero divisor keeps loops from using vector
+# instructions; of fast maths only what those need, so that NaN and inf keep their meaning.
+OPTIONS = {
+    "cache": True,
+    "error_model": "numpy",
+    "fastmath": {"reassoc", "contract", "nsz", "arcp"},
+}
+WORK = 18  # rows of scratch that draw_on_lines needs
+
+_TINY = 1e-300
+_LN2_HI = 6.93147180369123816490e-01
+_LN2_LO = 1.90821492927058770002e-10
+_SQRT_HALF_BITS = np.int64(0x3FE6A09E00000000)
+_ONE_BITS = np.int64(0x3FF0000000000000)
+_MANTISSA = np.int64(0x000FFFFFFFFFFFFF)
+
+
+@intrinsic
+def _bits(typingctx, x):
+    def codegen(context, builder, signature, args):
+        return builder.bitcast(args[0], context.get_value_type(types.int64))
+
+    return types.int64(types.float64), codegen
+
+
+@intrinsic
+def _from_bits(typingctx, x):
+    def codegen(context, builder, signature, args):
+        return builder.bitcast(args[0], context.get_value_type(types.float64))
+
+    return types.float64(types.int64), codegen
+
+
+@njit(inline="always", **OPTIONS)
+def log(x):
+    """Natural logarithm to about 1 ulp, without branches, so that loops over it vectorise.
+
+    Reduction and coefficients are those of fdlibm's e_log.c.  Anything below
+    1e-300, zero and negative numbers too, counts as 1e-300.
+    """
+    x = max(x, _TINY)
+    shifted = _bits(x) + (_ONE_BITS - _SQRT_HALF_BITS)
+    k = np.float64((shifted >> 52) - 1023)
+    f = _from_bits((shifted & _MANTISSA) + _SQRT_HALF_BITS) - 1.0
+    s = f / (2.0 + f)
+    z = s * s
+    w = z * z
+    odd = w * (0.3999999999940942 + w * (0.22222198432149784 + w * 0.15313837699209373))
+    even = z * (
+        0.6666666666666735
+        + w * (0.2857142874366239 + w * (0.1818357216161805 + w * 0.14798198605116586))
+    )
+    half = 0.5 * f * f
+    return k * _LN2_HI - ((half - (s * (half + odd + even) + k * _LN2_LO)) - f)
+
+
+@njit(inline="always", **OPTIONS)
+def exp(x):
+    """Exponential of x ≤ 0 to about 1 ulp, without branches; below e⁻⁷⁰⁰ it stays there.
+
+    Reduction and coefficients are those of fdlibm's e_exp.c.
+    """
+    x = max(x, -700.0)
+    k = np.floor(x * 1.4426950408889634 + 0.5)
+    hi = x - k * _LN2_HI
+    lo = k * _LN2_LO
+    r = hi - lo
+    t = r * r
+    c = r - t * (
+        0.16666666666666602
+        + t
+        * (
+            -0.0027777777777015593
+            + t
+            * (6.613756321437934e-05 + t * (-1.6533902205465252e-06 + t * 4.1381367970572385e-08))
+        )
+    )
+    y = 1.0 - ((lo - (r * c) / (2.0 - c)) - hi)
+    return y * _from_bits((np.int64(k) + 1023) << 52)
+
+
+@njit(inline="always", **OPTIONS)
+def _rotl(x, k):
+    return (x << np.uint64(k)) | (x >> np.uint64(64 - k))
+
+
+@njit(**OPTIONS)
+def fill_uniform(state, out):
+    """Next number in (0, 1) of each lane's xoshiro256++ (Blackman & Vigna 2021).
+
+    state : (4, n) uint64, advanced; out : (n,) float64, written.
+    """
+    for i in range(len(out)):
+        s0, s1, s2, s3 = state[0, i], state[1, i], state[2, i], state[3, i]
+        result = _rotl(s0 + s3, 23) + s0
+        t = s1 << np.uint64(17)
+        s2 ^= s0
+        s3 ^= s1
+        s1 ^= s2
+        s0 ^= s3
+        s2 ^= t
+        state[0, i], state[1, i], state[2, i], state[3, i] = s0, s1, s2, _rotl(s3, 45)
+        out[i] = (np.float64(np.int64(result >> np.uint64(11))) + 0.5) * 1.1102230246251565e-16
+
+
+def lane_states(seed, n):
+    """(4, n) generator states from a SeedSequence, one column a lane."""
+    return np.ascontiguousarray(seed.generate_state(4 * n, np.uint64).reshape(n, 4).T)
+
+
+@njit(**OPTIONS)
+def derivatives(counts, mu, v, total, t, slope, curvature):
+    """ψ'(t) and −ψ''(t) of every lane."""
+    for i in range(len(t)):
+        slope[i] = -total
+        curvature[i] = 0.0
+    for r in range(len(counts)):
+        c, vr, m = counts[r], v[r], mu[r]
+        for i in range(len(t)):
+            ratio = vr / max(m[i] + t[i] * vr, _TINY)
+            slope[i] += c * ratio
+            curvature[i] += c * ratio * ratio
+
+
+@njit(**OPTIONS)
+def rise(counts, mu, v, total, base, t, out):
+    """ψ(t) − ψ(base) of every lane."""
+    for i in range(len(t)):
+        out[i] = (base[i] - t[i]) * total
+    for r in range(len(counts)):
+        c, vr, m = counts[r], v[r], mu[r]
+        for i in range(len(t)):
+            out[i] += c * log((m[i] + t[i] * vr) / max(m[i] + base[i] * vr, _TINY))
+
+
+@njit(**OPTIONS)
+def approach_modes(counts, mu, v, total, lo, hi, t, slope, curvature):
+    """Move each t near the peak of ψ in [lo, hi] by Newton steps, damped when they are long.
+
+    Near is 0.4 standard deviations, or where the bound is the peak a twentieth
+    of the decay length from it.
+    """
+    for _ in range(40):
+        derivatives(counts, mu, v, total, t, slope, curvature)
+        far = 0
+        for i in range(len(t)):
+            g, h = slope[i], curvature[i]
+            room = t[i] - lo[i] if g < 0.0 else hi[i] - t[i]
+            near = (g * g <= 0.16 * h) or (abs(g) * room <= 0.05)
+            far += 0 if near else 1
+            # Damping makes Newton's method safe on self-concordant functions.
+            root = np.sqrt(h)
+            size = abs(g) / max(root, _TINY)
+            step = min(abs(g) / max(h, _TINY) / (1.0 + (size if size > 1.0 else 0.0)), 0.9 * room)
+            t[i] += 0.0 if near else (step if g > 0.0 else -step)
+        if far == 0:
+            return
+
+
+@njit(**OPTIONS)
+def draw_on_lines(counts, mu, v, total, lo, hi, t, state, work):
+    """One exact draw per lane of t ∈ [lo, hi] with density ∝ exp ψ(t).
+
+    counts, v : (n,) of the rows that have counts; total : V; mu : (n, lanes);
+    lo, hi : (lanes,); t : (lanes,) starts inside (lo, hi), overwritten by the
+    draws (left as they are where lo = hi); state : (4, lanes); work : (WORK, lanes) scratch.
+    Returns the number of lanes that found no draw (their t is NaN).
+    """
+    lanes = len(t)
+    slope, curvature, a, b, slope_a, slope_b = work[0], work[1], work[2], work[3], work[4], work[5]
+    height, joint, left, right, top = work[6], work[7], work[8], work[9], work[10]
+    trial, hat, gain, u, keep, spare, done = (
+        work[11], work[12], work[13], work[14], work[15], work[16], work[17],
+    )  # fmt: skip
+    approach_modes(counts, mu, v, total, lo, hi, t, slope, curvature)
+    for i in range(lanes):
+        # Tangents a standard deviation either side of the mode: the best pair for a Gaussian.
+        reach = 1.0 / max(np.sqrt(slope[i] * slope[i] + curvature[i]), _TINY)
+        a[i] = t[i] - min(reach, 0.5 * (t[i] - lo[i]))
+        b[i] = t[i] + min(reach, 0.5 * (hi[i] - t[i]))
+        done[i] = 0.0 if hi[i] > lo[i] else 1.0
+        keep[i] = t[i]
+    for _ in range(30):
+        derivatives(counts, mu, v, total, a, slope_a, spare)
+        derivatives(counts, mu, v, total, b, slope_b, spare)
+        rise(counts, mu, v, total, a, b, height)
+        for i in range(lanes):
+            ga, gb = slope_a[i], slope_b[i]
+            turn = ga - gb
+            z = (height[i] - gb * (b[i] - a[i])) / turn if turn > 0.0 else 0.0
+            z = a[i] + min(max(z, 0.0), b[i] - a[i])
+            joint[i] = z
+            at_z = ga * (z - a[i])
+            at_lo = ga * (lo[i] - a[i])
+            at_hi = height[i] + gb * (hi[i] - b[i])
+            peak = max(at_z, max(at_lo, at_hi))
+            top[i] = peak
+            # A piece's integral, from its higher end downwards.
+            w = z - lo[i]
+            x = abs(ga) * w
+            left[i] = exp(max(at_lo, at_z) - peak) * (
+                (1.0 - exp(-x)) / max(abs(ga), _TINY) if x > 1e-7 else w
+            )
+            w = hi[i] - z
+            x = abs(gb) * w
+            right[i] = exp(max(at_hi, at_z) - peak) * (
+                (1.0 - exp(-x)) / max(abs(gb), _TINY) if x > 1e-7 else w
+            )
+        for _ in range(25):
+            fill_uniform(state, u)
+            for i in range(lanes):
+                area = left[i] + right[i]
+                at = u[i] * area
+                is_left = at < left[i]
+                part = at / left[i] if is_left else (at - left[i]) / right[i]
+                g = slope_a[i] if is_left else slope_b[i]
+                foot = lo[i] if is_left else joint[i]
+                w = joint[i] - lo[i] if is_left else hi[i] - joint[i]
+                x = abs(g) * w
+                depth = (
+                    -log(1.0 - part * (1.0 - exp(-x))) / max(abs(g), _TINY)
+                    if x > 1e-7
+                    else part * w
+                )
+                new = foot + (depth if g < 0.0 else w - depth)
+                trial[i] = new
+                hat[i] = g * (new - a[i]) if is_left else height[i] + g * (new - b[i])
+            rise(counts, mu, v, total, a, trial, gain)
+            fill_uniform(state, u)
+            waiting = 0
+            for i in range(lanes):
+                inside = trial[i] >= lo[i] and trial[i] <= hi[i]
+                accept = inside and gain[i] - hat[i] >= log(u[i])
+                keep[i] = trial[i] if (done[i] == 0.0 and accept) else keep[i]
+                done[i] = 1.0 if accept else done[i]
+                waiting += 1 if done[i] == 0.0 else 0
+            if waiting == 0:
+                break
+        if waiting == 0:
+            break
+        # So many refusals mean a poor hat: draw the tangents closer around the mode.
+        derivatives(counts, mu, v, total, trial, slope, spare)
+        for i in range(lanes):
+            if done[i] == 0.0 and trial[i] > lo[i] and trial[i] < hi[i]:
+                if slope[i] > 0.0 and (trial[i] > a[i] or slope_a[i] < 0.0):
+                    a[i] = trial[i]
+                elif slope[i] < 0.0 and (trial[i] < b[i] or slope_b[i] > 0.0):
+                    b[i] = trial[i]
+    for i in range(lanes):
+        t[i] = keep[i] if done[i] > 0.0 else np.nan
+    return waiting
