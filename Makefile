@@ -49,7 +49,7 @@ docs: .venv/docs ## Build the documentation into docs/_build/html
 lint: .venv/lint ## Check style, formatting and shell scripts
 	$(bin)/ruff check
 	$(bin)/ruff format --check
-	if command -v shellcheck >/dev/null; then \
+	@if command -v shellcheck >/dev/null; then \
 	    shellcheck .ci/run .make/find-python $(wildcard jobscripts/*.slurm jobscripts/*.pbs); \
 	else echo "shellcheck is not installed: shell scripts were not checked"; fi
 
