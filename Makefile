@@ -39,8 +39,8 @@ test: .venv/test ## Run the tests: the quick ones on each of two MPI ranks, then
 test-current: .venv-current/test ## Run the tests that need no old Python on a current one
 	.venv-current/bin/python -m pytest -m "not pymc3"
 
-bench: .venv/run ## Compare the speed of the engines, side by side in one run
-	$(bin)/python tests/bench.py
+bench: .venv/run ## Run the benchmarks, which print ratios measured side by side
+	for benchmark in tests/benchmarks/bench_*.py; do $(bin)/python "$$benchmark"; done
 
 docs: .venv/docs ## Build the documentation into docs/_build/html
 	$(bin)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
@@ -49,7 +49,7 @@ docs: .venv/docs ## Build the documentation into docs/_build/html
 lint: .venv/lint ## Check style, formatting and shell scripts
 	$(bin)/ruff check
 	$(bin)/ruff format --check
-	if command -v shellcheck >/dev/null; then \
+	@if command -v shellcheck >/dev/null; then \
 	    shellcheck .ci/run .make/find-python $(wildcard jobscripts/*.slurm jobscripts/*.pbs); \
 	else echo "shellcheck is not installed: shell scripts were not checked"; fi
 
