@@ -190,6 +190,7 @@ class GibbsEngine:
     """
 
     name = "gibbs"
+    typical_seconds = 0.001
 
     def __init__(
         self,

@@ -53,6 +53,7 @@ class Pymc3Engine:
     """
 
     name = "pymc3"
+    typical_seconds = 2.5
 
     def __init__(
         self,
