@@ -73,7 +73,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(args) -> int:
-    from .config import load
     from .parallel import job, world
 
     try:
@@ -82,8 +81,7 @@ def _run(args) -> int:
         print(f"mpiapp: {error}", file=sys.stderr)
         return job.EXIT_USAGE
     with here.guard():
-        config = load(args.config)
-        return job.run(config, here)
+        return job.run(args.config, here)
 
 
 def _plan(args) -> int:

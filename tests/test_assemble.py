@@ -86,7 +86,7 @@ def test_a_source_outside_one_obsid_has_zeros_there_and_no_row():
 
 @pytest.mark.parametrize(("m1", "column"), [("r1", 0), ("r2", 1)], ids=["eq5", "eq6"])
 def test_stacks_of_a_master_source_share_its_column(m1, column):
-    """Eqs. 5 and 6: r3 of the second stack is r1, or r2, of the first.  C has a row each (Eq. 7)."""
+    """Eqs. 5 and 6: r3 of the second stack is r1, or r2, of the first; C as in Eq. 7."""
     one = bundle(["r1", "r2"], "S1", "O1", start=1)
     two = bundle(["r3"], "S2", "O2", start=100)
     other = {"r1": "r2", "r2": "r1"}[m1]

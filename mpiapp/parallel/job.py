@@ -16,7 +16,7 @@ from pathlib import Path
 
 from .. import provenance, sampling
 from ..catalog.worklist import Target
-from ..config import Config, ConfigError
+from ..config import Config, ConfigError, load
 from ..files import results
 from ..files.schema import Batch
 from ..photometry.outcome import Outcome
@@ -46,20 +46,20 @@ def measure_unit(targets: Sequence[Target]) -> Batch:
     return _worker.measure(targets)
 
 
-def run(config: Config, world: World) -> int:
-    """Do the whole job; called on every rank, returns this rank's exit code.
+def run(path: str | Path, world: World) -> int:
+    """Do the whole job that a configuration names; called on every rank.
 
-    What is wrong with the configuration, its paths or the output is said by
-    rank 0, and every rank returns EXIT_USAGE.
+    Returns this rank's exit code.  What is wrong with the configuration, its
+    paths or the output is said by rank 0, and every rank returns EXIT_USAGE.
     """
-    job, complaint = None, None
+    job = None
     if world.rank == 0:
         try:
-            job = _Job(config, world)
+            job = _Job(load(path), world)
         except (ConfigError, results.ResultsError) as error:
-            complaint = str(error)
-            print(f"mpiapp: {complaint}", file=sys.stderr)
-    if world.broadcast(complaint):
+            print(f"mpiapp: {error}", file=sys.stderr)
+    config = world.broadcast(job and job.config)
+    if config is None:
         return EXIT_USAGE
     global _worker
     engine = sampling.create(config.engine.name, **config.engine.settings())

@@ -1,0 +1,82 @@
+"""Small jobs for tests: inputs, a configuration, and the command line in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from mpiapp.files.results import open_results
+
+TABLE = """\
+obsid,stack,component,instrument,band,aperture,cnts,cnts_bkg,psf_frac,psf_frac_bkg,area,area_bkg,\
+exposure_rate
+"""
+TESTS = Path(__file__).resolve().parent
+
+
+def table(n_obsids: int = 3, n_sources: int = 4) -> str:
+    """A flat table of one stack: every source in every obsid, in bands b and h."""
+    rows = [
+        f"{100 + k},S,r{i},ACIS,{band},aper,{5 + 7 * i + k},{30 + i},0.9,0.05,20,400,10000"
+        for k in range(n_obsids)
+        for i in range(n_sources)
+        for band in "bh"
+    ]
+    return TABLE + "\n".join(rows) + "\n"
+
+
+def write_job(folder: Path, engine: str = "gamma", extra: str = "", text: str = "") -> Path:
+    """Import a table into `folder` and write a configuration beside it; returns its path."""
+    from mpiapp.files.tables import import_table
+
+    (folder / "table.csv").write_text(text or table())
+    import_table(folder / "table.csv", folder / "prep3")
+    name = f"engines:{engine.capitalize()}Engine" if engine in LOCAL else engine
+    config = folder / "job.toml"
+    config.write_text(
+        f"seed = 7\n[[input]]\nprep3 = '{folder / 'prep3'}'\nlevels = ['obsid', 'stack']\n"
+        f"[output]\nresults = '{folder / 'results.h5'}'\n[engine]\nname = '{name}'\n{extra}"
+    )
+    return config
+
+
+LOCAL = ("gamma", "failing", "dying", "crashing")
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without what a launcher put there, with the tests' engines."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PMI", "PMIX", "OMPI_", "MPI_", "HYDRA", "SLURM", "MPIR_"))
+    }
+    kept["PYTHONPATH"] = os.pathsep.join([str(TESTS.parent), str(TESTS)])
+    return kept
+
+
+def mpiexec() -> str | None:
+    """The launcher beside this interpreter, or the one on the PATH."""
+    beside = Path(sys.executable).parent / "mpiexec"
+    return str(beside) if beside.exists() else shutil.which("mpiexec")
+
+
+def mpiapp(*args, ranks: int = 0, timeout: float = 120) -> subprocess.CompletedProcess:
+    """Run `python -m mpiapp …`, under mpiexec if `ranks` is given."""
+    command = [sys.executable, "-m", "mpiapp", *map(str, args)]
+    if ranks:
+        command = [mpiexec(), "-n", str(ranks), *command]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout, env=environment()
+    )
+
+
+def photometry(path: Path) -> np.ndarray:
+    """All rows of /photometry, sorted by run and component."""
+    with open_results(path) as results:
+        rows = results.table("photometry")
+    return np.sort(rows, order=("run_id", "component"))

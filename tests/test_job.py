@@ -1,0 +1,179 @@
+"""Whole jobs through the command line: serial and under mpiexec, whole and broken."""
+
+import time
+
+import h5py
+import numpy as np
+import pytest
+from astropy.table import Table
+from jobs import mpiapp, mpiexec, photometry, table, write_job
+
+from mpiapp.files.results import open_results
+from mpiapp.photometry.outcome import Outcome
+
+N_RUNS = (3 * 4 + 4) * 2 * 2  # (obsids × sources + stack sources) × bands × quantities
+
+under_mpi = [
+    pytest.mark.mpi,
+    pytest.mark.skipif(mpiexec() is None, reason="no mpiexec: install the extra mpich"),
+]
+
+
+def test_a_serial_job_measures_every_run_and_needs_no_mpi(tmp_path):
+    done = mpiapp("run", write_job(tmp_path))
+    assert done.returncode == 0, done.stderr
+    with open_results(tmp_path / "results.h5") as results:
+        runs, rows, jobs = (results.table(n) for n in ("runs", "photometry", "jobs"))
+    assert len(runs) == len(rows) == N_RUNS
+    assert len(np.unique(runs["run_id"])) == N_RUNS
+    assert jobs["exit_reason"].tolist() == ["complete"]
+    assert '"mpi"' not in jobs["versions"][0]
+    assert not (tmp_path / "results.h5.part").exists()
+
+
+def test_each_run_points_at_its_rows(tmp_path):
+    mpiapp("run", write_job(tmp_path))
+    with open_results(tmp_path / "results.h5") as results:
+        runs, rows = results.table("runs"), results.table("photometry")
+    for run in runs:
+        own = rows[int(run["first_row"]) : int(run["first_row"] + run["n_rows"])]
+        assert (own["run_id"] == run["run_id"]).all()
+        assert len(own) == 1
+
+
+@pytest.mark.mpi
+@pytest.mark.skipif(mpiexec() is None, reason="no mpiexec: install the extra mpich")
+@pytest.mark.parametrize("engine", ["gamma", "gibbs"])
+def test_any_number_of_ranks_gives_the_same_rows(tmp_path, engine):
+    results = []
+    for ranks in (0, 2, 4):
+        folder = tmp_path / str(ranks)
+        folder.mkdir()
+        done = mpiapp("run", write_job(folder, engine), ranks=ranks)
+        assert done.returncode == 0, done.stderr
+        results.append(photometry(folder / "results.h5"))
+    assert len(results[0]) == N_RUNS
+    for other in results[1:]:
+        assert other.tobytes() == results[0].tobytes()
+
+
+@pytest.mark.parametrize("ranks", [0, pytest.param(3, marks=under_mpi)])
+def test_failed_runs_are_rows_and_the_exit_code_tells(tmp_path, ranks):
+    done = mpiapp("run", write_job(tmp_path, "failing"), ranks=ranks)
+    assert done.returncode == 4
+    with open_results(tmp_path / "results.h5") as results:
+        rows, failures = results.table("photometry"), results.table("failures")
+    assert (rows["outcome"] == Outcome.NULL_FAILED).all()
+    assert np.isnan(rows["value"]).all()
+    assert len(failures) == N_RUNS
+    assert "it never works" in failures["message"][0]
+    assert "SamplingError" in failures["traceback"][0]
+
+
+@pytest.mark.parametrize("engine", ["dying", "crashing"])
+@pytest.mark.mpi
+@pytest.mark.skipif(mpiexec() is None, reason="no mpiexec: install the extra mpich")
+def test_a_rank_that_dies_or_crashes_ends_the_job_at_once(tmp_path, engine):
+    config = write_job(tmp_path, engine)
+    start = time.monotonic()
+    done = mpiapp("run", config, ranks=3, timeout=60)
+    assert done.returncode not in (0, 2, 3, 4)
+    assert time.monotonic() - start < 30  # a hang would last for ever; starting takes seconds
+    if engine == "crashing":
+        assert "a crash outside of any run" in done.stderr
+    with open_results(tmp_path / "results.h5.part") as results:
+        assert len(results) == 0
+
+
+@pytest.mark.parametrize("ranks", [0, pytest.param(2, marks=under_mpi)])
+def test_a_bad_configuration_is_named_and_ends_with_2(tmp_path, ranks):
+    config = write_job(tmp_path, extra="chians = 3\n")
+    done = mpiapp("run", config, ranks=ranks, timeout=60)
+    assert done.returncode == 2
+    assert f"{config}: unknown key engine.chians" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_existing_results_are_never_overwritten(tmp_path):
+    config = write_job(tmp_path)
+    (tmp_path / "results.h5").write_text("precious")
+    done = mpiapp("run", config)
+    assert done.returncode == 2
+    assert "exists already" in done.stderr
+    assert (tmp_path / "results.h5").read_text() == "precious"
+
+
+def test_a_file_that_cannot_be_read_costs_no_other(tmp_path):
+    config = write_job(tmp_path)
+    broken = tmp_path / "prep3" / "S_101_prep3.fits"
+    broken.write_bytes(broken.read_bytes()[:4000])
+    done = mpiapp("run", config)
+    assert done.returncode == 4
+    assert str(broken) in done.stderr
+    rows = photometry(tmp_path / "results.h5")
+    assert (rows["outcome"] <= Outcome.UPPER_LIMIT).all()
+    assert len(rows) == (2 * 4 + 4) * 2 * 2
+    with open_results(tmp_path / "results.h5") as results:
+        assert str(broken) in results.table("failures")["where"].tolist()
+
+
+def test_bad_input_can_be_made_to_stop_the_job(tmp_path):
+    config = write_job(tmp_path, extra="[ladder]\non_bad_input = 'abort'\n")
+    (tmp_path / "prep3" / "S_101_prep3.fits").write_text("not FITS")
+    done = mpiapp("run", config)
+    assert done.returncode == 4
+    assert "stopped at bad input" in done.stderr
+    assert not (tmp_path / "results.h5").exists()
+
+
+def test_astropy_reads_units_and_descriptions(tmp_path):
+    mpiapp("run", write_job(tmp_path))
+    t = Table.read(tmp_path / "results.h5", path="photometry")
+    assert "mode of the MPDF" in t["value"].description
+    assert set(t["unit"].astype(str)) == {"count", "count s-1"}
+    runs = Table.read(tmp_path / "results.h5", path="runs")
+    assert str(runs["sample"].unit) == "s"
+    assert all(runs[name].description for name in runs.colnames)
+    with h5py.File(tmp_path / "results.h5") as file:
+        assert file["runs"].attrs["FIELD_15_UNITS"] == "s"
+
+
+def test_a_run_can_be_repeated_from_its_row(tmp_path):
+    """The seed in /runs is all that its draws depend on."""
+    from mpiapp import measure
+
+    mpiapp("run", write_job(tmp_path, "gibbs"))
+    with open_results(tmp_path / "results.h5") as results:
+        runs, rows = results.table("runs"), results.table("photometry")
+    wanted = (
+        (runs["target"] == b"S/101/r2") & (runs["quantity"] == b"rate") & (runs["band"] == b"h")
+    )
+    run = runs[wanted][0]
+    row = rows[int(run["first_row"])]
+    # row r2 of obsid 101 in jobs.table: 5 + 7 * 2 + 1 counts, 30 + 2 in the background
+    F = 10_000 * np.array([[0.9, 20], [0.05, 400]])
+    again = measure([20, 32], F, 1, "rate", engine="gibbs", seed=int(run["seed"]))[0]
+    assert (again.value, again.lolim, again.hilim) == (row["value"], row["lolim"], row["hilim"])
+
+
+def test_show_timing_and_plan_speak_of_every_run(tmp_path):
+    config = write_job(tmp_path)
+    plan = mpiapp("plan", config)
+    assert plan.returncode == 0
+    assert f"{N_RUNS} runs" in plan.stdout
+    mpiapp("run", config)
+    show = mpiapp("show", tmp_path / "results.h5")
+    assert len(show.stdout.splitlines()) == N_RUNS + 2
+    assert "measured" in show.stdout
+    timing = mpiapp("timing", tmp_path / "results.h5")
+    assert "single-obsid" in timing.stdout
+    assert "multi-obsid" in timing.stdout
+
+
+def test_import_lists_what_it_rejects(tmp_path):
+    (tmp_path / "t.csv").write_text(table(1, 2).replace(",30,", ",-30,", 1))
+    done = mpiapp("import", tmp_path / "t.csv", tmp_path / "prep3")
+    assert done.returncode == 4
+    assert "t.csv" in done.stderr
+    assert "-30" in done.stderr
+    assert "3 rows accepted, 1 rejected" in done.stdout
