@@ -1,0 +1,76 @@
+"""Configurations: defaults are the memo's, and whatever is wrong is named."""
+
+import pytest
+
+from mpiapp.config import Config, ConfigError, load
+
+MINIMAL = "[[input]]\nprep3 = 'a.fits'\n[output]\nresults = 'r.h5'\n"
+
+
+def write(tmp_path, text):
+    path = tmp_path / "job.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_defaults_are_the_memos(tmp_path):
+    config = load(write(tmp_path, MINIMAL))
+    assert config.engine.name == "pymc3"
+    pymc3 = config.engine.pymc3
+    assert (pymc3.chains, pymc3.draws, pymc3.tune) == (2, 1000, 1000)
+    assert (pymc3.target_accept, pymc3.init) == (0.95, "advi+adapt_diag")
+    policy = config.policy()
+    assert (policy.bandwidth, policy.level, policy.upper_limit) == (1.0, 0.68, "catalog")
+    assert (policy.prior_factor, policy.background_factor) == (10, 10)
+    assert policy.energy_floor == 5e-18
+    assert config.input[0].levels == ["obsid", "stack", "master"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (MINIMAL + "[engin]\nname = 'x'\n", "unknown key engin"),
+        (MINIMAL + "[engine]\nnam = 'x'\n", "unknown key engine.nam"),
+        (MINIMAL + "[engine]\nname = 'nuts'\n", "engine.name = 'nuts'.*expected one of pymc3"),
+        (MINIMAL + "[engine.pymc3]\nchains = 1\n", "engine.pymc3.chains = 1.*greater"),
+        (MINIMAL + "[summary]\nlevel = 1.5\n", "summary.level = 1.5"),
+        (MINIMAL + "[select]\nbands = ['x']\n", r"select.bands.0 = 'x'"),
+        (MINIMAL.replace("'a.fits'", "[]"), "input.0.prep3"),
+        ("[output]\nresults = 'r.h5'\n", "input is missing"),
+        ("[[input]\n", "not valid TOML"),
+        (MINIMAL + "seed = 1\n", "unknown key output.seed"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_file(tmp_path, text, message):
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load(path)
+    assert all(line.startswith(f"{path}: ") for line in str(caught.value).splitlines())
+
+
+def test_every_fault_is_told_at_once(tmp_path):
+    path = write(tmp_path, MINIMAL + "x = 1\n[engine]\ny = 2\n")
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", None])
+def test_an_unreadable_file_is_named(tmp_path, content):
+    path = tmp_path / "job.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"job\.toml"):
+        load(path)
+
+
+def test_the_hash_covers_what_decides_the_numbers_only(tmp_path):
+    def hashed(**changes):
+        data = {"input": [{"prep3": "a"}], "output": {"results": "r"}} | changes
+        return Config.model_validate(data).hash()
+
+    assert hashed() == hashed(output={"results": "elsewhere"})
+    assert hashed() == hashed(engine={"scratch": "/fast"})
+    assert hashed() != hashed(seed=1)
+    assert hashed() != hashed(engine={"pymc3": {"tune": 500}})
+    assert hashed() != hashed(summary={"bandwidth": 0.5})

@@ -1,0 +1,234 @@
+"""The ladder of sections 6 and 7, each branch on a scripted engine."""
+
+import numpy as np
+import pytest
+from engines import ScriptedEngine
+
+from mpiapp.catalog.problem import Problem
+from mpiapp.photometry.outcome import Flag, Outcome
+from mpiapp.photometry.policy import Ladder, Policy
+from mpiapp.sampling import Draws, SamplingError
+
+
+def problem(n_obsids=1, n_sources=1):
+    """Every obsid sees every source: a row for each of them and one for the background."""
+    rows = n_sources + 1
+    F = np.zeros((n_obsids * rows, n_sources + n_obsids))
+    for k in range(n_obsids):
+        F[k * rows : k * rows + n_sources, :n_sources] = np.eye(n_sources)
+        F[k * rows : (k + 1) * rows, n_sources + k] = 10.0
+        F[(k + 1) * rows - 1, n_sources + k] = 100.0
+    return Problem(
+        counts=np.full(len(F), 20),
+        F=F,
+        upper=np.full(F.shape[1], 1000.0),
+        sources=tuple(f"s{i}" for i in range(n_sources)),
+        backgrounds=tuple(f"O{k}" for k in range(n_obsids)),
+        row_obsid=np.repeat(np.arange(n_obsids), rows),
+        offset=np.zeros(len(F)),
+    )
+
+
+def draws(at=100.0, width=5.0, rhat=1.0, ess=1000.0, limited=False, **where):
+    """An answer: Gaussian draws about `at`, or about where[label] for a labelled column."""
+
+    def answer(p):
+        rng = np.random.default_rng(1)
+        centres = [where.get(label, at) for label in p.labels]
+        values = np.abs(rng.normal(centres, width, (2, 500, p.n_columns)))
+        n = p.n_columns
+        return Draws(values, np.full(n, rhat), np.full(n, ess), method="scripted", limited=limited)
+
+    return answer
+
+
+def climb(script, p=None, quantity="cnts", report=None, **policy):
+    p = p or problem()
+    engine = ScriptedEngine(script)
+    run = Ladder(p, engine, Policy(**policy), 5, quantity, report or p.sources).measure()
+    assert not engine.script, "the ladder ended before its script"
+    return run, engine
+
+
+def uppers(engine):
+    return [dict(zip(p.labels, p.upper)) for p, _, _ in engine.calls]
+
+
+def test_a_good_run_is_measured_at_once():
+    run, _ = climb([draws()])
+    (p,) = run.photometry
+    assert p.outcome is Outcome.MEASURED
+    assert p.flags == Flag(0)
+    assert p.lolim < p.value == p.mode < p.hilim
+    assert [a.ended for a in run.attempts] == ["done"]
+
+
+def test_a_pegged_prior_is_raised_tenfold_for_the_offending_parameter_only():
+    """Recommendation 5: mode + 3/2 (hilim - lolim) > P_upper, Eq. 11."""
+    run, engine = climb([draws(s0=990.0), draws(s0=990.0)])
+    assert uppers(engine) == [{"s0": 1000, "O0": 1000}, {"s0": 10_000, "O0": 1000}]
+    assert run.photometry[0].outcome is Outcome.MEASURED
+    assert run.photometry[0].flags == Flag.PRIOR_RAISED
+    assert run.attempts[0].ended == "pegged: s0"
+
+
+def test_eq_11_is_the_threshold():
+    width = 5.0
+    # a Gaussian's smoothed interval is 2 × 0.994 × √1.2 σ, so Eq. 11 reaches 3.27 σ above the mode
+    for at, attempts in ((1000 - 3.6 * width, 1), (1000 - 2.9 * width, 2)):
+        run, _ = climb([draws(s0=at, width=width)] * attempts)
+        assert len(run.attempts) == attempts
+
+
+def test_a_pegged_background_is_raised_too():
+    run, engine = climb([draws(O0=995.0), draws(O0=995.0)])
+    assert uppers(engine)[1] == {"s0": 1000, "O0": 10_000}
+    assert run.photometry[0].flags == Flag.PRIOR_RAISED
+
+
+def test_still_pegged_in_a_single_obsid_is_null_and_noted():
+    run, _ = climb([draws(s0=999.0), draws(s0=9999.0)])
+    (p,) = run.photometry
+    assert p.outcome is Outcome.NULL_PEGGED
+    assert p.flags == Flag.PRIOR_RAISED
+    assert np.isnan([p.value, p.lolim, p.hilim, p.mode]).all()
+    assert run.error is None
+
+
+def test_two_parameters_peg_one_after_the_other():
+    run, engine = climb([draws(s0=999.0), draws(O0=999.0), draws()])
+    assert uppers(engine)[2] == {"s0": 10_000, "O0": 10_000}
+    assert run.photometry[0].outcome is Outcome.MEASURED
+
+
+def test_the_obsid_of_a_background_that_stays_pegged_is_excluded():
+    run, engine = climb([draws(O1=999.0), draws(O1=9999.0), draws()], problem(3))
+    assert engine.calls[2][0].backgrounds == ("O0", "O2")
+    assert uppers(engine)[2] == {"s0": 1000, "O0": 1000, "O2": 1000}
+    assert run.photometry[0].flags == Flag.OBSID_EXCLUDED
+    assert run.excluded == ("O1",)
+    assert run.attempts[2].changes == "without O1"
+
+
+def test_a_source_that_stays_pegged_costs_the_obsid_where_it_is_brightest():
+    p = problem(3)
+    p.counts[2 * 2] = 500  # row of s0 in O2
+    run, _ = climb([draws(s0=999.0), draws(s0=9999.0), draws()], p)
+    assert run.excluded == ("O2",)
+
+
+def test_exclusion_goes_on_until_one_obsid_is_left():
+    pegged = [draws(s0=999.0), draws(s0=9999.0)]
+    run, engine = climb(pegged * 3, problem(3))
+    assert run.photometry[0].outcome is Outcome.NULL_PEGGED
+    assert len(run.excluded) == 2
+    assert [c[0].n_obsids for c in engine.calls] == [3, 3, 2, 2, 1, 1]
+
+
+def test_a_source_seen_only_by_the_excluded_obsid_becomes_null():
+    p = problem(2, n_sources=2)
+    p.F[0:3, 1] = 0  # O0 does not see s1
+    run, _ = climb([draws(O1=999.0), draws(O1=9999.0), draws()], p)
+    assert [q.outcome for q in run.photometry] == [Outcome.MEASURED, Outcome.NULL_PEGGED]
+
+
+def test_a_failure_is_rerun_with_frozen_backgrounds():
+    """Recommendation 7."""
+    run, engine = climb([SamplingError("no"), draws()])
+    assert engine.calls[1][0].backgrounds == ()
+    # Listing 5: B = 20 over Ω_b = 100, seen through Ω = 10 in the source aperture
+    np.testing.assert_allclose(engine.calls[1][0].offset, [2.0, 20.0])
+    assert run.photometry[0].outcome is Outcome.MEASURED
+    assert run.photometry[0].flags == Flag.BACKGROUND_FROZEN
+    assert run.attempts[0].ended == "failed: SamplingError: no"
+
+
+def test_then_with_background_priors_reduced_tenfold():
+    run, engine = climb([SamplingError("no"), SamplingError("no"), draws(O0=10.0)])
+    assert uppers(engine)[2] == {"s0": 1000, "O0": 100}
+    assert run.photometry[0].flags == Flag.BACKGROUND_PRIOR_REDUCED
+
+
+def test_then_it_is_null_with_the_traceback():
+    run, _ = climb([ValueError("first"), SamplingError("second"), RuntimeError("third")])
+    (p,) = run.photometry
+    assert p.outcome is Outcome.NULL_FAILED
+    assert isinstance(run.error, RuntimeError)
+    assert "third" in run.traceback
+
+
+@pytest.mark.parametrize("spoil", [np.nan, np.inf, "constant"])
+def test_useless_draws_count_as_a_failure(spoil):
+    def answer(p):
+        d = draws()(p)
+        d.values[:, :, 0] = 1.0 if spoil == "constant" else spoil
+        return d
+
+    run, _ = climb([answer, draws()])
+    assert run.photometry[0].flags == Flag.BACKGROUND_FROZEN
+
+
+def test_an_unconverged_run_is_tuned_twice_as_long_once_then_flagged():
+    run, engine = climb([draws(rhat=1.2), draws(rhat=1.2)])
+    assert [c[2] for c in engine.calls] == [1, 2]
+    assert run.photometry[0].outcome is Outcome.MEASURED
+    assert run.photometry[0].flags == Flag.RETUNED | Flag.UNCONVERGED
+    run, _ = climb([draws(rhat=1.2), draws()])
+    assert run.photometry[0].flags == Flag.RETUNED
+
+
+def test_nan_rhat_is_not_converged():
+    run, _ = climb([draws(rhat=np.nan), draws(rhat=np.nan)])
+    assert Flag.UNCONVERGED in run.photometry[0].flags
+
+
+def test_few_effective_draws_are_flagged():
+    assert climb([draws(ess=50)])[0].photometry[0].flags == Flag.LOW_ESS
+    assert climb([draws(limited=True)])[0].photometry[0].flags == Flag.LOW_ESS
+
+
+def test_energy_fluxes_below_the_floor_are_null_each_by_itself():
+    """Recommendation 8, for results that are not upper limits."""
+    low = draws(at=4e-18, width=1e-19)
+    (p,) = climb([low], quantity="flux")[0].photometry
+    assert p.outcome is Outcome.NULL_ENERGY_FLOOR
+    assert np.isnan([p.value, p.lolim, p.hilim]).all()
+    assert p.mode == pytest.approx(4e-18, rel=0.01)
+    straddling = draws(at=6e-18, width=1.5e-18)
+    (p,) = climb([straddling], quantity="flux")[0].photometry
+    assert p.outcome is Outcome.MEASURED
+    assert p.value > 5e-18
+    assert np.isnan(p.lolim)
+    (p,) = climb([low], quantity="flux", energy_floor=1e-18)[0].photometry
+    assert p.outcome is Outcome.MEASURED
+    (p,) = climb([low], quantity="photflux")[0].photometry
+    assert p.outcome is Outcome.MEASURED
+
+
+def test_upper_limits_are_exempt_from_the_energy_floor():
+    (p,) = climb([draws(at=0.0, width=1e-18)], quantity="flux")[0].photometry
+    assert p.outcome is Outcome.UPPER_LIMIT
+    assert (p.value, p.lolim) == (0, 0)
+    assert 0 < p.hilim < 5e-18
+
+
+def test_a_source_that_no_aperture_sees_is_flagged():
+    p = problem(1, n_sources=2)
+    p.F[:, 1] = 0
+    run, _ = climb([draws()], p)
+    assert run.photometry[1].flags == Flag.UNSEEN
+    assert run.photometry[0].flags == Flag(0)
+
+
+def test_retries_draw_from_their_own_streams_and_repeat():
+    script = [SamplingError("no"), draws(rhat=1.5), draws()]
+    streams = [
+        [tuple(seed.generate_state(4)) for _, seed, _ in climb(script)[1].calls] for _ in range(2)
+    ]
+    assert streams[0] == streams[1]
+    assert len(set(streams[0])) == 3
+
+
+def test_only_the_reported_sources_are_results():
+    run, _ = climb([draws()], problem(1, n_sources=3), report=("s1",))
+    assert [p.source for p in run.photometry] == ["s1"]

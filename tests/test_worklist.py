@@ -1,0 +1,143 @@
+"""Which targets there are at each level, and how they are cut into units."""
+
+import numpy as np
+import pytest
+
+from mpiapp.catalog.masters import Blocks, Links, associate
+from mpiapp.catalog.worklist import BundleScan, FileScan, Part, Selection, WorkList
+
+B = frozenset({("rate", "b", "aper"), ("cnts", "b", "aper")})
+W = frozenset({("rate", "w", "aper")})
+
+
+def scan(stack, obsid, bundles, exposure=1000.0, matrices=B):
+    bundles = {name: BundleScan(tuple(c), matrices) for name, c in bundles.items()}
+    return FileScan(f"{stack}_{obsid}.fits", stack, obsid, exposure, bundles)
+
+
+def targets(worklist):
+    return {t.name: t for unit in worklist.units for t in worklist.targets(unit)}
+
+
+def names(*values):
+    return np.array([v.encode() for v in values])
+
+
+def masters(links, blocks=()):
+    columns = list(zip(*links))
+    b = list(zip(*blocks)) or [()] * 5
+    found, conflicts = associate(
+        Links(*(names(*c) for c in columns)),
+        Blocks(
+            names(*b[0]) if b[0] else np.zeros(0, "S1"),
+            np.array(b[1], np.int64),
+            names(*b[2]) if b[2] else np.zeros(0, "S1"),
+            names(*b[3]) if b[3] else np.zeros(0, "S1"),
+            np.array(b[4], float),
+        ),
+    )
+    assert not conflicts
+    return found
+
+
+def test_an_obsid_target_is_a_bundle_and_reports_all_its_components():
+    found = targets(WorkList([scan("S", "1", {"x": "ab", "y": "c"})], Selection(("obsid",))))
+    assert set(found) == {"S/1/x", "S/1/y"}
+    assert found["S/1/x"].reported == ("a", "b")
+    assert found["S/1/x"].matrices == (("cnts", "b", "aper"), ("rate", "b", "aper"))
+
+
+def test_a_stack_target_joins_the_obsids_that_see_the_bundle():
+    """Eq. 3: a source that one obsid does not see is still a result."""
+    scans = [scan("S", "1", {"x": "b"}), scan("S", "2", {"x": "ab", "y": "c"}), scan("T", "3", {})]
+    found = targets(WorkList(scans, Selection(("stack",))))
+    assert set(found) == {"S/x", "S/y"}
+    assert found["S/x"].parts == (Part("S_1.fits", "x"), Part("S_2.fits", "x"))
+    assert found["S/x"].reported == ("a", "b")
+    assert found["S/y"].parts == (Part("S_2.fits", "y"),)
+
+
+def test_a_master_target_brings_the_neighbours_and_reports_itself():
+    """Eqs. 4 and 5; the blocks take their own obsids, the best has the largest exposure."""
+    scans = [
+        scan("S1", "1", {"x": ["r1", "r2"]}, 500),
+        scan("S1", "2", {"x": ["r1", "r2"]}, 300),
+        scan("S2", "3", {"z": ["r3"], "other": ["r9"]}, 600),
+    ]
+    links = [("M1", "u", "S1", "r1"), ("M1", "u", "S2", "r3"), ("M2", "u", "S1", "r2")]
+    blocks = [
+        ("M1", 1, "S1", "1", np.nan),
+        ("M1", 1, "S1", "2", np.nan),
+        ("M1", 2, "S2", "3", np.nan),
+    ]
+    worklist = WorkList(scans, Selection(("master",)), masters(links, blocks))
+    found = targets(worklist)
+    assert set(found) == {"M1/avg", "M1/block1", "M1/block2", "M2/avg"}
+    average = found["M1/avg"]
+    assert average.parts == (
+        Part("S1_1.fits", "x"),
+        Part("S1_2.fits", "x"),
+        Part("S2_3.fits", "z"),
+    )
+    assert average.labels == {("S1", "r1"): "M1", ("S1", "r2"): "M2", ("S2", "r3"): "M1"}
+    assert average.reported == ("M1",)
+    assert [t.is_best_block for t in map(found.get, ("M1/avg", "M1/block1", "M1/block2"))] == [
+        False,
+        True,
+        False,
+    ]
+    assert found["M1/block2"].parts == (Part("S2_3.fits", "z"),)
+
+
+def test_ambiguous_components_are_neighbours_and_nondetections_nothing():
+    scans = [scan("S1", "1", {"x": ["r1", "r2"]}), scan("S2", "2", {"z": ["r3"]})]
+    links = [
+        ("M1", "u", "S1", "r1"),
+        ("M1", "a", "S2", "r3"),
+        ("M2", "a", "S2", "r3"),
+        ("M2", "n", "S1", ""),
+    ]
+    found = targets(WorkList(scans, Selection(("master",)), masters(links)))
+    assert set(found) == {"M1/avg"}
+    assert found["M1/avg"].parts == (Part("S1_1.fits", "x"),)
+    assert found["M1/avg"].labels[("S1", "r2")] == "S1/r2"
+
+
+def test_a_master_of_an_unknown_component_is_a_fault_of_its_own():
+    scans = [scan("S1", "1", {"x": ["r1", "r2"]})]
+    links = [("M1", "u", "S1", "r1"), ("M1", "u", "S9", "r7"), ("M2", "u", "S1", "r2")]
+    found = targets(WorkList(scans, Selection(("master",)), masters(links)))
+    assert "component r7 of stack S9 is in no prep3 file" in found["M1/avg"].fault
+    assert found["M2/avg"].fault == ""
+
+
+def test_unknown_exposures_leave_the_best_block_open_but_measure_all():
+    scans = [scan("S", "1", {"x": "a"}, None), scan("S", "2", {"x": "a"}, 5.0)]
+    blocks = [("M", 1, "S", "1", np.nan), ("M", 2, "S", "2", np.nan)]
+    worklist = WorkList(scans, Selection(("master",)), masters([("M", "u", "S", "a")], blocks))
+    assert len(targets(worklist)) == 3
+    assert "no exposure for S/1" in worklist.unranked_blocks["M"]
+
+
+def test_bands_of_different_instruments_meet_only_where_they_exist():
+    scans = [scan("S", "1", {"x": "a"}), scan("T", "2", {"x": "a"}, matrices=W)]
+    links = [("M", "u", "S", "a"), ("M", "u", "T", "a")]
+    found = targets(WorkList(scans, Selection(("master",)), masters(links)))
+    assert {m[1] for m in found["M/avg"].matrices} == {"b", "w"}
+
+
+def test_the_selection_limits_the_runs():
+    everything = WorkList([scan("S", "1", {"x": "a"})], Selection())
+    rates = WorkList([scan("S", "1", {"x": "a"})], Selection(quantities=("rate",)))
+    assert everything.n_runs == 2 * rates.n_runs == 4
+
+
+@pytest.mark.parametrize("unit_cost", [0.5, 7.0, 1e9])
+def test_units_hold_every_target_once_and_the_heaviest_come_first(unit_cost):
+    scans = [scan("S", str(k), {f"x{i}": [f"a{i}", f"b{i}"] for i in range(20)}) for k in range(3)]
+    worklist = WorkList(scans, Selection(("obsid", "stack")), unit_cost=unit_cost)
+    every = [t.name for unit in worklist.units for t in worklist.targets(unit)]
+    assert len(every) == len(set(every)) == 3 * 20 + 20
+    costs = [unit.cost for unit in worklist.units]
+    assert costs == sorted(costs, reverse=True)
+    assert worklist.n_runs == 2 * len(every)
