@@ -213,7 +213,7 @@ def read_columns(
     if hdu.header.get("XTENSION") != "BINTABLE" or hdu.header.get("BITPIX") != 8:
         raise InputError(f"{hdu.place}: not a binary table; write it as one")
     width, n_rows = hdu.integer("NAXIS1"), hdu.integer("NAXIS2")
-    if width * n_rows > hdu.data_size:
+    if width * n_rows > hdu.data_size or width >= 2**31:
         raise InputError(f"{hdu.place}: the rows do not fit into the data; the header is damaged")
     # FITS does not distinguish capitals in the names of columns.
     called = {name.lower(): name for name in wanted}
@@ -227,6 +227,8 @@ def read_columns(
                 "damaged"
             )
         repeat, code = int(form[1] or 1), form[2]
+        if repeat > 8 * width:
+            raise InputError(f"{hdu.place}: TFORM{i} is {form.string!r}, wider than the row")
         name = called.get(str(hdu.header.get(f"TTYPE{i}", "")).lower())
         if name:
             if f"TSCAL{i}" in hdu.header or f"TZERO{i}" in hdu.header:

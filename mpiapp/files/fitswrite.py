@@ -102,7 +102,8 @@ def _card(keyword: str, value: object, kind: type, comment: str) -> str:
     if kind is float:
         # The library shortens a value to 20 characters; the standard lets it have them all.
         return f"{keyword:8}= {repr(value).upper():>20} / {comment}".ljust(80)[:80]
-    return str(fits.Card(keyword, value, comment))
+    # A long value leaves no room for the comment.
+    return str(fits.Card(keyword, value, comment if len(str(value)) < 20 else ""))
 
 
 def _with_checksum(cards: Sequence[tuple[str, object, str]], data: bytes) -> bytes:

@@ -38,6 +38,7 @@ from .prep3_tables import (
     psf_rejection,
     read_psf,
     read_source_properties,
+    without_matrix,
 )
 
 VERSION = 1
@@ -145,6 +146,8 @@ def read_prep3(
         for name, group in properties.items()
         if wanted is None or name in wanted
     }
+    complained = matrices.keys() | {r.bundle for r in rejected}
+    rejected += without_matrix(str(path), properties, complained)
     if wanted is not None:
         rejected = [r for r in rejected if r.bundle is None or r.bundle in wanted]
     return Prep3File(header, found, rejected)
@@ -173,6 +176,7 @@ def scan_prep3(path: str | os.PathLike, verify: bool = False) -> Prep3Scan:
             if text not in same:
                 same[text] = frozenset(map(decode_name, names.tolist())) & properties.keys()
             matrices[kind] = same[text]
+    rejected += without_matrix(str(path), properties, frozenset().union(*matrices.values()))
     components = {name: group.components for name, group in properties.items()}
     return Prep3Scan(header, components, matrices, rejected)
 

@@ -159,6 +159,21 @@ def matrix_kind(hdu: HDU, instrument: str, known: Collection[Matrix]) -> Matrix:
     return kind
 
 
+def without_matrix(
+    path: str, properties: dict[str, Properties], named: Collection[str]
+) -> list[Rejection]:
+    """Bundles of the source properties that no PSF extension names."""
+    return [
+        Rejection(
+            f"{path}, bundle {bundle}: in the source properties but in no PSF extension; add its "
+            "matrices or remove its counts",
+            bundle,
+        )
+        for bundle in properties
+        if bundle not in named
+    ]
+
+
 def psf_rejection(hdu: HDU, error: InputError) -> Rejection:
     """A whole PSF extension that cannot be used."""
     quantity, band, aperture = (hdu.header.get(f.upper()) for f in Matrix._fields)
@@ -172,7 +187,10 @@ def read_psf(
     wanted: Collection[str] | None,
     rejected: list[Rejection],
 ) -> dict[str, np.ndarray]:
-    """The usable matrices (n + 1, n + 1) of a PSF extension by bundle."""
+    """The usable matrices (n + 1, n + 1) of a PSF extension by bundle.
+
+    A bundle without a row is not measured in this quantity, band and aperture.
+    """
     columns = read_columns(hdu, {"bundle": "text", "n": "number", "F": "array"})
     names = list(map(decode_name, columns["bundle"].tolist()))
     heap = read_heap(hdu)
@@ -182,9 +200,8 @@ def read_psf(
     rows: list[tuple[int, str]] = []
     pieces: list[bytes] = []
 
-    def reject(row: int | None, bundle: str, what: str) -> None:
-        at = hdu.place if row is None else f"{hdu.place}, row {row + 1}"
-        message = f"{at}, bundle {bundle}: {what}"
+    def reject(row: int, bundle: str, what: str) -> None:
+        message = f"{hdu.place}, row {row + 1}, bundle {bundle}: {what}"
         rejected.append(Rejection(message, bundle, kind.band, kind.aperture, kind.quantity))
 
     cells = zip(names, columns["n"].tolist(), columns["F"].tolist())
@@ -208,9 +225,6 @@ def read_psf(
         else:
             rows.append((row, name))
             pieces.append(heap[offset : offset + 8 * length])
-    absent = [b for b, g in properties.items() if cell in g.counts and b not in set(names)]
-    for name in absent if wanted is None else [b for b in absent if b in wanted]:
-        reject(None, name, "no row for the bundle; add its matrix")
     if not rows:
         return {}
     return dict(_checked(rows, pieces, [properties[name] for _, name in rows], cell, reject))

@@ -272,7 +272,7 @@ def _link(record: dict) -> tuple[str, str, str, str]:
 
 def _block(record: dict) -> tuple[str, int, str, str, float]:
     exposure = record.get("exposure")
-    given = exposure is not None and exposure == exposure  # NaN stands for "not given"
+    given = not (exposure is None or (isinstance(exposure, float) and math.isnan(exposure)))
     return (
         text(record, "master"),
         whole(record, "block"),

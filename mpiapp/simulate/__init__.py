@@ -1,0 +1,172 @@
+"""Mock catalogs with truth: prep3 and mst3 files beside tables of what they were drawn from.
+
+A catalog is made field by field.  Each field has a seed of its own, so that a
+longer catalog begins with the same fields, and nothing but the associations is
+held in memory.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..catalog.bundle import InputError
+from ..catalog.masters import Blocks, Links
+from ..catalog.quantities import QUANTITIES
+from ..files.mst3 import write_mst3_tables
+from ..files.prep3_write import write_prep3
+from ..files.tables import prep3_name
+from .masters import MasterTable, draw_blocks, match
+from .observe import detect, observe, source_counts
+from .sky import PRESETS, Preset, draw_sources, draw_stacks
+from .truth import TableStream
+
+__all__ = ["PRESETS", "Preset", "SimulatedCatalog", "simulate"]
+
+_NAMES = [("stack", "S24", ""), ("obsid", "S16", ""), ("bundle", "S8", ""), ("component", "S8", "")]
+TRUTH_COLUMNS = [
+    *_NAMES,
+    ("band", "S1", ""),
+    *((q.name, "f8", q.unit) for q in QUANTITIES.values()),
+    *((f"bkg_{q.name}", "f8", f"{q.unit} pixel-1") for q in QUANTITIES.values()),
+]
+MASTER_COLUMNS = [
+    ("master", "S24", ""),
+    ("block", "i8", ""),
+    ("exposure", "f8", "s"),
+    ("flux_b", "f8", "erg s-1 cm-2"),
+    ("photon_index", "f8", ""),
+]
+
+
+@dataclass(frozen=True)
+class SimulatedCatalog:
+    """What has been written, and how much of it."""
+
+    prep3: Path
+    mst3: Path
+    truth: Path
+    truth_masters: Path
+    detections: int
+    obsids: int
+    masters: int
+
+
+def simulate(
+    out_dir: str | os.PathLike,
+    n_detections: int,
+    seed: int = 0,
+    preset: str | Preset = "survey",
+) -> SimulatedCatalog:
+    """Write a mock catalog of at least `n_detections` detections, an obsid's component each.
+
+    Into `out_dir` go the folder `prep3`, `mst3.fits`, `truth.fits` (a row per
+    detection and band: the intensity of each quantity and the background per
+    pixel that the counts were drawn from) and `truth_masters.fits` (a row per
+    master source and block).  The same arguments give the same bytes.
+
+    Raises
+    ------
+    InputError
+        If the preset is unknown or n_detections is not positive.
+    """
+    if isinstance(preset, str):
+        if preset not in PRESETS:
+            raise InputError(f"preset {preset!r}, expected one of {', '.join(PRESETS)}")
+        preset = PRESETS[preset]
+    if n_detections < 1:
+        raise InputError(f"{n_detections} detections, expected at least one")
+    out = Path(out_dir)
+    (out / "prep3").mkdir(parents=True, exist_ok=True)
+    catalog = SimulatedCatalog(
+        out / "prep3", out / "mst3.fits", out / "truth.fits", out / "truth_masters.fits", 0, 0, 0
+    )
+    links: list[Links] = []
+    blocks: list[Blocks] = []
+    with (
+        closing(TableStream(catalog.truth, "TRUTH", TRUTH_COLUMNS)) as truth,
+        closing(
+            TableStream(catalog.truth_masters, "TRUTH_MASTERS", MASTER_COLUMNS)
+        ) as masters_truth,
+    ):
+        field = 0
+        while catalog.detections < n_detections:
+            rng = np.random.default_rng([seed, field])
+            wanted = n_detections - catalog.detections
+            detections, obsids, masters = _field(preset, field, wanted, rng, catalog.prep3, truth)
+            links.append(masters.links)
+            blocks.append(masters.blocks)
+            if masters.truth:
+                masters_truth.append(**masters.truth)
+            catalog = replace(
+                catalog,
+                detections=catalog.detections + detections,
+                obsids=catalog.obsids + obsids,
+                masters=catalog.masters + masters.n_masters,
+            )
+            field += 1
+    write_mst3_tables(catalog.mst3, _joined(Links, links), _joined(Blocks, blocks))
+    return catalog
+
+
+def _joined(kind, parts):
+    return kind(*(np.concatenate(columns) for columns in zip(*(vars(p).values() for p in parts))))
+
+
+def _field(preset, field, wanted, rng, folder, truth) -> tuple[int, int, MasterTable]:
+    """Simulate one field and write its obsids."""
+    stacks = draw_stacks(preset, field, rng)
+    n_obsids = sum(len(stack.obsids) for stack in stacks)
+    n_sources = int(rng.integers(preset.sources[0], preset.sources[1] + 1))
+    # The last field of a small catalog need not be a whole one.
+    n_sources = min(n_sources, 3 + 3 * wanted // n_obsids)
+    sources = draw_sources(preset, n_sources, stacks, rng)
+    if preset.net_counts is not None:
+        first = source_counts(stacks[0].camera, sources, stacks[0].obsids[0])
+        broad = first @ stacks[0].camera.sums()[-1]
+        wanted_counts = rng.uniform(*preset.net_counts, n_sources)
+        sources = replace(sources, flux=sources.flux * wanted_counts / broad)
+    detected = [detect(preset, sources, stack) for stack in stacks]
+    matches = match(field, detected)
+    factors, masters = draw_blocks(preset, matches, sources, detected, rng)
+    n_detections = written = 0
+    for detections in detected:
+        stack = detections.stack
+        member = detections.member
+        inside = member >= 0
+        for obsid in stack.obsids:
+            photons = source_counts(stack.camera, sources, obsid)
+            photons = photons * factors[obsid.name][:, None]
+            expected = np.zeros((len(detections.position), photons.shape[1]))
+            np.add.at(expected, member[inside], photons[inside])
+            drawn = observe(preset, detections, obsid, expected, rng)
+            if not drawn:
+                continue
+            bundles = [bundle for bundle, _ in drawn]
+            path = folder / prep3_name(stack.name, obsid.name)
+            write_prep3(path, stack.name, obsid.name, stack.camera.name, bundles, obsid.seconds)
+            written += 1
+            n_detections += sum(len(bundle.components) for bundle in bundles)
+            _write_truth(truth, drawn)
+    return n_detections, written, masters
+
+
+def _write_truth(stream: TableStream, drawn) -> None:
+    for bundle, truth in drawn:
+        n, n_bands = len(bundle.components), len(truth.bands)
+        columns = {}
+        for q, name in enumerate(QUANTITIES):
+            columns[name] = truth.intensity[q].ravel()
+            columns[f"bkg_{name}"] = np.repeat(truth.background[q], n)
+        stream.append(
+            stack=bundle.key.stack,
+            obsid=bundle.key.obsid,
+            bundle=bundle.key.bundle,
+            component=np.tile(np.array(bundle.components, dtype="S8"), n_bands),
+            band=np.repeat(np.array(truth.bands, dtype="S1"), n),
+            **columns,
+        )

@@ -1,0 +1,314 @@
+"""Damaged files: a clean result or an InputError that names the file, and nothing else.
+
+2,000 cases by default, spread over prep3, mst3 and tables; MPIAPP_FUZZ_CASES sets
+another number.  A case is made from its number alone, so a failure can be repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.table import Table
+from example_files import (
+    KINDS,
+    damage,
+    same_bundle,
+    three_bundles,
+    write_example,
+    write_example_masters,
+)
+
+from mpiapp.catalog.bundle import InputError, check_matrices
+from mpiapp.files.fitsio import checksum
+from mpiapp.files.fitswrite import _encode_checksum
+from mpiapp.files.mst3 import read_mst3
+from mpiapp.files.prep3 import contradictions, read_prep3, scan_prep3
+from mpiapp.files.tables import import_associations, import_table
+
+CASES = int(os.environ.get("MPIAPP_FUZZ_CASES", "2000"))
+BATCHES = 10
+NUMBERS = [0, 1, -1, 2, 7, 80, 255, 2**31 - 1, 2**31, 2**53 + 1, 2**63 - 1, -(2**63), 10**30]
+FLOATS = [float("nan"), float("inf"), -float("inf"), -1.0, 0.5, 1e308, 5e-324, 0.0]
+TEXTS = ["", "background", "b", "w", "aper", "flux", "r1", "b2", "%", "%zz", "é", "\x00", "x" * 90]
+VALUES = [*NUMBERS, *FLOATS, *TEXTS, None, True, [], {}, [[]], "1e5", " 5 ", "0x1"]
+
+
+def seal(data: bytes) -> bytes:
+    """Give every HDU whose header still can be found a checksum that fits again.
+
+    Otherwise the checksum would catch every change before the code behind it.
+    """
+    out = bytearray(data)
+    start = 0
+    while True:
+        at = out.find(b"CHECKSUM= '", start)
+        if at < 0:
+            return bytes(out)
+        begin = max(out.rfind(b"XTENSION= ", 0, at), out.rfind(b"SIMPLE  = ", 0, at), 0)
+        following = out.find(b"XTENSION= 'BINTABLE", at)
+        end = following if following > 0 else len(out)
+        out[at + 11 : at + 27] = b"0" * 16
+        if (end - begin) % 4 == 0 and begin % 4 == 0:
+            out[at + 11 : at + 27] = _encode_checksum(checksum(bytes(out[begin:end])))
+        start = at + 27
+
+
+def damage_bytes(data: bytes, rng: np.random.Generator) -> bytes:
+    """Change, cut, insert or move bytes; sometimes sealed again with a fitting checksum."""
+    out = bytearray(data)
+    for _ in range(int(rng.integers(1, 4))):
+        kind = rng.integers(7)
+        at = int(rng.integers(len(out) or 1))
+        length = int(rng.choice([1, 2, 8, 80, 2880]))
+        if kind == 0:
+            out[at : at + 1] = bytes([int(rng.integers(256))])
+        elif kind == 1:
+            out[at : at + length] = rng.bytes(length)
+        elif kind == 2:
+            del out[at:]
+        elif kind == 3:
+            del out[at : at + length]
+        elif kind == 4:
+            out[at:at] = rng.bytes(length)
+        elif kind == 5:
+            out[at : at + 8] = struct.pack(">d", float(rng.choice(FLOATS)))
+        else:
+            number = NUMBERS[rng.integers(len(NUMBERS))]
+            out[at // 8 * 8 : at // 8 * 8 + 8] = struct.pack(">q", number % 2**63)
+    return seal(bytes(out)) if rng.random() < 0.7 else bytes(out)
+
+
+def damage_header(data: bytes, rng: np.random.Generator) -> bytes:
+    """Give a keyword another value, another name, or take its card away; then seal."""
+    out = bytearray(data)
+    cards = [i for i in range(0, len(out), 80) if out[i + 8 : i + 10] == b"= "]
+    for _ in range(int(rng.integers(1, 3))):
+        at = int(rng.choice(cards))
+        kind = rng.integers(4)
+        keyword = bytes(out[at : at + 8])
+        if kind == 0:
+            value = NUMBERS[rng.integers(len(NUMBERS))]
+            card = keyword + f"= {value:>20}".encode()
+        elif kind == 1:
+            value = rng.choice(TEXTS[:-3])
+            card = keyword + f"= '{value}'".encode("ascii", "replace")
+        elif kind == 2:
+            card = bytes(out[(other := int(rng.choice(cards))) : other + 8]) + out[at + 8 : at + 80]
+        else:
+            card = b""
+        out[at : at + 80] = bytes(card)[:80].ljust(80)
+    return seal(bytes(out))
+
+
+def check_prep3(path: Path) -> None:
+    """Reading and scanning end well, and what comes out can be measured."""
+    try:
+        scan = scan_prep3(path)
+        contradictions([scan, scan])
+        result = read_prep3(path)
+    except InputError as error:
+        assert str(path) in str(error)
+        return
+    assert all(str(path) in r.message for r in result.rejected + scan.rejected)
+    for bundle in result.bundles.values():
+        for (_, band, aperture), F in bundle.F.items():
+            check_matrices(bundle.counts[band, aperture], F, len(bundle.components))
+
+
+def check_mst3(path: Path) -> None:
+    """As `check_prep3`, for associations."""
+    try:
+        result = read_mst3(path)
+    except InputError as error:
+        assert str(path) in str(error)
+        return
+    assert all(str(path) in r.message for r in result.rejected)
+    associations = result.associations
+    for master in associations.masters():
+        assert master in associations
+        for stack, component, kind in associations.components_of(master):
+            if kind == "u":
+                assert associations.label(stack, component) == master
+        pairs = {pair: 1.0 for obsids in associations.blocks_of(master).values() for pair in obsids}
+        associations.best_block(master, pairs)
+    associations.unknown_names(set(), set())
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_damaged_bytes_and_headers_of_fits_files_end_in_a_message(batch, tmp_path):
+    prep3 = write_example(tmp_path / "good_prep3.fits").read_bytes()
+    mst3 = write_example_masters(tmp_path / "good_mst3.fits").read_bytes()
+    for case in range(batch, CASES * 6 // 10, BATCHES):
+        rng = np.random.default_rng([1, case])
+        source, check = ((prep3, check_prep3), (mst3, check_mst3))[case % 3 == 0]
+        change = damage_bytes if rng.random() < 0.5 else damage_header
+        path = tmp_path / f"case{case}.fits"
+        path.write_bytes(change(source, rng))
+        check(path)
+        path.unlink()
+
+
+def edit_cell(hdus, rng: np.random.Generator) -> str:
+    """Change one cell of one table through astropy; the bundle that it belonged to."""
+    hdu = hdus[int(rng.integers(1, len(hdus)))]
+    row = int(rng.integers(len(hdu.data)))
+    bundle = str(hdu.data["bundle"][row])
+    column = rng.choice(hdu.columns.names)
+    if column == "F":
+        F = hdu.data["F"][row]
+        F[int(rng.integers(len(F)))] = rng.choice([np.nan, np.inf, -1.0, -5e-324])
+    elif column in ("counts", "n"):
+        hdu.data[column][row] = int(rng.choice([-1, -(2**63), 2**62]))
+    else:
+        # A name that no other row has, so that no neighbour is contradicted.
+        hdu.data[column][row] = "%"
+    return bundle
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_a_damaged_cell_costs_its_own_bundle_only(batch, tmp_path):
+    good = {b.key.bundle: b for b in three_bundles()}
+    path = tmp_path / "prep3.fits"
+    for case in range(batch, CASES // 10, BATCHES):
+        rng = np.random.default_rng([2, case])
+        write_example(path)
+        touched = []
+        damage(path, lambda hdus, rng=rng, touched=touched: touched.append(edit_cell(hdus, rng)))
+        result = read_prep3(path)
+        assert result.rejected, case
+        assert all(str(path) in r.message for r in result.rejected)
+        for name in good.keys() - set(touched):
+            assert same_bundle(result.bundles[name], good[name]), case
+        if touched[0] in result.bundles:
+            kept = result.bundles[touched[0]].F
+            assert len(kept) < len(KINDS)
+            assert all(np.array_equal(F, good[touched[0]].F[k]) for k, F in kept.items())
+
+
+def good_records() -> list[dict]:
+    """Rows of format 1, and of format 2."""
+    bundles = [
+        {
+            "obsid": "O1",
+            "stack": "S1",
+            "bundle": bundle.key.bundle,
+            "instrument": "ACIS",
+            "band": band,
+            "aperture": aperture,
+            "components": list(bundle.components),
+            "counts": bundle.counts[band, aperture].tolist(),
+            "F": {quantity: bundle.F[quantity, band, aperture].tolist()},
+            "exposure_s": 1000.0,
+        }
+        for bundle in three_bundles()
+        for quantity, band, aperture in KINDS
+        if quantity == "photflux"
+    ]
+    return bundles
+
+
+def good_pairs() -> list[dict]:
+    """Rows of format 2."""
+    row = {"stack": "S1", "instrument": "ACIS", "aperture": "aper", "cnts": 5, "cnts_bkg": 30}
+    row |= {"psf_frac": 0.9, "psf_frac_bkg": 0.05, "area": 100.0, "area_bkg": 3000.0}
+    row |= {"exposure_rate": 1000.0}
+    return [
+        {"obsid": obsid, "component": component, "band": band, **row}
+        for obsid in ("1", "2")
+        for component in ("r1", "r2")
+        for band in ("b", "s")
+    ]
+
+
+def good_links() -> list[dict]:
+    """Rows of an association table."""
+    return [
+        {"master": f"M{i}", "match_type": "u", "stack": f"S{j}", "component": f"r{i}"}
+        for i in range(4)
+        for j in range(2)
+    ]
+
+
+def write_records(path: Path, records: list[dict]) -> None:
+    """As JSON lines, or as the table that the suffix names."""
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    elif path.suffix == ".csv":
+        columns = list(records[0])
+        lines = [",".join(columns)]
+        lines += [",".join(str(record.get(c, "")) for c in columns) for record in records]
+        path.write_text("\n".join(lines), errors="replace")
+    else:
+        columns = {c: [str(record.get(c, "")) for record in records] for c in records[0]}
+        kind = {".ecsv": "ascii.ecsv", ".vot": "votable", ".fits": "fits"}[path.suffix]
+        table = Table(columns)
+        for name in table.colnames:
+            table[name] = np.char.encode(table[name], "ascii", "replace")
+        table.write(path, format=kind, overwrite=True)
+
+
+def check_import(path: Path, out: Path, n_rows: int, is_links: bool) -> None:
+    """Every row is accounted for, or the whole file rejected by name."""
+    try:
+        if is_links:
+            report = import_associations(path, out / "mst3.fits")
+            read_mst3(report.files[0])
+        else:
+            report = import_table(path, out)
+            assert report.accepted + len(report.rejected) == n_rows
+            for file in report.files:
+                assert not read_prep3(file).rejected
+    except InputError as error:
+        assert str(path) in str(error)
+        return
+    assert all(str(path) in r.message for r in report.rejected)
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_damaged_records_are_rejected_one_by_one(batch, tmp_path):
+    makers = (good_records, good_pairs, good_links)
+    for case in range(batch, CASES * 2 // 10, BATCHES):
+        rng = np.random.default_rng([3, case])
+        records = makers[case % 3]()
+        for _ in range(int(rng.integers(1, 4))):
+            record = records[int(rng.integers(len(records)))]
+            if not record:
+                continue
+            column = str(rng.choice(list(record)))
+            if rng.random() < 0.2 and record is not records[0]:
+                del record[column]
+            elif isinstance(record[column], list) and rng.random() < 0.7:
+                record[column] = [*record[column][1:], VALUES[rng.integers(len(VALUES))]]
+            else:
+                record[column] = VALUES[rng.integers(len(VALUES))]
+        suffixes = [".jsonl"] if case % 3 == 0 else [".jsonl", ".csv", ".ecsv", ".fits"]
+        path = tmp_path / f"case{case}{rng.choice(suffixes)}"
+        write_records(path, records)
+        n_rows = len(records)
+        check_import(path, tmp_path / "out", n_rows, is_links=case % 3 == 2)
+        path.unlink()
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_damaged_bytes_of_tables_end_in_a_message(batch, tmp_path):
+    good = {}
+    for suffix in (".jsonl", ".csv", ".ecsv", ".fits", ".vot"):
+        path = tmp_path / f"good{suffix}"
+        write_records(path, good_records() if suffix == ".jsonl" else good_pairs())
+        good[suffix] = path.read_bytes()
+    for case in range(batch, CASES // 10, BATCHES):
+        rng = np.random.default_rng([4, case])
+        suffix = list(good)[case % len(good)]
+        path = tmp_path / f"case{case}{suffix}"
+        path.write_bytes(damage_bytes(good[suffix], rng))
+        try:
+            report = import_table(path, tmp_path / "out")
+            assert all(str(path) in r.message for r in report.rejected)
+        except InputError as error:
+            assert str(path) in str(error)
+        path.unlink()

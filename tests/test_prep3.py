@@ -1,0 +1,344 @@
+"""prep3 files: what is written comes back, and what is wrong is named."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from example_files import (
+    KINDS,
+    damage,
+    make_bundle,
+    same_bundle,
+    three_bundles,
+    write_example,
+)
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mpiapp.catalog.bundle import Bundle, InputError, ObsidBundle
+from mpiapp.catalog.names import decode_name, encode_name
+from mpiapp.catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES
+from mpiapp.files.prep3 import contradictions, read_prep3, scan_prep3
+from mpiapp.files.prep3_write import write_prep3
+
+names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)
+not_reserved = names.filter(lambda name: name != "background")
+finite = st.floats(0, 1e300, allow_nan=False).map(lambda x: x + 0.0)
+
+
+@st.composite
+def obsids(draw):
+    """Stack, obsid, instrument, exposure and bundles with any names and numbers."""
+    stack, obsid = draw(names), draw(names)
+    instrument = draw(st.sampled_from(sorted(INSTRUMENT_BANDS)))
+    kinds = [
+        (quantity, band, aperture)
+        for quantity in QUANTITIES
+        for band in INSTRUMENT_BANDS[instrument]
+        for aperture in APERTURES
+    ]
+    bundles = []
+    for name in draw(st.lists(names, min_size=1, max_size=3, unique=True)):
+        components = tuple(draw(st.lists(not_reserved, min_size=1, max_size=3, unique=True)))
+        n = len(components) + 1
+        chosen = draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=4, unique=True))
+        counts = {
+            kind[1:]: np.array(draw(st.lists(st.integers(0, 2**53), min_size=n, max_size=n)))
+            for kind in chosen
+        }
+        F = {}
+        for kind in chosen:
+            values = draw(st.lists(finite, min_size=n * n, max_size=n * n))
+            F[kind] = np.array(values).reshape(n, n)
+            F[kind][:, -1] += 1e-300  # no empty rows, and a background that is seen
+        bundles.append(Bundle(ObsidBundle(stack, obsid, name), instrument, components, counts, F))
+    exposure = draw(st.none() | st.floats(0, 1e9))
+    return stack, obsid, instrument, bundles, exposure
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(content=obsids())
+def test_any_obsid_comes_back_bit_for_bit(tmp_path, content):
+    stack, obsid, instrument, bundles, exposure = content
+    path = tmp_path / "prep3.fits"
+    write_prep3(path, stack, obsid, instrument, bundles, exposure)
+    back = read_prep3(path)
+    assert back.rejected == []
+    header = back.header
+    assert (header.stack, header.obsid, header.instrument) == (stack, obsid, instrument)
+    assert header.exposure_s == exposure
+    assert list(back.bundles) == [b.key.bundle for b in bundles]
+    assert all(same_bundle(back.bundles[b.key.bundle], b) for b in bundles)
+    scan = scan_prep3(path)
+    assert scan.header == header
+    assert scan.components == {b.key.bundle: b.components for b in bundles}
+    for kind in {kind for b in bundles for kind in b.F}:
+        assert scan.matrices[kind] == {b.key.bundle for b in bundles if kind in b.F}
+    with fits.open(path) as hdus:  # an independent opinion of the checksums
+        assert all(hdu.verify_checksum() == 1 and hdu.verify_datasum() == 1 for hdu in hdus)
+
+
+@given(name=names)
+def test_any_name_survives_as_printable_ascii(name):
+    encoded = encode_name(name)
+    assert decode_name(encoded) == name
+    assert all(0x20 <= byte < 0x7F for byte in encoded)
+    assert encoded.strip(b" ") == encoded
+    assert np.array([encoded])[0] == encoded  # numpy drops NULs at the end
+
+
+def test_common_names_are_written_as_they_are():
+    for name in ("r0115", "acisfJ0332281m274818_001", "2CXO J053854.5+261855X", "a/b'c"):
+        assert encode_name(name) == name.encode()
+
+
+def test_astropy_reads_the_same_numbers(tmp_path):
+    path = write_example(tmp_path / "prep3.fits")
+    bundles = {b.key.bundle: b for b in three_bundles()}
+    table = Table.read(path, hdu="SRCPROP")
+    rows = table[(table["bundle"] == "b2") & (table["band"] == "s") & (table["aperture"] == "aper")]
+    assert list(rows["component"]) == ["r2", "r5", "background"]
+    assert list(rows["counts"]) == list(bundles["b2"].counts["s", "aper"])
+    with fits.open(path) as hdus:
+        psf = hdus["PSF_PHOTFLUX_B_APER90"]
+        assert psf.header["QUANTITY"] == "photflux"
+        assert psf.columns["F"].unit == "count photon-1 s cm2"
+        F = psf.data["F"][2].reshape(4, 4)
+        assert np.array_equal(F, bundles["b3"].F["photflux", "b", "aper90"])
+        assert hdus[0].header["EXPOSURE"] == 37664.157219
+
+
+@pytest.mark.skipif(shutil.which("fitsverify") is None, reason="fitsverify is not installed")
+def test_fitsverify_finds_nothing_to_complain_about(tmp_path):
+    path = tmp_path / "prep3.fits"
+    long = "stack " * 30
+    bundle = make_bundle("bündle", ("r1", "%r2 "), 1)
+    bundle = Bundle(
+        ObsidBundle(long, "O1", "b"), "ACIS", bundle.components, bundle.counts, bundle.F
+    )
+    write_prep3(path, long, "O1", "ACIS", [bundle], 1.0)
+    result = subprocess.run(["fitsverify", path], check=False, capture_output=True, text=True)
+    assert "0 warning(s) and 0 error(s)" in result.stdout, result.stdout
+
+
+def test_only_the_named_bundles_are_read(tmp_path):
+    path = write_example(tmp_path / "prep3.fits")
+    back = read_prep3(path, ["b2", "elsewhere"])
+    assert list(back.bundles) == ["b2"]
+    assert same_bundle(back.bundles["b2"], three_bundles()[1])
+
+
+def test_a_changed_byte_is_noticed_unless_not_asked_for(tmp_path):
+    path = write_example(tmp_path / "prep3.fits")
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"PSF_CNTS_S_APER90") + 2880 + 100] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"prep3.fits, HDU 9 \(PSF_CNTS_S_APER90\): checksum"):
+        read_prep3(path)
+    assert len(read_prep3(path, verify=False).bundles) == 3
+
+
+def set_cell(hdu: str, column: str, row: int, value) -> callable:
+    """An edit of one cell, of a matrix's first element if the column is F."""
+
+    def change(hdus):
+        if column == "F":
+            hdus[hdu].data["F"][row][value[0]] = value[1]
+        else:
+            hdus[hdu].data[column][row] = value
+
+    return change
+
+
+PSF = "PSF_PHOTFLUX_B_APER"
+# Row 5 of SRCPROP (counted from 0) is b1's second row of band s, aper: its background.
+CELLS = [
+    ("SRCPROP", "counts", 5, -3, r"SRCPROP\), row 6, bundle b1: column counts is -3"),
+    ("SRCPROP", "component", 4, "background", r"SRCPROP\), row 5, bundle b1: .*twice"),
+    ("SRCPROP", "component", 5, "r9", r"SRCPROP\), row 5, bundle b1: column component: expected"),
+    ("SRCPROP", "component", 4, "r9", r"SRCPROP\), row 5, bundle b1: column component: .*other"),
+    ("SRCPROP", "band", 4, "w", r"SRCPROP\), row 5, bundle b1: column band: 'w', expected one of"),
+    ("SRCPROP", "aperture", 5, "ap", r"SRCPROP\), row 6, bundle b1: column aperture: 'ap'"),
+    (PSF, "bundle", 0, "b0", rf"{PSF}\), row 1, bundle b0: column bundle: not in the source"),
+    (PSF, "n", 0, 2, rf"{PSF}\), row 1, bundle b1: column n is 2, expected 1"),
+    (PSF, "F", 0, (1, np.nan), rf"{PSF}\), row 1, bundle b1: column F: F\[0, 1\] is nan"),
+    (PSF, "F", 0, (2, -1.0), rf"{PSF}\), row 1, bundle b1: column F: F\[1, 0\] is -1"),
+    (PSF, "F", 0, (2, np.inf), rf"{PSF}\), row 1, bundle b1: column F: F\[1, 0\] is inf"),
+    (PSF, "F", 0, (3, 0.0), rf"{PSF}\), row 1, bundle b1: column F: F\[1, 1\] is 0"),
+    (PSF, "F", 0, (slice(4), 0.0), rf"{PSF}\), row 1, bundle b1: column F: .* is 0"),
+]
+
+
+@pytest.mark.parametrize(
+    ("hdu", "column", "row", "value", "message"), CELLS, ids=[f"{c[1]}={c[3]}" for c in CELLS]
+)
+def test_a_bad_cell_is_named_and_costs_no_neighbour(tmp_path, hdu, column, row, value, message):
+    path = write_example(tmp_path / "prep3.fits")
+    damage(path, set_cell(hdu, column, row, value))
+    back = read_prep3(path)
+    assert any(
+        r.message.startswith(str(path)) and re.search(message, r.message) for r in back.rejected
+    ), back.rejected
+    for bundle in three_bundles()[1:]:
+        assert same_bundle(back.bundles[bundle.key.bundle], bundle)
+    if "b1" in back.bundles:
+        assert len(back.bundles["b1"].F) < len(KINDS)
+
+
+def replace_column(hdu: str, column: str, form: str, values):
+    """An edit that gives a column another format, or takes it away."""
+
+    def change(hdus):
+        i = hdus.index_of(hdu)
+        kept = [c for c in hdus[i].columns if c.name != column]
+        added = [fits.Column(column, form, array=values)] if form else []
+        new = fits.BinTableHDU.from_columns(kept + added, name=hdu)
+        for keyword in ("QUANTITY", "BAND", "APERTURE"):
+            if keyword in hdus[i].header:
+                new.header[keyword] = hdus[i].header[keyword]
+        hdus[i] = new
+
+    return change
+
+
+def test_fractional_counts_are_rejected_and_whole_ones_accepted_in_a_double_column(tmp_path):
+    path = write_example(tmp_path / "prep3.fits")
+    counts = np.array(Table.read(path, hdu="SRCPROP")["counts"], dtype=float)
+    counts[1] = 0.5
+    damage(path, replace_column("SRCPROP", "counts", "D", counts))
+    back = read_prep3(path)
+    assert [r.bundle for r in back.rejected[:1]] == ["b1"]
+    assert "row 2, bundle b1: column counts is 0.5" in back.rejected[0].message
+    assert same_bundle(back.bundles["b2"], three_bundles()[1])
+
+
+@pytest.mark.parametrize("column", ["bundle", "component", "band", "aperture", "counts"])
+def test_a_missing_column_of_the_source_properties_rejects_the_file(tmp_path, column):
+    path = write_example(tmp_path / "prep3.fits")
+    damage(path, replace_column("SRCPROP", column, "", None))
+    with pytest.raises(InputError, match=rf"prep3.fits, HDU 1 \(SRCPROP\): column {column} is mis"):
+        read_prep3(path)
+
+
+@pytest.mark.parametrize("column", ["bundle", "n", "F"])
+def test_a_missing_column_of_a_psf_extension_costs_this_extension(tmp_path, column):
+    path = write_example(tmp_path / "prep3.fits")
+    damage(path, replace_column(PSF, column, "", None))
+    back = read_prep3(path)
+    (rejection,) = back.rejected
+    assert f"({PSF}): column {column} is missing" in rejection.message
+    assert (rejection.quantity, rejection.band, rejection.aperture) == ("photflux", "b", "aper")
+    assert all(len(b.F) == len(KINDS) - 1 for b in back.bundles.values())
+
+
+def drop(name: str):
+    """An edit that takes HDUs away whose name starts so."""
+
+    def change(hdus):
+        for i in reversed(range(len(hdus))):
+            if hdus[i].name.startswith(name):
+                del hdus[i]
+
+    return change
+
+
+def keyword(hdu: int, name: str, value):
+    """An edit of a keyword."""
+
+    def change(hdus):
+        if value is None:
+            del hdus[hdu].header[name]
+        else:
+            hdus[hdu].header[name] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (drop("SRCPROP"), "no source properties table SRCPROP"),
+        (drop("PSF_"), "no PSF extension"),
+        (keyword(0, "INSTRUME", "EPIC"), "HDU 0: keyword INSTRUME is 'EPIC', expected one of ACIS"),
+        (keyword(0, "STACKID", None), "HDU 0: keyword STACKID is missing"),
+        (keyword(0, "EXPOSURE", -1.0), "HDU 0: keyword EXPOSURE is -1.0"),
+        (keyword(0, "PREP3VER", 7), "HDU 0: layout PREP3VER 7"),
+        (keyword(0, "PREP3VER", None), "HDU 0: keyword PREP3VER is None"),
+    ],
+)
+def test_a_file_without_its_essentials_is_rejected(tmp_path, change, message):
+    path = write_example(tmp_path / "prep3.fits")
+    damage(path, change)
+    for read in (read_prep3, scan_prep3):
+        with pytest.raises(InputError, match=message) as error:
+            read(path)
+        assert str(path) in str(error.value)
+
+
+def test_an_unknown_quantity_costs_this_extension(tmp_path):
+    path = write_example(tmp_path / "prep3.fits")
+    damage(path, keyword(2, "QUANTITY", "magnitude"))
+    for result in (read_prep3(path), scan_prep3(path)):
+        assert "HDU 2 (PSF_PHOTFLUX_B_APER): keyword QUANTITY is 'magnitude'" in (
+            result.rejected[0].message
+        )
+
+
+def test_a_truncated_file_is_rejected_wherever_it_ends(tmp_path):
+    path = write_example(tmp_path / "prep3.fits")
+    data = path.read_bytes()
+    for size in range(0, len(data), 997):
+        path.write_bytes(data[:size])
+        with pytest.raises(InputError, match=r"prep3\.fits"):
+            read_prep3(path)
+
+
+def test_a_path_that_cannot_be_read_is_named(tmp_path):
+    for path in (tmp_path / "absent.fits", tmp_path):
+        with pytest.raises(InputError, match=f"^{path}: cannot be read"):
+            read_prep3(path)
+
+
+def test_obsids_that_put_a_component_into_different_bundles_contradict_each_other(tmp_path):
+    for obsid, bundle in (("O1", "b1"), ("O2", "b2"), ("O3", "b1")):
+        write_prep3(
+            tmp_path / f"{obsid}.fits",
+            "S1",
+            obsid,
+            "ACIS",
+            [make_bundle(bundle, ("r1", "r2"), obsid=obsid), make_bundle("b9", ("r9",), 1, obsid)],
+        )
+    scans = [scan_prep3(tmp_path / f"{obsid}.fits") for obsid in ("O1", "O2", "O3")]
+    found = contradictions(scans)
+    assert {(c.stack, c.component, c.bundles) for c in found} == {
+        ("S1", "r1", ("b1", "b2")),
+        ("S1", "r2", ("b1", "b2")),
+    }
+    assert str(tmp_path / "O2.fits") in found[0].message
+    assert contradictions([scans[0], scans[2]]) == []
+
+
+def test_two_files_of_one_obsid_contradict_each_other(tmp_path):
+    scans = [scan_prep3(write_example(tmp_path / f"{i}.fits")) for i in range(2)]
+    (found,) = contradictions(scans)
+    assert str(tmp_path / "0.fits") in found.message
+    assert str(tmp_path / "1.fits") in found.message
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = write_example(tmp_path / "prep3.fits")
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="does not belong"):
+        write_prep3(path, "S1", "O2", "ACIS", three_bundles())
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
