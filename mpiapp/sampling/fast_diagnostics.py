@@ -149,22 +149,17 @@ def _ess(z, means):
     variance = within * (draws - 1.0) / draws + between
     if not variance > 0.0:
         return float(chains * draws)
-    even = 1.0
-    odd = 1.0 - (within - _autocovariance(z, means, 1) * draws / (draws - 1.0)) / variance
-    pair = even + odd
-    tau = -1.0 + 2.0 * pair
-    lag = 2
-    extra = 0.0
-    while lag + 1 < draws - 2:
-        even = 1.0 - (within - _autocovariance(z, means, lag) * draws / (draws - 1.0)) / variance
-        odd = 1.0 - (within - _autocovariance(z, means, lag + 1) * draws / (draws - 1.0)) / variance
-        if even + odd < 0.0:
-            extra = max(even, 0.0)
-            break
-        pair = min(pair, even + odd)
-        tau += 2.0 * pair
+    tau = -1.0
+    previous = np.inf
+    even, odd, lag = 1.0, 1.0 - (within - _autocovariance(z, means, 1)) / variance, 1
+    while even + odd > 0.0 and lag < draws - 3:
+        previous = min(previous, even + odd)
+        tau += 2.0 * previous
+        even = 1.0 - (within - _autocovariance(z, means, lag + 1)) / variance
+        odd = 1.0 - (within - _autocovariance(z, means, lag + 2)) / variance
         lag += 2
-    tau = max(tau + extra, 1.0 / np.log10(chains * draws))
+    # Of the pair that ends the sequence a positive first half counts once.
+    tau = max(tau + max(even, 0.0), 1.0 / np.log10(chains * draws))
     return chains * draws / tau
 
 

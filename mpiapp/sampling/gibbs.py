@@ -22,9 +22,11 @@ from .draws import Draws, SamplingError
 from .exact import draw as draw_exact
 from .exact import tabulate
 from .fast_diagnostics import rhat_and_ess
-from .kernels import OPTIONS, WORK, draw_on_lines, fill_uniform, lane_states
+from .kernels import OPTIONS, WORK, draw_on_lines, lane_states
 
 _EXACT_LANES = 64
+_CLEAR = 4.0  # a source fewer standard deviations from zero counts as cut by it
+_CORRELATED = 0.2  # exchange counts between sources correlated more than this
 _INTERIOR = 2.5  # a background this many standard deviations from zero follows the sources
 
 
@@ -149,10 +151,13 @@ def _information(problem: Problem):
     return s.T @ s, s.T @ b, np.einsum("rk,rk->k", b, b)
 
 
-def _directions(problem: Problem, theta: np.ndarray):
-    """Conjugate directions (n_lines, n_columns) of about a standard deviation, and their spread.
+def _directions(problem: Problem, theta: np.ndarray) -> np.ndarray:
+    """Lines of a sweep, (n_lines, n_columns), each about a standard deviation long.
 
-    theta : (n_columns,) estimate that tells which backgrounds are clear of zero.
+    First the principal axes of the sources, backgrounds integrated out.  They
+    mix well until zero cuts the posterior; where it does, lines that exchange
+    counts between two correlated sources are added.
+    theta : (n_columns,) estimate that tells what is clear of zero.
     """
     n = problem.n_sources
     ss, sb, bb = _information(problem)
@@ -163,12 +168,20 @@ def _directions(problem: Problem, theta: np.ndarray):
     schur = ss + sb @ regression
     scale = 1.0 / np.sqrt(np.diag(ss)[seen])
     values, vectors = np.linalg.eigh(schur[np.ix_(seen, seen)] * np.outer(scale, scale))
-    values = np.maximum(values, 1e-10)
-    directions = np.zeros((len(seen), problem.n_columns))
-    directions[:, seen] = (vectors / np.sqrt(values)).T * scale
-    clear = np.zeros(len(bb), dtype=bool)
-    clear[fitted] = theta[n:][fitted] * np.sqrt(bb[fitted]) > _INTERIOR
-    directions[:, n:] = np.where(clear, directions[:, :n] @ regression.T, 0.0)
+    axes = (vectors / np.sqrt(np.maximum(values, 1e-10))).T
+    covariance = axes.T @ axes
+    sigma = np.sqrt(np.diag(covariance))
+    cut = theta[seen] < _CLEAR * sigma * scale
+    correlated = np.abs(covariance) > _CORRELATED * np.outer(sigma, sigma)
+    first, second = np.nonzero(np.triu(correlated & (cut[:, None] | cut), 1))
+    pairs = np.zeros((len(first), len(seen)))
+    pairs[np.arange(len(first)), first] = 1.0
+    pairs[np.arange(len(first)), second] = np.sign(covariance[first, second])
+    directions = np.zeros((len(seen) + len(first), problem.n_columns))
+    directions[:, seen] = np.vstack([axes, pairs]) * scale
+    follows = np.zeros(len(bb), dtype=bool)
+    follows[fitted] = theta[n:][fitted] * np.sqrt(bb[fitted]) > _INTERIOR
+    directions[:, n:] = np.where(follows, directions[:, :n] @ regression.T, 0.0)
     return directions
 
 
