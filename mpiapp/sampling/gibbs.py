@@ -1,4 +1,4 @@
-"""The compiled engine: exact draws for one source, Gibbs sampling along decorrelated lines for more.
+"""The compiled engine: exact draws for one source, Gibbs sampling along lines for more.
 
 With several sources each sweep draws the sources along conjugate directions,
 the backgrounds following as their regression on the sources says, and then each
@@ -22,7 +22,7 @@ from .draws import Draws, SamplingError
 from .exact import draw as draw_exact
 from .exact import tabulate
 from .fast_diagnostics import rhat_and_ess
-from .kernels import OPTIONS, WORK, draw_on_lines, lane_states
+from .kernels import OPTIONS, draw_on_lines, lane_states, scratch
 
 _EXACT_LANES = 64
 _CLEAR = 4.0  # a source fewer standard deviations from zero counts as cut by it
@@ -72,6 +72,7 @@ def sweep(
     totals,
     theta,
     state,
+    work,
     values,
 ):
     """Advance every chain by len(values[0]) sweeps and record where each ends.
@@ -88,11 +89,11 @@ def sweep(
     lo = np.empty(chains)
     hi = np.empty(chains)
     t = np.empty(chains)
-    work = np.empty((WORK, chains))
     failed = 0
     for n in range(values.shape[1]):
         for r in range(len(counts)):
-            mu[r] = offset[r]
+            for i in range(chains):
+                mu[r, i] = offset[r]
             for j in range(sources):
                 for i in range(chains):
                     mu[r, i] += f[r, j] * theta[j, i]
@@ -101,39 +102,45 @@ def sweep(
                 for i in range(chains):
                     mu[r, i] += omega[r] * theta[sources + k, i]
         for line in range(len(directions)):
-            d = directions[line]
             lo[:] = -np.inf
             hi[:] = np.inf
             for j in range(columns):
-                if d[j] != 0.0:
+                if directions[line, j] != 0.0:
                     for i in range(chains):
-                        down, up = -theta[j, i] / d[j], (upper[j] - theta[j, i]) / d[j]
+                        down, up = (
+                            -theta[j, i] / directions[line, j],
+                            (upper[j] - theta[j, i]) / directions[line, j],
+                        )
                         lo[i] = max(lo[i], min(down, up))
                         hi[i] = min(hi[i], max(down, up))
             for i in range(chains):
                 inset = 1e-6 * (hi[i] - lo[i])
                 t[i] = min(max(0.0, lo[i] + inset), hi[i] - inset)
-            failed += draw_on_lines(counts, mu, moves[line], totals[line], lo, hi, t, state, work)
+            failed += draw_on_lines(
+                counts, mu, moves[line], 0, len(counts), totals[line], lo, hi, t, state, work
+            )
             for j in range(columns):
-                if d[j] != 0.0:
+                if directions[line, j] != 0.0:
                     for i in range(chains):
-                        theta[j, i] = min(max(theta[j, i] + t[i] * d[j], 0.0), upper[j])
+                        theta[j, i] = min(
+                            max(theta[j, i] + t[i] * directions[line, j], 0.0), upper[j]
+                        )
             for r in range(len(counts)):
                 for i in range(chains):
                     mu[r, i] += t[i] * moves[line, r]
         for k in range(backgrounds):
-            b = theta[sources + k]
-            rows = slice(first[k], first[k + 1])
             for i in range(chains):
-                lo[i] = -b[i]
-                hi[i] = upper[sources + k] - b[i]
+                b = theta[sources + k, i]
+                lo[i] = -b
+                hi[i] = upper[sources + k] - b
                 inset = 1e-6 * (hi[i] - lo[i])
                 t[i] = min(max(0.0, lo[i] + inset), hi[i] - inset)
             failed += draw_on_lines(
-                counts[rows], mu[rows], omega[rows], omega_sum[k], lo, hi, t, state, work
+                counts, mu, omega, first[k], first[k + 1], omega_sum[k], lo, hi, t, state, work
             )
             for i in range(chains):
-                b[i] = min(max(b[i] + t[i], 0.0), upper[sources + k])
+                b = theta[sources + k, i] + t[i]
+                theta[sources + k, i] = min(max(b, 0.0), upper[sources + k])
             for r in range(first[k], first[k + 1]):
                 for i in range(chains):
                     mu[r, i] += t[i] * omega[r]
@@ -144,7 +151,7 @@ def sweep(
 
 
 def _information(problem: Problem):
-    """Fisher information with μ replaced by C + 1: source block, mixed block, background diagonal."""
+    """Fisher information with C + 1 for μ: source block, mixed block, background diagonal."""
     n = problem.n_sources
     weighted = problem.F / np.sqrt(problem.counts + 1.0)[:, None]
     s, b = weighted[:, :n], weighted[:, n:]
@@ -237,7 +244,7 @@ class GibbsEngine:
         state = lane_states(seed, _EXACT_LANES)
         failed = draw_exact(
             p.counts, p.f[:, 0].copy(), p.omega, p.offset, p.first, p.omega_sum, p.upper,
-            m.lo, m.hi, m.table, m.backgrounds, state, values,
+            m.lo, m.hi, m.table, m.backgrounds, state, scratch(_EXACT_LANES), values,
         )  # fmt: skip
         if failed:
             raise SamplingError(f"{failed} draws of a background found no value")
@@ -270,7 +277,7 @@ class GibbsEngine:
 
         args = (
             p.counts, p.f, p.omega, p.offset, p.first, p.omega_sum, p.upper,
-            directions, moves, totals, start, state,
+            directions, moves, totals, start, state, scratch(self.chains),
         )  # fmt: skip
         failed = sweep(*args, np.empty((self.chains, self.burn_in * tune_factor, columns)))
         blind = np.flatnonzero(~positive[: problem.n_sources])
