@@ -207,6 +207,8 @@ class GibbsEngine:
         Draws of each chain at which to stop anyhow; `Draws.limited` is set then.
     burn_in : int
         Sweeps at the start of each chain that are thrown away, times `tune_factor`.
+    exact : bool
+        Whether one source is drawn from its exact posterior instead of by Gibbs sampling.
     """
 
     name = "gibbs"
@@ -216,13 +218,15 @@ class GibbsEngine:
         chains: int = 16,
         draws: int = 125,
         ess_target: float = 1000.0,
-        max_draws: int = 4000,
+        max_draws: int = 2000,
         burn_in: int = 20,
+        exact: bool = True,
     ):
         if chains < 2 or draws < 4:
             raise ValueError(f"chains={chains}, draws={draws}: at least 2 chains of 4 draws needed")
         self.chains, self.draws = chains, draws
-        self.ess_target, self.max_draws, self.burn_in = ess_target, max_draws, burn_in
+        self.ess_target, self.max_draws = ess_target, max_draws
+        self.burn_in, self.exact = burn_in, exact
 
     def sample(
         self, problem: Problem, seed: np.random.SeedSequence, *, tune_factor: int = 1
@@ -230,7 +234,7 @@ class GibbsEngine:
         """Draw from the posterior; see `Engine`."""
         t0 = perf_counter()
         compressed = compress(problem)
-        if problem.n_sources == 1:
+        if self.exact and problem.n_sources == 1:
             return self._exact(compressed, seed, t0)
         return self._gibbs(problem, compressed, seed, tune_factor, t0)
 

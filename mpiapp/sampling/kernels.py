@@ -185,15 +185,16 @@ def approach_modes(counts, mu, v, begin, end, total, lo, hi, t, slope, curvature
         derivatives(counts, mu, v, begin, end, total, t, slope, curvature)
         far = 0.0
         for i in range(len(t)):
-            g, h = abs(slope[i]), curvature[i]
-            room = t[i] - lo[i] if slope[i] < 0.0 else hi[i] - t[i]
+            signed, h, below, above = slope[i], curvature[i], t[i] - lo[i], hi[i] - t[i]
+            g = abs(signed)
+            room = below if signed < 0.0 else above
             away = min(g * g - 0.16 * h, g * room - 0.05)
             # Damping makes Newton's method safe on self-concordant functions.
             h = max(h, TINY)
             size = g / np.sqrt(h)
             step = min(g / h / (1.0 + (size if size > 1.0 else 0.0)), 0.9 * room)
             step = step if away > 0.0 else 0.0
-            t[i] += step if slope[i] > 0.0 else -step
+            t[i] += np.copysign(step, signed)
             far += 1.0 if away > 0.0 else 0.0
         if far == 0.0:
             return
@@ -229,18 +230,20 @@ def _build_hats(lo, hi, a, b, slope_a, slope_b, height, joint, left, right):
 def _draw_from_hats(u, lo, hi, a, b, slope_a, slope_b, height, joint, left, right, trial, hat):
     """Invert the distribution under the tangents at u: the trials, and ln hat − ψ(a) there."""
     for i in range(len(u)):
-        at = u[i] * (left[i] + right[i])
-        is_left = at < left[i]
-        part = (at if is_left else at - left[i]) / (left[i] if is_left else right[i])
-        g = slope_a[i] if is_left else slope_b[i]
-        foot = lo[i] if is_left else joint[i]
-        w = (joint[i] if is_left else hi[i]) - foot
+        area, other, z, top = left[i], right[i], joint[i], hi[i]
+        ga, gb, ta, tb, hb, bottom = slope_a[i], slope_b[i], a[i], b[i], height[i], lo[i]
+        at = u[i] * (area + other)
+        is_left = at < area
+        part = (at if is_left else at - area) / (area if is_left else other)
+        g = ga if is_left else gb
+        foot = bottom if is_left else z
+        w = (z if is_left else top) - foot
         x = abs(g) * w
         depth = -log(1.0 - part * (1.0 - exp(-x))) / max(abs(g), TINY)
         depth = depth if x > 1e-7 else part * w
         t = foot + (depth if g < 0.0 else w - depth)
         trial[i] = t
-        hat[i] = g * (t - (a[i] if is_left else b[i])) + (0.0 if is_left else height[i])
+        hat[i] = g * (t - (ta if is_left else tb)) + (0.0 if is_left else hb)
 
 
 @njit(**OPTIONS)
@@ -276,12 +279,12 @@ def draw_on_lines(counts, mu, v, begin, end, total, lo, hi, t, state, work):
             fill_uniform(state, u)
             waiting = 0.0
             for i in range(lanes):
-                accept = min(min(trial[i] - lo[i], hi[i] - trial[i]), 0.0) + min(
-                    gain[i] - hat[i] - log(u[i]), 0.0
-                )
-                new = trial[i] if accept >= 0.0 else np.nan
-                t[i] = t[i] if t[i] == t[i] else new
-                waiting += 0.0 if t[i] == t[i] else 1.0
+                new, old = trial[i], t[i]
+                margin = min(gain[i] - hat[i] - log(u[i]), min(new - lo[i], hi[i] - new))
+                new = new if margin >= 0.0 else np.nan
+                new = old if old == old else new
+                t[i] = new
+                waiting += 0.0 if new == new else 1.0
             if waiting == 0.0:
                 return 0
         # So many refusals mean a poor hat: draw the tangents closer around the mode.
