@@ -162,8 +162,8 @@ def _directions(problem: Problem, theta: np.ndarray) -> np.ndarray:
     """Lines of a sweep, (n_lines, n_columns), each about a standard deviation long.
 
     First the principal axes of the sources, backgrounds integrated out.  They
-    mix well until zero cuts the posterior; where it does, lines that exchange
-    counts between two correlated sources are added.
+    mix well until zero cuts the posterior; where it does, each such source
+    alone is added, and exchanges of counts with the sources it is correlated with.
     theta : (n_columns,) estimate that tells what is clear of zero.
     """
     n = problem.n_sources
@@ -184,8 +184,9 @@ def _directions(problem: Problem, theta: np.ndarray) -> np.ndarray:
     pairs = np.zeros((len(first), len(seen)))
     pairs[np.arange(len(first)), first] = 1.0
     pairs[np.arange(len(first)), second] = np.sign(covariance[first, second])
-    directions = np.zeros((len(seen) + len(first), problem.n_columns))
-    directions[:, seen] = np.vstack([axes, pairs]) * scale
+    alone = np.eye(len(seen))[cut]
+    directions = np.zeros((len(axes) + len(pairs) + len(alone), problem.n_columns))
+    directions[:, seen] = np.vstack([axes, pairs, alone]) * scale
     follows = np.zeros(len(bb), dtype=bool)
     follows[fitted] = theta[n:][fitted] * np.sqrt(bb[fitted]) > _INTERIOR
     directions[:, n:] = np.where(follows, directions[:, :n] @ regression.T, 0.0)
