@@ -164,10 +164,18 @@ def _ess(z, means):
 
 
 @njit(**OPTIONS)
+def _rhat(between, within, draws):
+    if within > 0.0:
+        return np.sqrt((draws - 1.0) / draws + between / within)
+    return np.inf if between > 0.0 else np.nan
+
+
+@njit(**OPTIONS)
 def rhat_and_ess(values):
     """(r-hat, bulk effective sample size), each (n_columns,), of values (chains, draws, columns).
 
-    r-hat is the larger of that of the ranks and that of the ranks of |x − median|.
+    r-hat is the larger of that of the ranks and that of the ranks of |x − median|,
+    NaN for a column that never moves; both are NaN for one with draws not finite.
     """
     chains, draws, columns = values.shape
     half = draws // 2
@@ -183,6 +191,14 @@ def rhat_and_ess(values):
     ess = np.empty(columns)
     split = z.reshape((2 * chains, half))
     for column in range(columns):
+        finite = True
+        for c in range(chains):
+            for i in range(draws):
+                finite = finite and abs(values[c, i, column]) < np.inf
+        if not finite:
+            rhat[column] = np.nan
+            ess[column] = np.nan
+            continue
         for c in range(chains):
             for i in range(half):
                 x[2 * c * half + i] = values[c, i, column]
@@ -190,12 +206,12 @@ def rhat_and_ess(values):
         _rank_normalise(x, order, scores, z)
         ess[column] = _ess(split, means)
         between, within = _moments(split, means)
-        bulk = np.sqrt((half - 1.0) / half + between / within) if within > 0.0 else 1.0
+        bulk = _rhat(between, within, half)
         median = 0.5 * (x[order[(n - 1) // 2]] + x[order[n // 2]])
         for i in range(n):
             x[i] = abs(x[i] - median)
         _rank_normalise(x, order, scores, z)
         between, within = _moments(split, means)
-        folded = np.sqrt((half - 1.0) / half + between / within) if within > 0.0 else 1.0
-        rhat[column] = max(bulk, folded)
+        folded = _rhat(between, within, half)
+        rhat[column] = max(bulk, folded) if bulk == bulk else folded
     return rhat, ess

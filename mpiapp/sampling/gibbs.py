@@ -213,6 +213,7 @@ class GibbsEngine:
     """
 
     name = "gibbs"
+    typical_seconds = 5e-4
 
     def __init__(
         self,
