@@ -15,7 +15,7 @@ independent.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -27,14 +27,13 @@ from .compressed import Compressed, compress
 from .draws import SamplingError
 from .kernels import (
     OPTIONS,
-    WORK,
     approach_modes,
-    derivatives,
     draw_on_lines,
     exp,
     fill_uniform,
     log,
     rise,
+    slopes,
 )
 
 _DROP = 24.0  # logarithm of the peak density over that at the ends of the range
@@ -68,25 +67,24 @@ def collapse(counts, f, omega, offset, first, f_sum, omega_sum, upper, s, start,
                 out[1, i] += counts[r] * ratio
                 out[2, i] -= counts[r] * ratio * ratio
         return
-    work = np.empty((8, lanes))
-    lo, hi, peak, slope, curvature, right, gain, spare = (
-        work[0], work[1], work[2], work[3], work[4], work[5], work[6], work[7],
+    work = np.empty((7, lanes))
+    lo, hi, peak, slope, curvature, right, gain = (
+        work[0], work[1], work[2], work[3], work[4], work[5], work[6],
     )  # fmt: skip
     b = np.empty(nodes)
     height = np.empty(nodes)
     pull = np.empty(nodes)
     bend = np.empty(nodes)
     for k in range(len(omega_sum)):
-        rows = slice(first[k], first[k + 1])
-        c, w, m, g = counts[rows], omega[rows], mu[rows], f[rows]
+        begin, end = first[k], first[k + 1]
         # Without counts, or without background, this obsid says the same about every s.
-        if len(c) == 0:
+        if begin == end:
             continue
         for i in range(lanes):
             lo[i] = 0.0
             hi[i] = upper[k]
             peak[i] = start[k]
-        approach_modes(c, m, w, omega_sum[k], lo, hi, peak, slope, curvature)
+        approach_modes(counts, mu, omega, begin, end, omega_sum[k], lo, hi, peak, slope, curvature)
         start[k] = peak[lanes // 2]
         # The range: a parabola bounds the fall to the left since ψ''' > 0; to the right Newton
         # steps, which end beyond the point where the drop is reached.
@@ -95,8 +93,8 @@ def collapse(counts, f, omega, offset, first, f_sum, omega_sum, upper, s, start,
             lo[i] = max(0.0, peak[i] - 2.0 * _DROP / max(slope[i] + root, 1e-300))
             hi[i] = min(upper[k], peak[i] + 2.0 * _DROP / max(root - slope[i], 1e-300))
         for _ in range(2):
-            rise(c, m, w, omega_sum[k], peak, hi, gain)
-            derivatives(c, m, w, omega_sum[k], hi, right, spare)
+            rise(counts, mu, omega, begin, end, omega_sum[k], peak, hi, gain)
+            slopes(counts, mu, omega, begin, end, omega_sum[k], hi, right)
             for i in range(lanes):
                 if right[i] < 0.0:
                     hi[i] = min(upper[k], hi[i] - (gain[i] + _DROP) / right[i])
@@ -108,14 +106,14 @@ def collapse(counts, f, omega, offset, first, f_sum, omega_sum, upper, s, start,
                 height[j] = -omega_sum[k] * (b[j] - peak[i])
                 pull[j] = 0.0
                 bend[j] = 0.0
-            for r in range(len(c)):
-                at_peak = m[r, i] + w[r] * peak[i]
-                base += c[r] * log(at_peak)
+            for r in range(begin, end):
+                at_peak = mu[r, i] + omega[r] * peak[i]
+                base += counts[r] * log(at_peak)
                 for j in range(nodes):
-                    x = 1.0 / (m[r, i] + w[r] * b[j])
-                    height[j] -= c[r] * log(at_peak * x)
-                    pull[j] += c[r] * g[r] * x
-                    bend[j] += c[r] * (g[r] * x) * (g[r] * x)
+                    x = 1.0 / (mu[r, i] + omega[r] * b[j])
+                    height[j] -= counts[r] * log(at_peak * x)
+                    pull[j] += counts[r] * f[r] * x
+                    bend[j] += counts[r] * (f[r] * x) * (f[r] * x)
             total = 0.0
             first_moment = 0.0
             second_moment = 0.0
@@ -132,7 +130,7 @@ def collapse(counts, f, omega, offset, first, f_sum, omega_sum, upper, s, start,
 
 @njit(**OPTIONS)
 def bracket(counts, f, omega, offset, first, f_sum, omega_sum, upper, s, start):
-    """(peak, lo, hi, log density at the peak) of the marginal of s, searched from s.
+    """(lo, hi, log density at the peak) of the marginal of s, searched from s.
 
     lo and hi are bounds of the prior or points where the density has fallen by e⁻²⁴ or more.
     """
@@ -175,10 +173,10 @@ def bracket(counts, f, omega, offset, first, f_sum, omega_sum, upper, s, start):
             # From inside, a tangent leads beyond the drop; from beyond, closer to it.
             x = min(max(x + (_DROP * 1.1 - fall) / -slope, 0.3 * x), room)
         ends[side] = peak + sign * x
-    return peak, ends[0], ends[1], top
+    return ends[0], ends[1], top
 
 
-@lru_cache(maxsize=None)
+@cache
 def _chebyshev(order):
     """Nodes in [−1, 1], and the matrices from values there to coefficients and to the table."""
     nodes = np.cos(np.pi * (np.arange(order) + 0.5) / order)[::-1]
@@ -277,7 +275,7 @@ def tabulate(p: Compressed) -> Table:
         return Table(0.0, upper, np.array([1.0 / upper]), flat, start)
     args = (p.counts, f, p.omega, p.offset, p.first, f_sum, p.omega_sum, p.upper)
     guess = min((p.counts @ (f > 0.0) + 1.0) / f_sum, 0.5 * upper)
-    peak, lo, hi, top = bracket(*args, guess, start)
+    lo, hi, top = bracket(*args, guess, start)
     for order in _ORDERS:
         nodes, to_coefficients, to_table = _chebyshev(order)
         out = np.empty((3, order))
@@ -293,8 +291,13 @@ def tabulate(p: Compressed) -> Table:
 
 
 @njit(**OPTIONS)
-def draw(counts, f, omega, offset, first, omega_sum, upper, lo, hi, table, start, state, values):
-    """Fill values (n, 1 + n_backgrounds), n a multiple of the lanes; returns the draws that failed."""
+def draw(
+    counts, f, omega, offset, first, omega_sum, upper, lo, hi, table, start, state, work, values
+):
+    """Fill values (n, 1 + n_backgrounds), n a multiple of the lanes.
+
+    Returns the number of background draws that failed.
+    """
     cells = len(table) - 1
     width = (hi - lo) / cells
     cdf = np.empty(cells + 1)
@@ -314,7 +317,6 @@ def draw(counts, f, omega, offset, first, omega_sum, upper, lo, hi, table, start
     zero = np.zeros(lanes)
     bound = np.empty(lanes)
     mu = np.empty((len(counts), lanes))
-    work = np.empty((WORK, lanes))
     failed = 0
     for begin in range(0, len(values), lanes):
         fill_uniform(state, u)
@@ -333,12 +335,11 @@ def draw(counts, f, omega, offset, first, omega_sum, upper, lo, hi, table, start
             for i in range(lanes):
                 mu[r, i] = offset[r] + f[r] * values[begin + i, 0]
         for k in range(len(omega_sum)):
-            rows = slice(first[k], first[k + 1])
             for i in range(lanes):
                 t[i] = start[k]
                 bound[i] = upper[k + 1]
             failed += draw_on_lines(
-                counts[rows], mu[rows], omega[rows], omega_sum[k], zero, bound, t, state, work
+                counts, mu, omega, first[k], first[k + 1], omega_sum[k], zero, bound, t, state, work
             )
             for i in range(lanes):
                 values[begin + i, 1 + k] = t[i]

@@ -149,30 +149,33 @@ def _ess(z, means):
     variance = within * (draws - 1.0) / draws + between
     if not variance > 0.0:
         return float(chains * draws)
-    even = 1.0
-    odd = 1.0 - (within - _autocovariance(z, means, 1) * draws / (draws - 1.0)) / variance
-    pair = even + odd
-    tau = -1.0 + 2.0 * pair
-    lag = 2
-    extra = 0.0
-    while lag + 1 < draws - 2:
-        even = 1.0 - (within - _autocovariance(z, means, lag) * draws / (draws - 1.0)) / variance
-        odd = 1.0 - (within - _autocovariance(z, means, lag + 1) * draws / (draws - 1.0)) / variance
-        if even + odd < 0.0:
-            extra = max(even, 0.0)
-            break
-        pair = min(pair, even + odd)
-        tau += 2.0 * pair
+    tau = -1.0
+    previous = np.inf
+    even, odd, lag = 1.0, 1.0 - (within - _autocovariance(z, means, 1)) / variance, 1
+    while even + odd > 0.0 and lag < draws - 3:
+        previous = min(previous, even + odd)
+        tau += 2.0 * previous
+        even = 1.0 - (within - _autocovariance(z, means, lag + 1)) / variance
+        odd = 1.0 - (within - _autocovariance(z, means, lag + 2)) / variance
         lag += 2
-    tau = max(tau + extra, 1.0 / np.log10(chains * draws))
+    # Of the pair that ends the sequence a positive first half counts once.
+    tau = max(tau + max(even, 0.0), 1.0 / np.log10(chains * draws))
     return chains * draws / tau
+
+
+@njit(**OPTIONS)
+def _rhat(between, within, draws):
+    if within > 0.0:
+        return np.sqrt((draws - 1.0) / draws + between / within)
+    return np.inf if between > 0.0 else np.nan
 
 
 @njit(**OPTIONS)
 def rhat_and_ess(values):
     """(r-hat, bulk effective sample size), each (n_columns,), of values (chains, draws, columns).
 
-    r-hat is the larger of that of the ranks and that of the ranks of |x − median|.
+    r-hat is the larger of that of the ranks and that of the ranks of |x − median|,
+    NaN for a column that never moves; both are NaN for one with draws not finite.
     """
     chains, draws, columns = values.shape
     half = draws // 2
@@ -188,6 +191,14 @@ def rhat_and_ess(values):
     ess = np.empty(columns)
     split = z.reshape((2 * chains, half))
     for column in range(columns):
+        finite = True
+        for c in range(chains):
+            for i in range(draws):
+                finite = finite and abs(values[c, i, column]) < np.inf
+        if not finite:
+            rhat[column] = np.nan
+            ess[column] = np.nan
+            continue
         for c in range(chains):
             for i in range(half):
                 x[2 * c * half + i] = values[c, i, column]
@@ -195,12 +206,12 @@ def rhat_and_ess(values):
         _rank_normalise(x, order, scores, z)
         ess[column] = _ess(split, means)
         between, within = _moments(split, means)
-        bulk = np.sqrt((half - 1.0) / half + between / within) if within > 0.0 else 1.0
+        bulk = _rhat(between, within, half)
         median = 0.5 * (x[order[(n - 1) // 2]] + x[order[n // 2]])
         for i in range(n):
             x[i] = abs(x[i] - median)
         _rank_normalise(x, order, scores, z)
         between, within = _moments(split, means)
-        folded = np.sqrt((half - 1.0) / half + between / within) if within > 0.0 else 1.0
-        rhat[column] = max(bulk, folded)
+        folded = _rhat(between, within, half)
+        rhat[column] = max(bulk, folded) if bulk == bulk else folded
     return rhat, ess

@@ -26,9 +26,8 @@ OPTIONS = {
     "error_model": "numpy",
     "fastmath": {"reassoc", "contract", "nsz", "arcp"},
 }
-WORK = 18  # rows of scratch that draw_on_lines needs
 
-_TINY = 1e-300
+TINY = 1e-300
 _LN2_HI = 6.93147180369123816490e-01
 _LN2_LO = 1.90821492927058770002e-10
 _SQRT_HALF_BITS = np.int64(0x3FE6A09E00000000)
@@ -59,7 +58,7 @@ def log(x):
     Reduction and coefficients are those of fdlibm's e_log.c.  Anything below
     1e-300, zero and negative numbers too, counts as 1e-300.
     """
-    x = max(x, _TINY)
+    x = max(x, TINY)
     shifted = _bits(x) + (_ONE_BITS - _SQRT_HALF_BITS)
     k = np.float64((shifted >> 52) - 1023)
     f = _from_bits((shifted & _MANTISSA) + _SQRT_HALF_BITS) - 1.0
@@ -129,144 +128,171 @@ def lane_states(seed, n):
     return np.ascontiguousarray(seed.generate_state(4 * n, np.uint64).reshape(n, 4).T)
 
 
+def scratch(lanes):
+    """The work arrays that draw_on_lines needs, each (lanes,)."""
+    return tuple(np.empty(lanes) for _ in range(14))
+
+
+# Rows are given as a range and arrays are indexed, never sliced: a view costs more than a
+# logarithm.
+
+
 @njit(**OPTIONS)
-def derivatives(counts, mu, v, total, t, slope, curvature):
-    """ψ'(t) and −ψ''(t) of every lane."""
+def derivatives(counts, mu, v, begin, end, total, t, slope, curvature):
+    """ψ'(t) and −ψ''(t) of every lane from rows begin to end."""
     for i in range(len(t)):
         slope[i] = -total
         curvature[i] = 0.0
-    for r in range(len(counts)):
-        c, vr, m = counts[r], v[r], mu[r]
+    for r in range(begin, end):
+        c, vr = counts[r], v[r]
         for i in range(len(t)):
-            ratio = vr / max(m[i] + t[i] * vr, _TINY)
+            ratio = vr / max(mu[r, i] + t[i] * vr, TINY)
             slope[i] += c * ratio
             curvature[i] += c * ratio * ratio
 
 
 @njit(**OPTIONS)
-def rise(counts, mu, v, total, base, t, out):
-    """ψ(t) − ψ(base) of every lane."""
+def slopes(counts, mu, v, begin, end, total, t, slope):
+    """ψ'(t) of every lane from rows begin to end."""
     for i in range(len(t)):
-        out[i] = (base[i] - t[i]) * total
-    for r in range(len(counts)):
-        c, vr, m = counts[r], v[r], mu[r]
+        slope[i] = -total
+    for r in range(begin, end):
+        c, vr = counts[r], v[r]
         for i in range(len(t)):
-            out[i] += c * log((m[i] + t[i] * vr) / max(m[i] + base[i] * vr, _TINY))
+            slope[i] += c * vr / max(mu[r, i] + t[i] * vr, TINY)
 
 
 @njit(**OPTIONS)
-def approach_modes(counts, mu, v, total, lo, hi, t, slope, curvature):
+def rise(counts, mu, v, begin, end, total, base, t, out):
+    """ψ(t) − ψ(base) of every lane from rows begin to end."""
+    for i in range(len(t)):
+        out[i] = (base[i] - t[i]) * total
+    for r in range(begin, end):
+        c, vr = counts[r], v[r]
+        for i in range(len(t)):
+            m = mu[r, i]
+            out[i] += c * log((m + t[i] * vr) / max(m + base[i] * vr, TINY))
+
+
+@njit(**OPTIONS)
+def approach_modes(counts, mu, v, begin, end, total, lo, hi, t, slope, curvature):
     """Move each t near the peak of ψ in [lo, hi] by Newton steps, damped when they are long.
 
     Near is 0.4 standard deviations, or where the bound is the peak a twentieth
     of the decay length from it.
     """
     for _ in range(40):
-        derivatives(counts, mu, v, total, t, slope, curvature)
-        far = 0
+        derivatives(counts, mu, v, begin, end, total, t, slope, curvature)
+        far = 0.0
         for i in range(len(t)):
-            g, h = slope[i], curvature[i]
-            room = t[i] - lo[i] if g < 0.0 else hi[i] - t[i]
-            near = (g * g <= 0.16 * h) or (abs(g) * room <= 0.05)
-            far += 0 if near else 1
+            signed, h, below, above = slope[i], curvature[i], t[i] - lo[i], hi[i] - t[i]
+            g = abs(signed)
+            room = below if signed < 0.0 else above
+            away = min(g * g - 0.16 * h, g * room - 0.05)
             # Damping makes Newton's method safe on self-concordant functions.
-            root = np.sqrt(h)
-            size = abs(g) / max(root, _TINY)
-            step = min(abs(g) / max(h, _TINY) / (1.0 + (size if size > 1.0 else 0.0)), 0.9 * room)
-            t[i] += 0.0 if near else (step if g > 0.0 else -step)
-        if far == 0:
+            h = max(h, TINY)
+            size = g / np.sqrt(h)
+            step = min(g / h / (1.0 + (size if size > 1.0 else 0.0)), 0.9 * room)
+            step = step if away > 0.0 else 0.0
+            t[i] += np.copysign(step, signed)
+            far += 1.0 if away > 0.0 else 0.0
+        if far == 0.0:
             return
 
 
 @njit(**OPTIONS)
-def draw_on_lines(counts, mu, v, total, lo, hi, t, state, work):
-    """One exact draw per lane of t ∈ [lo, hi] with density ∝ exp ψ(t).
+def _build_hats(lo, hi, a, b, slope_a, slope_b, height, joint, left, right):
+    """Where the tangents at a and b meet, and the integrals under either up to a common factor.
 
-    counts, v : (n,) of the rows that have counts; total : V; mu : (n, lanes);
+    height : ψ(b) − ψ(a).
+    """
+    for i in range(len(a)):
+        ga, gb = slope_a[i], slope_b[i]
+        turn = ga - gb
+        z = (height[i] - gb * (b[i] - a[i])) / (turn if turn > 0.0 else 1.0)
+        z = a[i] + min(max(z, 0.0), b[i] - a[i])
+        joint[i] = z
+        at_z = ga * (z - a[i])
+        at_lo = max(at_z, ga * (lo[i] - a[i]))
+        at_hi = max(at_z, height[i] + gb * (hi[i] - b[i]))
+        peak = max(at_lo, at_hi)
+        # Each piece from its higher end downwards.
+        ga, gb = max(abs(ga), TINY), max(abs(gb), TINY)
+        w = z - lo[i]
+        x = ga * w
+        left[i] = exp(at_lo - peak) * ((1.0 - exp(-x)) / ga if x > 1e-7 else w)
+        w = hi[i] - z
+        x = gb * w
+        right[i] = exp(at_hi - peak) * ((1.0 - exp(-x)) / gb if x > 1e-7 else w)
+
+
+@njit(**OPTIONS)
+def _draw_from_hats(u, lo, hi, a, b, slope_a, slope_b, height, joint, left, right, trial, hat):
+    """Invert the distribution under the tangents at u: the trials, and ln hat − ψ(a) there."""
+    for i in range(len(u)):
+        area, other, z, top = left[i], right[i], joint[i], hi[i]
+        ga, gb, ta, tb, hb, bottom = slope_a[i], slope_b[i], a[i], b[i], height[i], lo[i]
+        at = u[i] * (area + other)
+        is_left = at < area
+        part = (at if is_left else at - area) / (area if is_left else other)
+        g = ga if is_left else gb
+        foot = bottom if is_left else z
+        w = (z if is_left else top) - foot
+        x = abs(g) * w
+        depth = -log(1.0 - part * (1.0 - exp(-x))) / max(abs(g), TINY)
+        depth = depth if x > 1e-7 else part * w
+        t = foot + (depth if g < 0.0 else w - depth)
+        trial[i] = t
+        hat[i] = g * (t - (ta if is_left else tb)) + (0.0 if is_left else hb)
+
+
+@njit(**OPTIONS)
+def draw_on_lines(counts, mu, v, begin, end, total, lo, hi, t, state, work):
+    """One exact draw per lane of t ∈ [lo, hi] with density ∝ exp ψ(t) of rows begin to end.
+
+    counts, v : (n,) of the rows that have counts; mu : (n, lanes); total : V;
     lo, hi : (lanes,); t : (lanes,) starts inside (lo, hi), overwritten by the
-    draws (left as they are where lo = hi); state : (4, lanes); work : (WORK, lanes) scratch.
+    draws (left as they are where lo = hi); state : (4, lanes); work : scratch(lanes).
     Returns the number of lanes that found no draw (their t is NaN).
     """
+    slope, curvature, a, b, slope_a, slope_b, height, joint, left, right, trial, hat, gain, u = work
     lanes = len(t)
-    slope, curvature, a, b, slope_a, slope_b = work[0], work[1], work[2], work[3], work[4], work[5]
-    height, joint, left, right, top = work[6], work[7], work[8], work[9], work[10]
-    trial, hat, gain, u, keep, spare, done = (
-        work[11], work[12], work[13], work[14], work[15], work[16], work[17],
-    )  # fmt: skip
-    approach_modes(counts, mu, v, total, lo, hi, t, slope, curvature)
+    approach_modes(counts, mu, v, begin, end, total, lo, hi, t, slope, curvature)
     for i in range(lanes):
         # Tangents a standard deviation either side of the mode: the best pair for a Gaussian.
-        reach = 1.0 / max(np.sqrt(slope[i] * slope[i] + curvature[i]), _TINY)
+        reach = 1.0 / max(np.sqrt(slope[i] * slope[i] + curvature[i]), TINY)
         a[i] = t[i] - min(reach, 0.5 * (t[i] - lo[i]))
         b[i] = t[i] + min(reach, 0.5 * (hi[i] - t[i]))
-        done[i] = 0.0 if hi[i] > lo[i] else 1.0
-        keep[i] = t[i]
+        t[i] = np.nan if hi[i] > lo[i] else t[i]
+    waiting = 0.0
     for _ in range(30):
-        derivatives(counts, mu, v, total, a, slope_a, spare)
-        derivatives(counts, mu, v, total, b, slope_b, spare)
-        rise(counts, mu, v, total, a, b, height)
-        for i in range(lanes):
-            ga, gb = slope_a[i], slope_b[i]
-            turn = ga - gb
-            z = (height[i] - gb * (b[i] - a[i])) / turn if turn > 0.0 else 0.0
-            z = a[i] + min(max(z, 0.0), b[i] - a[i])
-            joint[i] = z
-            at_z = ga * (z - a[i])
-            at_lo = ga * (lo[i] - a[i])
-            at_hi = height[i] + gb * (hi[i] - b[i])
-            peak = max(at_z, max(at_lo, at_hi))
-            top[i] = peak
-            # A piece's integral, from its higher end downwards.
-            w = z - lo[i]
-            x = abs(ga) * w
-            left[i] = exp(max(at_lo, at_z) - peak) * (
-                (1.0 - exp(-x)) / max(abs(ga), _TINY) if x > 1e-7 else w
-            )
-            w = hi[i] - z
-            x = abs(gb) * w
-            right[i] = exp(max(at_hi, at_z) - peak) * (
-                (1.0 - exp(-x)) / max(abs(gb), _TINY) if x > 1e-7 else w
-            )
+        slopes(counts, mu, v, begin, end, total, a, slope_a)
+        slopes(counts, mu, v, begin, end, total, b, slope_b)
+        rise(counts, mu, v, begin, end, total, a, b, height)
+        _build_hats(lo, hi, a, b, slope_a, slope_b, height, joint, left, right)
         for _ in range(25):
             fill_uniform(state, u)
-            for i in range(lanes):
-                area = left[i] + right[i]
-                at = u[i] * area
-                is_left = at < left[i]
-                part = at / left[i] if is_left else (at - left[i]) / right[i]
-                g = slope_a[i] if is_left else slope_b[i]
-                foot = lo[i] if is_left else joint[i]
-                w = joint[i] - lo[i] if is_left else hi[i] - joint[i]
-                x = abs(g) * w
-                depth = (
-                    -log(1.0 - part * (1.0 - exp(-x))) / max(abs(g), _TINY)
-                    if x > 1e-7
-                    else part * w
-                )
-                new = foot + (depth if g < 0.0 else w - depth)
-                trial[i] = new
-                hat[i] = g * (new - a[i]) if is_left else height[i] + g * (new - b[i])
-            rise(counts, mu, v, total, a, trial, gain)
+            _draw_from_hats(
+                u, lo, hi, a, b, slope_a, slope_b, height, joint, left, right, trial, hat
+            )
+            rise(counts, mu, v, begin, end, total, a, trial, gain)
             fill_uniform(state, u)
-            waiting = 0
+            waiting = 0.0
             for i in range(lanes):
-                inside = trial[i] >= lo[i] and trial[i] <= hi[i]
-                accept = inside and gain[i] - hat[i] >= log(u[i])
-                keep[i] = trial[i] if (done[i] == 0.0 and accept) else keep[i]
-                done[i] = 1.0 if accept else done[i]
-                waiting += 1 if done[i] == 0.0 else 0
-            if waiting == 0:
-                break
-        if waiting == 0:
-            break
+                new, old = trial[i], t[i]
+                margin = min(gain[i] - hat[i] - log(u[i]), min(new - lo[i], hi[i] - new))
+                new = new if margin >= 0.0 else np.nan
+                new = old if old == old else new
+                t[i] = new
+                waiting += 0.0 if new == new else 1.0
+            if waiting == 0.0:
+                return 0
         # So many refusals mean a poor hat: draw the tangents closer around the mode.
-        derivatives(counts, mu, v, total, trial, slope, spare)
+        slopes(counts, mu, v, begin, end, total, trial, slope)
         for i in range(lanes):
-            if done[i] == 0.0 and trial[i] > lo[i] and trial[i] < hi[i]:
+            if trial[i] > lo[i] and trial[i] < hi[i]:
                 if slope[i] > 0.0 and (trial[i] > a[i] or slope_a[i] < 0.0):
                     a[i] = trial[i]
                 elif slope[i] < 0.0 and (trial[i] < b[i] or slope_b[i] > 0.0):
                     b[i] = trial[i]
-    for i in range(lanes):
-        t[i] = keep[i] if done[i] > 0.0 else np.nan
-    return waiting
+    return int(waiting)

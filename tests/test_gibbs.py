@@ -1,0 +1,315 @@
+"""The compiled engine against exact marginals, independent draws and simulated truths."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from problems import matrix, problem, simulated
+from scipy import stats
+
+from mpiapp.sampling import SamplingError, create
+from mpiapp.sampling.exact import marginal
+from mpiapp.sampling.fast_diagnostics import rhat_and_ess
+from mpiapp.sampling.gibbs import GibbsEngine
+from mpiapp.sampling.kernels import draw_on_lines, lane_states, scratch
+
+P = np.array([0.16, 0.5, 0.84])
+
+
+def seed(*key):
+    return np.random.SeedSequence(20220406, spawn_key=key)
+
+
+def deviations(draws, ess, mean, std, kurtosis, quantiles):
+    """Deviations of mean, standard deviation and quantiles, in units of their Monte Carlo error.
+
+    sd(mean) = σ/√N, sd(s) = σ √((κ − 1)/4N); the fraction of draws below the
+    true quantile p has sd √(p(1 − p)/N).  N is the bulk effective sample size.
+    """
+    below = [(np.mean(draws < q) - p) / np.sqrt(p * (1 - p)) for p, q in zip(P, quantiles)]
+    spread = (draws.std() / std - 1.0) / np.sqrt((kurtosis - 1.0) / 4.0)
+    return np.sqrt(ess) * np.array([(draws.mean() - mean) / std, spread, *below])
+
+
+def assert_standard(z, inflation=1.0):
+    """Each column of z (n, m) has mean 0 and variance 1, and no entry is far out.
+
+    Means are within 4/√n, variances within 4 √(2/n) of 1, widened by `inflation`,
+    and a normal deviate beyond 5 has probability 6e-7.
+    """
+    n = len(z)
+    assert np.abs(z).max() < 5.0 * inflation
+    assert np.abs(z.mean(axis=0)).max() < 4.0 / np.sqrt(n) * inflation
+    assert (z.var(axis=0) < (1.0 + 4.0 * np.sqrt(2.0 / n)) * inflation).all()
+
+
+def one_source_problems():
+    """500 problems of one source: faint to bright, 1 to 10 obsids, any background aperture."""
+    rng = np.random.default_rng(7)
+    for n in range(500):
+        source = rng.choice([0.0, 1.0, 5.0, 30.0, 1e3, 1e5])
+        background = rng.choice([1e-3, 1e-2, 0.1, 1.0, 30.0])
+        yield (
+            n,
+            simulated(
+                1,
+                int(rng.choice([1, 1, 1, 2, 3, 5, 10])),
+                source,
+                background,
+                rng,
+                background_area=rng.choice([10.0, 50.0, 400.0]),
+                wings=rng.choice([0.0, 0.02, 0.1]),
+            ),
+        )
+
+
+@pytest.mark.parametrize("exact", [True, False], ids=["exact", "gibbs"])
+def test_draws_follow_the_exact_marginal_over_500_problems(exact):
+    engine = GibbsEngine(exact=exact)
+    z = []
+    for n, p in one_source_problems():
+        draws = engine.sample(p, seed(n))
+        assert draws.method == ("exact" if exact else "gibbs")
+        m = marginal(p)
+        kurtosis = m.moment(4, m.mean) / m.std**4
+        z.append(deviations(draws.of(0), draws.ess[0], m.mean, m.std, kurtosis, m.quantile(P)))
+    # The bulk effective sample size is that of the ranks, and estimated: it may be a tenth
+    # too high or low for the other summaries, more for squares of draws that are antithetic.
+    assert_standard(np.array(z), inflation=1.0 if exact else 1.2)
+
+
+def test_backgrounds_of_the_exact_method_follow_their_marginals():
+    # Seen as the source of a problem of its own, with the source as its background, the
+    # background of one obsid has an exact marginal as well.
+    rng = np.random.default_rng(3)
+    z = []
+    for n in range(100):
+        p = simulated(1, 1, rng.choice([0.0, 3.0, 1e3]), rng.choice([0.01, 0.3, 5.0]), rng)
+        draws = GibbsEngine().sample(p, seed(n))
+        m = marginal(problem(p.counts, p.F[:, ::-1], 1, p.upper[::-1]))
+        kurtosis = m.moment(4, m.mean) / m.std**4
+        z.append(deviations(draws.of(1), draws.ess[1], m.mean, m.std, kurtosis, m.quantile(P)))
+    assert_standard(np.array(z))
+
+
+def gamma_draws(p, n, rng):
+    """(≥ n, n_columns) independent draws of a problem with as many rows as columns.
+
+    Each μ_r is then Gamma(C_r + 1) and θ = F⁻¹ μ, kept if it lies in the box.
+    """
+    inverse = np.linalg.inv(p.F)
+    kept = np.empty((0, p.n_columns))
+    while len(kept) < n:
+        theta = rng.standard_gamma(p.counts + 1.0, (200_000, len(p.counts))) @ inverse.T
+        kept = np.vstack([kept, theta[(theta >= 0).all(axis=1) & (theta <= p.upper).all(axis=1)]])
+    return kept
+
+
+BLENDS = [
+    (2, 0.3, 5.0, 0.01),
+    (2, 0.9, 5.0, 0.01),
+    (2, 0.9, 100.0, 0.3),
+    (2, 0.9, 1e4, 1.0),
+    (3, 0.6, 30.0, 0.1),
+    (5, 0.3, 5.0, 0.03),
+    (5, 0.5, 1e4, 1.0),
+]
+
+
+@pytest.mark.parametrize("n_sources, blend, source, background", BLENDS)
+def test_blends_follow_independent_gamma_draws(n_sources, blend, source, background):
+    rng = np.random.default_rng(11)
+    p = simulated(n_sources, 1, source, background, rng, blend=blend)
+    reference = gamma_draws(p, 20_000, rng)
+    draws = GibbsEngine(ess_target=8000, max_draws=4000).sample(p, seed(1))
+    assert not draws.limited
+    for j in range(p.n_columns):
+        x, r = draws.of(j), reference[:, j]
+        z = deviations(
+            x, draws.ess[j], r.mean(), r.std(), stats.kurtosis(r, fisher=False), np.quantile(r, P)
+        )
+        # The reference has its own error: variances 1/N and 1/N_ref add up.
+        z /= np.sqrt(1.0 + draws.ess[j] / len(r))
+        assert np.abs(z).max() < 4.5, (j, z)
+
+
+@pytest.mark.parametrize("blend", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("n_sources", [2, 3, 5])
+def test_blends_of_5_to_10000_counts_mix_well(n_sources, blend):
+    rng = np.random.default_rng(5)
+    engine = GibbsEngine(ess_target=0)
+    for source in (0.0, 5.0, 30.0, 300.0, 1e4):
+        for background in (0.01, 0.1, 1.0):
+            p = simulated(n_sources, 1, source, background, rng, blend=blend)
+            draws = engine.sample(p, seed(0))
+            # ESS/draw is 0.5 at worst; its own error is about a tenth.
+            assert draws.ess.min() / draws.values[:, :, 0].size > 0.3
+            assert draws.rhat.max() < 1.03
+
+
+SHAPES = {"1x1": (1, 1), "2x1 blended": (2, 1), "2x3": (2, 3)}
+
+
+@pytest.mark.parametrize("exact", [True, False], ids=["exact", "gibbs"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_ranks_of_truths_drawn_from_the_prior_are_uniform(shape, exact):
+    """Simulation-based calibration (Talts et al. 2018), 2000 replications.
+
+    The last draws of 31 chains are independent, so the rank of the truth among
+    them is uniform on 0..31 and χ² has 31 degrees of freedom.
+    """
+    n_sources, n_obsids = SHAPES[shape]
+    if exact and n_sources > 1:
+        pytest.skip("exact for one source")
+    rng = np.random.default_rng(1)
+    F = matrix(n_sources, n_obsids, blend=0.8, background_area=50.0)
+    upper = np.append(np.full(n_sources, 30.0), np.full(n_obsids, 1.0))
+    engine = GibbsEngine(chains=31, draws=4, ess_target=0, exact=exact)
+    ranks = np.zeros((32, len(upper)))
+    for n in range(2000):
+        theta = rng.uniform(0.0, upper)
+        p = problem(rng.poisson(F @ theta), F, n_sources, upper)
+        last = engine.sample(p, seed(n)).values[:, -1]
+        ranks[(last < theta).sum(axis=0), np.arange(len(upper))] += 1
+    p_values = stats.chisquare(ranks, axis=0).pvalue
+    assert p_values.min() > 0.01 / len(upper)
+
+
+@pytest.mark.parametrize(
+    "counts, mu, v, total, lo, hi",
+    [
+        ([], [], [], 1.0, 0.0, 1e9),
+        ([], [], [], -1.0, 0.0, 10.0),
+        ([], [], [], 0.0, -1.0, 2.0),
+        ([0.5], [0.0], [1.0], 1.0, 0.0, 1e9),
+        ([1e7], [0.0], [1.0], 1.0, 0.0, 1e12),
+        ([100.0], [0.0], [1.0], 1.0, 0.0, 30.0),
+        ([100.0], [500.0], [1.0], 1.0, 0.0, 1e9),
+        ([5.0, 80.0], [4.0, 1.0], [0.05, 1.0], 1.05, 0.0, 1e9),
+        ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [1.0, -0.5, 0.5], 1.0, -1.0, 3.9),
+    ],
+)
+def test_draws_along_a_line_follow_its_density(counts, mu, v, total, lo, hi):
+    lanes, rounds = 64, 1000
+    counts, v = np.array(counts), np.array(v)
+    mu = np.repeat(np.array(mu, dtype=float).reshape(-1, 1), lanes, axis=1)
+    state, work = lane_states(seed(1), lanes), scratch(lanes)
+    start = min(hi, lo + 1.0) * 0.5 + lo * 0.5
+    draws = np.empty((rounds, lanes))
+    for n in range(rounds):
+        t = np.full(lanes, start)
+        missed = draw_on_lines(
+            counts, mu, v, 0, len(counts), total, np.full(lanes, lo), np.full(lanes, hi),
+            t, state, work,
+        )  # fmt: skip
+        assert missed == 0
+        draws[n] = t
+    end = min(hi, draws.max() + draws.std())
+    grid = np.linspace(max(lo, draws.min() - draws.std()), end, 200_001)
+    middle = 0.5 * (grid[1:] + grid[:-1])
+    psi = counts @ np.log(mu[:, :1] + np.outer(v, middle)) - total * middle
+    cdf = np.append(0.0, np.cumsum(np.exp(psi - psi.max())))
+    uniform = np.interp(draws.ravel(), grid, cdf / cdf[-1])
+    assert stats.kstest(uniform, "uniform").pvalue > 1e-3
+
+
+def test_draws_depend_on_problem_and_seed_alone():
+    rng = np.random.default_rng(2)
+    problems = [simulated(*shape, 5.0, 0.1, rng) for shape in ((1, 1), (2, 1), (2, 3), (5, 2))]
+    engine = GibbsEngine()
+    first = [engine.sample(p, seed(n)).values for n, p in enumerate(problems)]
+    np.random.seed(0)
+    for n, p in reversed(list(enumerate(problems))):
+        assert np.array_equal(GibbsEngine().sample(p, seed(n)).values, first[n])
+        assert not np.array_equal(engine.sample(p, seed(n + 100)).values, first[n])
+
+
+@pytest.mark.parametrize("n_sources", [1, 2, 3])
+@pytest.mark.parametrize("level", [0, 1, 100, 10**4, 10**7])
+@pytest.mark.parametrize("unit", [1.0, 1e-19, 1e8])
+def test_every_range_of_counts_and_units_is_sampled(n_sources, level, unit):
+    F = matrix(n_sources, 2)
+    counts = np.full(len(F), level)
+    upper = np.append(np.full(n_sources, 1e9), np.full(2, 1e7))
+    p = problem(counts, F / unit, n_sources, upper * unit)
+    draws = GibbsEngine().sample(p, seed(0))
+    assert np.isfinite(draws.values).all()
+    assert (draws.values >= 0.0).all() and (draws.values <= p.upper).all()
+    assert draws.rhat.max() < 1.05 and draws.ess.min() >= 1000 and not draws.limited
+
+
+def test_prior_that_cuts_the_likelihood_bounds_the_draws():
+    rng = np.random.default_rng(0)
+    p = simulated(2, 2, 1e4, 0.1, rng)
+    p = p.with_prior_factors({"r0": 1e2 / p.upper[0], "r1": 1e2 / p.upper[1], "o0": 1e-8})
+    draws = GibbsEngine().sample(p, seed(0))
+    assert (draws.values <= p.upper).all()
+    assert draws.of(0).min() > 90.0 and draws.rhat.max() < 1.05
+
+
+@pytest.mark.parametrize("n_sources", [1, 2])
+def test_source_that_no_aperture_sees_is_drawn_from_its_prior(n_sources):
+    p = simulated(n_sources, 2, 20.0, 0.1, np.random.default_rng(0))
+    F = p.F.copy()
+    F[:, 0] = 0.0
+    draws = GibbsEngine().sample(problem(p.counts, F, n_sources, p.upper), seed(3))
+    assert stats.kstest(draws.of(0) / p.upper[0], "uniform").pvalue > 1e-3
+
+
+def test_sources_over_frozen_backgrounds_follow_truncated_gammas():
+    # Without blending each source sees its own aperture alone.
+    F = matrix(2, 1, blend=0.0, wings=0.0)
+    p = problem([3, 40, 100], F, 2, [1e4, 1e4, 1e3]).with_frozen_backgrounds()
+    draws = GibbsEngine(ess_target=4000).sample(p, seed(0))
+    for j, counts in enumerate((3, 40)):
+        o = p.offset[j]
+        reference = stats.gamma(counts + 1)
+        uniform = 1 - reference.sf(draws.of(j) * 0.9 + o) / reference.sf(o)
+        # thinned to independent draws
+        assert stats.kstest(uniform[::4], "uniform").pvalue > 1e-3
+
+
+def test_counts_that_nothing_can_explain_are_an_error():
+    F = matrix(2, 1)
+    F[0] = 0.0
+    with pytest.raises(SamplingError, match="row 0 holds 4 counts but all its elements of F"):
+        GibbsEngine().sample(problem([4, 3, 9], F, 2, [1e3, 1e3, 1e3]), seed(0))
+
+
+def test_draws_go_on_until_the_target_or_the_limit():
+    p = simulated(2, 2, 3.0, 0.1, np.random.default_rng(0), blend=0.9)
+    more = GibbsEngine(ess_target=5000, max_draws=1000).sample(p, seed(0))
+    assert more.ess.min() >= 5000 and not more.limited
+    short = GibbsEngine(ess_target=5000, max_draws=150).sample(p, seed(0))
+    assert short.limited and short.values.shape[1] == 150
+    exact = GibbsEngine(ess_target=5000).sample(simulated(1, 1, 3.0, 0.1, np.random), seed(0))
+    assert exact.values.shape[0] * exact.values.shape[1] >= 5000
+
+
+def test_engine_is_chosen_by_name_and_checks_its_settings():
+    assert create("gibbs", chains=4).chains == 4
+    with pytest.raises(ValueError, match="chains=1"):
+        create("gibbs", chains=1)
+
+
+def test_diagnostics_agree_with_arviz():
+    arviz = pytest.importorskip("arviz")
+    rng = np.random.default_rng(0)
+    white = rng.normal(size=(4, 201, 3))
+    slow = np.cumsum(white, axis=1)
+    smooth = white[:, 1:] + 0.9 * white[:, :-1]
+    antithetic = white[:, 1:] - 0.5 * white[:, :-1]
+    ties = np.round(white)
+    shifted = white + np.arange(4)[:, None, None]
+    skewed = np.exp(3 * white)
+    for values in (white, slow, smooth, antithetic, ties, shifted, skewed):
+        rhat, ess = rhat_and_ess(np.ascontiguousarray(values))
+        data = arviz.convert_to_dataset(values)
+        # Our normal quantiles are good to 1e-9.
+        np.testing.assert_allclose(rhat, arviz.rhat(data).x.values, rtol=1e-7)
+        np.testing.assert_allclose(ess, arviz.ess(data).x.values, rtol=1e-7)
+
+
+def test_diagnostics_of_a_column_that_never_moves_are_nan_and_all_draws():
+    rhat, ess = rhat_and_ess(np.ones((2, 10, 1)))
+    assert np.isnan(rhat[0]) and ess[0] == 20
