@@ -40,6 +40,13 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--blocks", metavar="TABLE", help="obsids of the masters' Bayesian Blocks")
     p.set_defaults(call=_import)
 
+    p = commands.add_parser("simulate", help="write a mock catalog: prep3, mst3 and truth")
+    p.add_argument("directory", metavar="DIR", help="folder for the catalog")
+    p.add_argument("--detections", type=int, default=100, help="at least so many (100)")
+    p.add_argument("--preset", default="survey", help="kind of sky (survey)")
+    p.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes (0)")
+    p.set_defaults(call=_simulate)
+
     p = commands.add_parser("show", help="print the photometry of a results file")
     p.add_argument("results", metavar="RESULTS", help="results file (HDF5)")
     p.add_argument("--published", metavar="TABLE", help="print these catalog values beside it")
@@ -119,6 +126,17 @@ def _import(args) -> int:
             f"{len(report.files)} files written to {args.directory}"
         )
     return 4 if any(report.rejected for report in reports.values()) else 0
+
+
+def _simulate(args) -> int:
+    from .simulate import simulate
+
+    done = simulate(args.directory, args.detections, args.seed, args.preset)
+    print(
+        f"{done.detections} detections in {done.obsids} obsids ({done.prep3}), {done.masters} "
+        f"master sources ({done.mst3}); truth in {done.truth} and {done.truth_masters}"
+    )
+    return 0
 
 
 def _show(args) -> int:

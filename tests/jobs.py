@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from mpiapp.files.results import open_results
 
@@ -65,13 +66,21 @@ def mpiexec() -> str | None:
     return str(beside) if beside.exists() else shutil.which("mpiexec")
 
 
-def mpiapp(*args, ranks: int = 0, timeout: float = 120) -> subprocess.CompletedProcess:
+def needs_mpiexec(test):
+    """Mark a test that starts mpiexec, and skip it where there is none."""
+    skip = pytest.mark.skipif(mpiexec() is None, reason="no mpiexec: install the extra mpich")
+    return pytest.mark.mpi(skip(test))
+
+
+def mpiapp(
+    *args, ranks: int = 0, timeout: float = 120, cwd: Path | None = None
+) -> subprocess.CompletedProcess:
     """Run `python -m mpiapp …`, under mpiexec if `ranks` is given."""
     command = [sys.executable, "-m", "mpiapp", *map(str, args)]
     if ranks:
         command = [mpiexec(), "-n", str(ranks), *command]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=timeout, env=environment()
+        command, capture_output=True, text=True, timeout=timeout, env=environment(), cwd=cwd
     )
 
 
