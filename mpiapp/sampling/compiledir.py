@@ -1,0 +1,127 @@
+"""A Theano compile directory for every rank, private and node-local.
+
+Two processes that compile into one directory crash each other, and a directory
+on a shared file system slows every import.  So each rank claims a directory
+before theano is imported; the first rank of a node fills its own by
+`Pymc3Engine.warm`, then the others copy it:
+
+    directory = claim(rank, scratch)   # every rank, before pymc3 is imported
+    engine.warm()                      # the first rank of each node
+    (barrier; the first rank's directory is broadcast on the node)
+    fill(directory, first)             # the other ranks of the node
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import platform
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+
+def claim(rank: int = 0, scratch: str | os.PathLike | None = None) -> Path:
+    """Make a compile directory for this process and have theano use it.
+
+    The directory is `<scratch>/mpiapp-<job>-<uid>-<cpu>/rank<rank>`: theano
+    compiles for the CPU that it runs on.  If there is one already, of another
+    step of the same job, a suffix tells them apart.  `scratch` defaults to the
+    first of $SLURM_TMPDIR, $TMPDIR and /tmp that can hold compiled code.  The
+    directory is removed when the process exits.  Other settings in the user's
+    THEANO_FLAGS are kept.
+
+    Raises
+    ------
+    RuntimeError
+        If theano is imported already, which freezes its compile directory.
+    OSError
+        If `scratch`, or else every default, cannot be written or executed from.
+    """
+    if "theano" in sys.modules:
+        raise RuntimeError(
+            "theano is imported already, so its compile directory can no longer be chosen: "
+            "call compiledir.claim before anything that imports pymc3"
+        )
+    job = _scratch(scratch) / f"mpiapp-{_job()}-{os.getuid()}-{_cpu()}"
+    job.mkdir(mode=0o700, exist_ok=True)
+    if job.is_symlink() or job.stat().st_uid != os.getuid():
+        raise PermissionError(f"{job} belongs to someone else: set another scratch directory")
+    directory = job / f"rank{rank}"
+    try:
+        directory.mkdir()
+    except FileExistsError:
+        directory = Path(tempfile.mkdtemp(prefix=f"rank{rank}-", dir=job))
+    atexit.register(remove, directory)
+    flags = os.environ.get("THEANO_FLAGS", "").strip(", ")
+    # theano takes the last setting of a flag.
+    os.environ["THEANO_FLAGS"] = ",".join(filter(None, [flags, f"base_compiledir={directory}"]))
+    return directory
+
+
+def fill(directory: Path, source: Path) -> None:
+    """Copy what was compiled in `source`, another rank's directory, into `directory`."""
+    shutil.copytree(source, directory, dirs_exist_ok=True, ignore=_locks)
+
+
+def remove(directory: Path) -> None:
+    """Remove a directory that `claim` made, and its job's when no rank is left in it."""
+    shutil.rmtree(directory, ignore_errors=True)
+    try:
+        directory.parent.rmdir()
+    except OSError:
+        pass  # other ranks are still there, or have removed it
+
+
+def _locks(_, names: list[str]) -> list[str]:
+    return [name for name in names if name in ("lock_dir", ".lock")]
+
+
+def _scratch(configured: str | os.PathLike | None) -> Path:
+    """The configured directory or the first usable default."""
+    if configured is not None:
+        if not _usable(Path(configured)):
+            raise OSError(
+                f"scratch directory {configured} cannot be written, or code in it cannot be "
+                "executed: set one that is node-local and not mounted noexec"
+            )
+        return Path(configured)
+    defaults = [os.environ.get("SLURM_TMPDIR"), os.environ.get("TMPDIR"), "/tmp"]
+    candidates = [Path(path) for path in defaults if path]
+    for path in candidates:
+        if _usable(path):
+            return path
+    raise OSError(
+        f"none of {', '.join(map(str, candidates))} can hold compiled code: "
+        "configure a scratch directory"
+    )
+
+
+def _usable(path: Path) -> bool:
+    if not (path.is_dir() and os.access(path, os.W_OK | os.X_OK)):
+        return False
+    return not os.statvfs(path).f_flag & getattr(os, "ST_NOEXEC", 0)
+
+
+def _job() -> str:
+    """The scheduler's name for this job, or the process that started all ranks."""
+    variables = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
+    job = next((os.environ[name] for name in variables if os.environ.get(name)), None)
+    return _slug(job or f"p{os.getppid()}")
+
+
+def _cpu() -> str:
+    """The model of this CPU, fit for a file name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = (line.partition(":")[2] for line in lines if line.startswith("model name"))
+    return _slug(next(models, "") or platform.processor() or platform.machine())
+
+
+def _slug(text: str) -> str:
+    """Lower-case letters and digits joined by single hyphens, 40 at most."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40]

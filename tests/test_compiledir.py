@@ -1,0 +1,103 @@
+"""Each rank's own compile directory: where it is made, what theano is told, what is left."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mpiapp.sampling import compiledir
+
+
+def run(code, **environment):
+    """Run `code` in a new process and return what it printed; its stderr if it failed."""
+    env = {**os.environ, **environment}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+CLAIM = (
+    "import os; from mpiapp.sampling.compiledir import claim;"
+    "d = claim({rank}, {scratch!r}); print(d, os.environ['THEANO_FLAGS'], d.is_dir())"
+)
+
+
+def test_names_job_user_cpu_and_rank(tmp_path):
+    path, _, made = run(CLAIM.format(rank=3, scratch=str(tmp_path)), SLURM_JOB_ID="123_4")
+    job = Path(path).parent
+    assert made == "True"
+    assert Path(path).name == "rank3"
+    assert job.parent == tmp_path
+    assert job.name.startswith(f"mpiapp-123-4-{os.getuid()}-")
+
+
+def test_keeps_the_users_flags_and_comes_last(tmp_path):
+    code = CLAIM.format(rank=0, scratch=str(tmp_path))
+    path, flags, _ = run(code, THEANO_FLAGS="floatX=float64,base_compiledir=/nowhere")
+    assert flags == f"floatX=float64,base_compiledir=/nowhere,base_compiledir={path}"
+
+
+@pytest.mark.pymc3
+def test_theano_compiles_there(tmp_path):
+    pytest.importorskip("pymc3")
+    code = (
+        "from mpiapp.sampling.compiledir import claim;"
+        f"d = claim(0, {str(tmp_path)!r}); import pymc3, theano;"
+        "print(d, theano.config.base_compiledir)"
+    )
+    path, used = run(code, THEANO_FLAGS="base_compiledir=/nowhere")[-2:]
+    assert path == used
+
+
+def test_nothing_is_left_when_the_process_ends(tmp_path):
+    run(CLAIM.format(rank=0, scratch=str(tmp_path)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_of_another_step_is_neither_shared_nor_removed(tmp_path):
+    # The outer process holds rank 0 of job 7 while the inner one claims it again.
+    inner = f"from mpiapp.sampling.compiledir import claim; print(claim(0, {str(tmp_path)!r}))"
+    code = (
+        "import subprocess, sys; from mpiapp.sampling.compiledir import claim\n"
+        f"d = claim(0, {str(tmp_path)!r}); (d / 'mine').touch()\n"
+        f"out = subprocess.run([sys.executable, '-c', {inner!r}], capture_output=True, text=True)\n"
+        "print(d, out.stdout.strip(), (d / 'mine').exists())"
+    )
+    outer, inner, kept = run(code, PBS_JOBID="7.server")
+    assert outer != inner
+    assert Path(inner).parent == Path(outer).parent
+    assert kept == "True"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_refuses_when_theano_is_imported(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "theano", object())
+    with pytest.raises(RuntimeError, match="before anything that imports pymc3"):
+        compiledir.claim(0, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_configured_scratch_that_cannot_be_used_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "theano", raising=False)
+    with pytest.raises(OSError, match="missing"):
+        compiledir.claim(0, tmp_path / "missing")
+
+
+@pytest.mark.parametrize("set_as", ["SLURM_TMPDIR", "TMPDIR"])
+def test_the_jobs_own_scratch_comes_before_tmp(tmp_path, set_as):
+    code = CLAIM.format(rank=0, scratch=None)
+    path, _, _ = run(code, **{"SLURM_TMPDIR": "", "TMPDIR": "", set_as: str(tmp_path)})
+    assert Path(path).parent.parent == tmp_path
+
+
+def test_fill_copies_everything_but_locks(tmp_path):
+    source, target = tmp_path / "rank0", tmp_path / "rank1"
+    (source / "compiledir_x" / "tmp1").mkdir(parents=True)
+    (source / "compiledir_x" / "tmp1" / "key.pkl").write_bytes(b"k")
+    (source / "compiledir_x" / ".lock").touch()
+    target.mkdir()
+    compiledir.fill(target, source)
+    assert (target / "compiledir_x" / "tmp1" / "key.pkl").read_bytes() == b"k"
+    assert not (target / "compiledir_x" / ".lock").exists()

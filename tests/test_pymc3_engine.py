@@ -1,0 +1,359 @@
+"""The pymc3 engine against quadrature, closed forms, pm.sample itself and the memo's recipe."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mpiapp.catalog.problem import Problem
+from mpiapp.sampling import SamplingError, create, pymc3_nuts
+from mpiapp.sampling.diagnostics import rhat_and_ess
+from mpiapp.sampling.pymc3_nuts import INITS, Pymc3Engine, start_from_maximum_likelihood
+
+pytestmark = pytest.mark.pymc3
+pytest.importorskip("pymc3")
+stats = pytest.importorskip("scipy.stats")
+az = pytest.importorskip("arviz")
+
+SEED = np.random.SeedSequence(1575)
+
+
+def one_source(source_counts, background_counts, unit=1e9, upper=(1e-2, 1e-6)):
+    """A source in one obsid: 90 % of the PSF in its aperture, a background of 60 times its area."""
+    return Problem(
+        counts=np.array([source_counts, background_counts]),
+        F=np.array([[0.9, 300.0], [0.05, 18000.0]]) * unit,
+        upper=np.array(upper),
+        sources=("s",),
+        backgrounds=("o",),
+        row_obsid=np.array([0, 0]),
+        offset=np.zeros(2),
+    )
+
+
+def two_sources_two_obsids():
+    """Two sources that overlap, in two obsids."""
+    block = np.array([[0.9, 0.1, 300.0], [0.1, 0.8, 280.0], [0.03, 0.04, 18000.0]])
+    F = np.zeros((6, 4))
+    F[:3, [0, 1, 2]] = block
+    F[3:, [0, 1, 3]] = block * 2
+    return Problem(
+        counts=np.array([25, 9, 55, 44, 17, 130]),
+        F=F * 1e9,
+        upper=np.array([1e-2, 1e-2, 1e-6, 1e-6]),
+        sources=("s1", "s2"),
+        backgrounds=("o1", "o2"),
+        row_obsid=np.array([0, 0, 0, 1, 1, 1]),
+        offset=np.zeros(6),
+    )
+
+
+def assert_quantiles(draws, cdf_inverse, probabilities=(0.05, 0.16, 0.5, 0.84, 0.95)):
+    """The fraction of draws below each true quantile is its probability.
+
+    A fraction of N_eff independent draws scatters by √(p(1-p)/N_eff), with the
+    effective size of that quantile's indicator; 4 standard deviations allow for
+    some hundred comparisons (1 in 160 of a false alarm in all).
+    """
+    for p in probabilities:
+        n_eff = float(az.ess(draws, method="quantile", prob=p))
+        below = (draws < cdf_inverse(p)).mean()
+        assert abs(below - p) < 4 * np.sqrt(p * (1 - p) / n_eff), (p, below, n_eff)
+
+
+def quadrature_quantiles(problem, column, n=800):
+    """The inverse marginal CDF of one of two parameters, on a grid over the posterior."""
+    # From zero to 12 σ above all the counts of the aperture that sees most of the column.
+    brightest = problem.F.argmax(axis=0)
+    counts = problem.counts[brightest]
+    highest = (counts + 12 * np.sqrt(counts + 1) + 25) / problem.F[brightest, [0, 1]]
+    new = [np.linspace(0.0, end, n) for end in np.minimum(highest, problem.upper)]
+    for _ in range(4):  # zoom in on what has any probability
+        axes = new
+        theta = np.stack(np.meshgrid(*axes, indexing="ij"))
+        mu = np.tensordot(problem.F, theta, axes=1) + problem.offset[:, None, None]
+        log_p = stats.poisson.logpmf(problem.counts[:, None, None], mu).sum(axis=0)
+        density = np.exp(log_p - log_p.max())
+        marginals = density.sum(axis=1), density.sum(axis=0)
+        new = []
+        for axis, marginal in zip(axes, marginals):
+            inside = np.flatnonzero(marginal > 1e-9 * marginal.max())
+            first, last = max(inside[0] - 1, 0), min(inside[-1] + 1, n - 1)
+            new.append(np.linspace(axis[first], axis[last], n))
+    grid, marginal = axes[column], marginals[column]
+    cdf = np.concatenate([[0.0], np.cumsum((marginal[1:] + marginal[:-1]) / 2)])
+    return lambda p: np.interp(p, cdf / cdf[-1], grid)
+
+
+@pytest.mark.parametrize("init", INITS)
+@pytest.mark.parametrize("counts", [(0, 30), (3, 0), (30, 900), (100_000, 40_000)])
+def test_two_parameters_agree_with_quadrature(init, counts):
+    problem = one_source(*counts)
+    draws = Pymc3Engine(init=init).sample(problem, SEED)
+    assert (draws.rhat < 1.02).all()
+    for column in (0, 1):
+        assert_quantiles(draws.values[:, :, column], quadrature_quantiles(problem, column))
+
+
+def test_a_prior_that_cuts_into_the_posterior_agrees_with_quadrature():
+    problem = one_source(100, 30, upper=(9e-8, 1e-6))
+    draws = Pymc3Engine().sample(problem, SEED)
+    assert draws.values[:, :, 0].max() < 9e-8
+    assert_quantiles(draws.values[:, :, 0], quadrature_quantiles(problem, 0))
+
+
+@pytest.mark.parametrize("counts", [0, 30, 100_000])
+def test_known_background_is_a_truncated_gamma(counts):
+    # C ~ Poisson(f s + o) with s uniform: f s + o follows Gamma(C + 1) above o.
+    f, known = 0.9e9, 4.0
+    problem = Problem(
+        counts=np.array([counts]),
+        F=np.array([[f]]),
+        upper=np.array([1e-2]),
+        sources=("s",),
+        backgrounds=(),
+        row_obsid=np.array([0]),
+        offset=np.array([known]),
+    )
+    draws = Pymc3Engine().sample(problem, SEED)
+    gamma = stats.gamma(counts + 1)
+    survival = gamma.sf(known)
+    assert_quantiles(draws.values[:, :, 0], lambda p: (gamma.isf((1 - p) * survival) - known) / f)
+
+
+def test_freezing_the_background_drops_its_column():
+    problem = two_sources_two_obsids().with_frozen_backgrounds()
+    draws = Pymc3Engine().sample(problem, SEED)
+    assert draws.values.shape == (2, 1000, 2)
+
+
+def test_draws_depend_on_problem_and_seed_alone():
+    engine = Pymc3Engine(draws=200, tune=200)
+    a, b = one_source(12, 300), one_source(4, 10, upper=(1e-3, 1e-7))
+    first = engine.sample(a, SEED)
+    engine.sample(b, np.random.SeedSequence(2))
+    engine.sample(two_sources_two_obsids(), SEED)
+    Pymc3Engine(draws=200, tune=200, init="adapt_diag").sample(a, SEED)
+    again = engine.sample(a, SEED)
+    np.testing.assert_array_equal(first.values, again.values)
+    other = engine.sample(a, np.random.SeedSequence(2))
+    assert (first.values != other.values).all()
+
+
+@pytest.mark.parametrize("init", INITS)
+def test_a_used_engine_draws_as_a_new_one_in_a_new_process(init):
+    engine = Pymc3Engine(draws=200, tune=200, init=init)
+    engine.sample(one_source(500, 3), np.random.SeedSequence(9))
+    here = engine.sample(one_source(12, 300), SEED).values
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import test_pymc3_engine as t\n"
+        f"engine = t.Pymc3Engine(draws=200, tune=200, init={init!r})\n"
+        "values = engine.sample(t.one_source(12, 300), t.SEED).values\n"
+        "print('VALUES', values.tobytes().hex())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    there = np.frombuffer(bytes.fromhex(done.stdout.split("VALUES")[1].strip()))
+    np.testing.assert_array_equal(here.ravel(), there)
+
+
+def test_draws_are_those_of_pm_sample_with_the_same_seeds():
+    # pm.sample compiles everything anew, runs ADVI with its own callbacks and
+    # makes its own step object.
+    import pymc3 as pm
+
+    problem = one_source(12, 300)
+    engine = Pymc3Engine(draws=500, tune=500)
+    engine.sample(one_source(700, 2), np.random.SeedSequence(3))
+    ours = engine.sample(problem, SEED)
+    seconds = dict.fromkeys(pymc3_nuts.PHASES, 0.0)
+    fresh = pymc3_nuts._Model(problem.n_columns, seconds)
+    fresh.set(problem, seconds)
+    with fresh.model:
+        trace = pm.sample(
+            500,
+            tune=500,
+            target_accept=0.95,
+            init="advi+adapt_diag",
+            chains=2,
+            cores=1,
+            random_seed=[int(word >> 2) for word in SEED.generate_state(2)],
+            progressbar=False,
+            return_inferencedata=False,
+        )
+    theirs = np.stack(trace.get_values("theta", combine=False))
+    np.testing.assert_array_equal(ours.values, theirs)
+    assert ours.divergences == trace.get_sampler_stats("diverging").sum()
+
+
+@pytest.mark.parametrize(
+    "problem, init",
+    [(one_source(12, 300), "advi+adapt_diag"), (two_sources_two_obsids(), "adapt_diag")],
+    ids=INITS,
+)
+def test_agrees_with_the_memos_recipe(problem, init):
+    from benchmarks import memo_recipe
+
+    ours = Pymc3Engine(init=init).sample(problem, SEED).values
+    memo = memo_recipe.sample(problem, SEED)
+    # Means differ by the two Monte Carlo errors of the mean, standard deviations
+    # by those of the spread (σ/√(2 N) for a Gaussian); 4 standard deviations,
+    # and 1.5 more for the spread, as the posteriors have longer tails.
+    sigma = memo.std(axis=(0, 1))
+    error = np.sqrt(1 / rhat_and_ess(ours)[1] + 1 / rhat_and_ess(memo)[1])
+    assert (np.abs(ours.mean(axis=(0, 1)) - memo.mean(axis=(0, 1))) < 4 * sigma * error).all()
+    assert (np.abs(ours.std(axis=(0, 1)) / sigma - 1) < 1.5 * 4 * error / np.sqrt(2)).all()
+
+
+def test_reports_convergence_and_time_of_each_phase():
+    draws = create("pymc3").sample(two_sources_two_obsids(), SEED)
+    assert draws.values.shape == (2, 1000, 4)
+    assert draws.method == "nuts"
+    np.testing.assert_array_equal(rhat_and_ess(draws.values), (draws.rhat, draws.ess))
+    assert tuple(draws.seconds) == ("prior", "likelihood", "compile", "init", "sample")
+    assert draws.seconds["sample"] > 0 and draws.seconds["init"] > 0
+
+
+def test_more_tuning_makes_other_draws_of_the_same_length():
+    engine = Pymc3Engine(draws=100, tune=100)
+    once = engine.sample(one_source(12, 300), SEED)
+    thrice = engine.sample(one_source(12, 300), SEED, tune_factor=3)
+    assert once.values.shape == thrice.values.shape == (2, 100, 2)
+    assert (once.values != thrice.values).any()
+
+
+def test_leaves_numpys_global_generator_alone():
+    np.random.seed(3)
+    expected = np.random.random(4)
+    np.random.seed(3)
+    Pymc3Engine(draws=50, tune=50).sample(one_source(12, 300), SEED)
+    np.testing.assert_array_equal(np.random.random(4), expected)
+
+
+@pytest.mark.parametrize("init", INITS)
+def test_counts_that_cannot_be_are_a_sampling_error(init):
+    # Five counts where neither source nor background reaches.
+    problem = one_source(5, 30)
+    problem.F[0] = 0.0
+    with pytest.raises(SamplingError) as caught:
+        Pymc3Engine(init=init).sample(problem, SEED)
+    assert caught.value.__cause__ is not None
+
+
+def test_a_short_chain_is_a_sampling_error(monkeypatch):
+    import pymc3.sampling
+
+    whole = pymc3.sampling._iter_sample
+
+    def stopped(draws, *args, **kwargs):
+        return whole(draws - 1, *args, **kwargs)
+
+    monkeypatch.setattr(pymc3.sampling, "_iter_sample", stopped)
+    with pytest.raises(SamplingError, match=r"\[49, 49\] draws instead of 2 × 50"):
+        Pymc3Engine(draws=50, tune=50).sample(one_source(12, 300), SEED)
+
+
+@pytest.mark.parametrize("value, message", [(np.nan, "not finite"), (1e-8, "never moved")])
+def test_useless_draws_are_a_sampling_error(monkeypatch, value, message):
+    from pymc3.backends import NDArray
+
+    def get_values(self, name, burn=0, thin=1):
+        values = self.samples[name][burn::thin].copy()
+        values[:, 1] = value
+        return values
+
+    monkeypatch.setattr(NDArray, "get_values", get_values)
+    with pytest.raises(SamplingError, match=f"of o .*{message}|o that {message}"):
+        Pymc3Engine(draws=50, tune=50).sample(one_source(12, 300), SEED)
+
+
+def test_an_interrupt_is_not_swallowed(monkeypatch):
+    import pymc3 as pm
+
+    def interrupted(self, q0):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pm.NUTS, "astep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Pymc3Engine(draws=50, tune=50).sample(one_source(12, 300), SEED)
+
+
+def test_keeps_the_models_used_last(monkeypatch):
+    monkeypatch.setattr(pymc3_nuts, "MODELS_KEPT", 2)
+    monkeypatch.setattr(pymc3_nuts, "_models", type(pymc3_nuts._models)())
+    seconds = dict.fromkeys(pymc3_nuts.PHASES, 0.0)
+    two = pymc3_nuts._model(2, seconds)
+    pymc3_nuts._model(3, seconds)
+    assert pymc3_nuts._model(2, seconds) is two
+    pymc3_nuts._model(1, seconds)
+    assert list(pymc3_nuts._models) == [2, 1]
+
+
+def test_maximum_likelihood_start_solves_equation_8_inside_the_box():
+    problem = one_source(90, 900)
+    start = start_from_maximum_likelihood(problem)
+    theta = problem.upper / (1 + np.exp(-start))
+    np.testing.assert_allclose(problem.F @ theta, problem.counts, rtol=1e-9)
+    # A negative solution starts at one count, one above the box at 0.9 of it.
+    negative = one_source(0, 900)
+    theta = negative.upper / (1 + np.exp(-start_from_maximum_likelihood(negative)))
+    assert theta[0] * negative.F[:, 0].sum() == pytest.approx(1.0)
+    above = one_source(90, 900, upper=(1e-9, 1e-6))
+    theta = above.upper / (1 + np.exp(-start_from_maximum_likelihood(above)))
+    assert theta[0] == pytest.approx(0.9e-9)
+
+
+def test_warming_compiles_for_every_shape(tmp_path):
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from mpiapp.sampling.compiledir import claim\n"
+        f"directory = claim(0, {str(tmp_path)!r})\n"
+        "from mpiapp.sampling.pymc3_nuts import Pymc3Engine\n"
+        "engine = Pymc3Engine(draws=20, tune=20)\n"
+        "engine.warm()\n"
+        "modules = lambda: len(list(directory.glob('*/tmp*/*.so')))\n"
+        "warmed = modules()\n"
+        "import test_pymc3_engine as t\n"
+        "problem = t.two_sources_two_obsids()\n"
+        "for p in (problem, problem.with_frozen_backgrounds(), t.one_source(9, 90),\n"
+        "          t.one_source(9, 90).with_frozen_backgrounds(), t.many_columns(7),\n"
+        "          t.many_columns(12)):\n"
+        "    engine.sample(p, t.SEED)\n"
+        "print('MODULES', warmed, modules())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    warmed, after = done.stdout.split("MODULES")[1].split()
+    assert int(warmed) > 10
+    assert warmed == after
+
+
+def many_columns(n):
+    """`n` sources seen one by one over a known background."""
+    return Problem(
+        counts=np.arange(n) + 3,
+        F=np.eye(n) * 1e9,
+        upper=np.full(n, 1e-2),
+        sources=tuple(f"s{i}" for i in range(n)),
+        backgrounds=(),
+        row_obsid=np.zeros(n, dtype=np.int64),
+        offset=np.full(n, 0.5),
+    )
+
+
+def test_importing_does_not_import_pymc3():
+    code = (
+        "import sys, mpiapp.sampling.pymc3_nuts as m; m.Pymc3Engine(); print(sorted(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "'theano'" not in done.stdout and "'pymc3'" not in done.stdout
+
+
+@pytest.mark.parametrize("settings", [{"init": "jitter+adapt_diag"}, {"chains": 1}])
+def test_settings_that_do_not_exist_are_refused(settings):
+    with pytest.raises(ValueError):
+        Pymc3Engine(**settings)
