@@ -38,6 +38,7 @@ from .kernels import (
 
 _DROP = 24.0  # logarithm of the peak density over that at the ends of the range
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
+_MOMENT_NODES = np.polynomial.legendre.leggauss(128)
 _ORDERS = (32, 64, 128, 256)  # Chebyshev nodes, tried until the density is resolved
 _TABLE = 1024  # cells of the table that draws are made from
 
@@ -84,7 +85,9 @@ def collapse(counts, f, omega, offset, first, f_sum, omega_sum, upper, s, start,
             lo[i] = 0.0
             hi[i] = upper[k]
             peak[i] = start[k]
-        approach_modes(counts, mu, omega, begin, end, omega_sum[k], lo, hi, peak, slope, curvature)
+        approach_modes(
+            counts, mu, omega, begin, end, omega_sum[k], lo, hi, peak, slope, curvature, right, gain
+        )
         start[k] = peak[lanes // 2]
         # The range: a parabola bounds the fall to the left since ψ''' > 0; to the right Newton
         # steps, which end beyond the point where the drop is reached.
@@ -139,15 +142,19 @@ def bracket(counts, f, omega, offset, first, f_sum, omega_sum, upper, s, start):
     bound = upper[0]
     args = (counts, f, omega, offset, first, f_sum, omega_sum, upper[1:])
     at[0] = s
+    below, above = 0.0, bound
     for _ in range(100):
         collapse(*args, at, start, out)
         g, h = out[1, 0], max(-out[2, 0], 1e-300)
-        room = at[0] if g < 0.0 else bound - at[0]
-        if g * g <= 0.01 * h or abs(g) * room <= 0.01:
+        edge = at[0] if g < 0.0 else bound - at[0]
+        if g * g <= 0.01 * h or abs(g) * edge <= 0.01:
             break
-        size = abs(g) / np.sqrt(h)
-        step = min(abs(g) / h / (1.0 + (size if size > 1.0 else 0.0)), 0.9 * room)
-        at[0] += step if g > 0.0 else -step
+        if g > 0.0:
+            below = at[0]
+            at[0] += min(g / h, (0.9 if above == bound else 0.5) * (above - at[0]))
+        else:
+            above = at[0]
+            at[0] -= min(-g / h, (0.9 if below == 0.0 else 0.5) * (at[0] - below))
     peak, top = at[0], out[0, 0]
     root = np.sqrt(g * g + 2.0 * _DROP * h)
     ends = np.empty(2)
@@ -238,7 +245,7 @@ class Marginal:
 
     def moment(self, power: int, about: float = 0.0) -> float:
         """E[(s − about)^power]."""
-        x, w = np.polynomial.legendre.leggauss(256)
+        x, w = _MOMENT_NODES
         x = self.lo + 0.5 * (self.hi - self.lo) * (x + 1.0)
         return float(0.5 * (self.hi - self.lo) * np.sum(w * self.pdf(x) * (x - about) ** power))
 
@@ -267,7 +274,8 @@ def marginal(problem: Problem) -> Marginal:
 def tabulate(p: Compressed) -> Table:
     """The marginal of the only source of p; SamplingError where it is not resolved."""
     upper = p.upper[0]
-    start = 0.1 * np.minimum(p.upper[1:], 1.0 / np.where(p.omega_sum > 0.0, p.omega_sum, 1.0))
+    totals = np.add.reduceat(np.append(p.counts, 0.0), p.first)[:-1] * (np.diff(p.first) > 0)
+    start = np.where(p.omega_sum > 0.0, (totals + 1.0) / np.maximum(p.omega_sum, 1e-300), np.inf)
     start = np.minimum(0.5 * p.upper[1:], start)
     f, f_sum = p.f[:, 0], p.f_sum[0]
     if f_sum <= 0.0:

@@ -175,26 +175,32 @@ def rise(counts, mu, v, begin, end, total, base, t, out):
 
 
 @njit(**OPTIONS)
-def approach_modes(counts, mu, v, begin, end, total, lo, hi, t, slope, curvature):
-    """Move each t near the peak of ψ in [lo, hi] by Newton steps, damped when they are long.
+def approach_modes(counts, mu, v, begin, end, total, lo, hi, t, slope, curvature, below, above):
+    """Move each t near the peak of ψ in [lo, hi] by Newton steps inside a shrinking bracket.
 
     Near is 0.4 standard deviations, or where the bound is the peak a twentieth
-    of the decay length from it.
+    of the decay length from it.  below, above : (lanes,) scratch.
     """
-    for _ in range(40):
+    for i in range(len(t)):
+        below[i] = lo[i]
+        above[i] = hi[i]
+    for _ in range(60):
         derivatives(counts, mu, v, begin, end, total, t, slope, curvature)
         far = 0.0
         for i in range(len(t)):
-            signed, h, below, above = slope[i], curvature[i], t[i] - lo[i], hi[i] - t[i]
-            g = abs(signed)
-            room = below if signed < 0.0 else above
-            away = min(g * g - 0.16 * h, g * room - 0.05)
-            # Damping makes Newton's method safe on self-concordant functions.
-            h = max(h, TINY)
-            size = g / np.sqrt(h)
-            step = min(g / h / (1.0 + (size if size > 1.0 else 0.0)), 0.9 * room)
+            g, h, x = slope[i], max(curvature[i], TINY), t[i]
+            left, right = below[i], above[i]
+            left = x if g > 0.0 else left
+            right = right if g > 0.0 else x
+            below[i] = left
+            above[i] = right
+            room = right - x if g > 0.0 else x - left
+            edge = hi[i] - x if g > 0.0 else x - lo[i]
+            # Straight towards a bound, which may be the peak, but halving a bracket around one.
+            step = min(abs(g) / h, (0.9 if room >= edge else 0.5) * room)
+            away = min(g * g - 0.16 * h, abs(g) * edge - 0.05)
             step = step if away > 0.0 else 0.0
-            t[i] += np.copysign(step, signed)
+            t[i] = x + np.copysign(step, g)
             far += 1.0 if away > 0.0 else 0.0
         if far == 0.0:
             return
@@ -257,7 +263,7 @@ def draw_on_lines(counts, mu, v, begin, end, total, lo, hi, t, state, work):
     """
     slope, curvature, a, b, slope_a, slope_b, height, joint, left, right, trial, hat, gain, u = work
     lanes = len(t)
-    approach_modes(counts, mu, v, begin, end, total, lo, hi, t, slope, curvature)
+    approach_modes(counts, mu, v, begin, end, total, lo, hi, t, slope, curvature, a, b)
     for i in range(lanes):
         # Tangents a standard deviation either side of the mode: the best pair for a Gaussian.
         reach = 1.0 / max(np.sqrt(slope[i] * slope[i] + curvature[i]), TINY)
