@@ -15,6 +15,10 @@ class GammaEngine:
 
     name = "gamma"
     typical_seconds = 1e-3
+    compiles_per_rank = False
+
+    def warm(self):
+        """Nothing to compile."""
 
     def __init__(self, chains=2, draws=1000):
         self.shape = (chains, draws)

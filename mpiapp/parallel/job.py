@@ -23,6 +23,7 @@ from ..photometry.outcome import Outcome
 from .dispatch import stream
 from .planning import Fault, find_inputs, make_plan
 from .progress import Progress
+from .warmup import warm_up
 from .worker import Worker
 from .world import World
 
@@ -63,6 +64,7 @@ def run(path: str | Path, world: World) -> int:
         return EXIT_USAGE
     global _worker
     engine = sampling.create(config.engine.name, **config.engine.settings())
+    warm_up(engine, world, config.engine.scratch)
     _worker = Worker(engine, config.policy(), config.seed, world.rank)
     ranks = world.gather(provenance.this_rank())
     with world.executor() as executor:

@@ -20,10 +20,16 @@ class Engine(Protocol):
     give the same draws whatever was sampled before, on any rank.
     `typical_seconds` is roughly what a run of one source in one obsid takes; it
     sizes the units of work and the estimates of `mpiapp plan`, nothing else.
+    `compiles_per_rank` is true where processes must not share compiled code.
     """
 
     name: str
     typical_seconds: float
+    compiles_per_rank: bool
+
+    def warm(self) -> None:
+        """Compile what any problem needs, for the processes that start later."""
+        ...
 
     def sample(
         self, problem: Problem, seed: np.random.SeedSequence, *, tune_factor: int = 1

@@ -214,6 +214,7 @@ class GibbsEngine:
 
     name = "gibbs"
     typical_seconds = 5e-4
+    compiles_per_rank = False
 
     def __init__(
         self,
@@ -229,6 +230,20 @@ class GibbsEngine:
         self.chains, self.draws = chains, draws
         self.ess_target, self.max_draws = ess_target, max_draws
         self.burn_in, self.exact = burn_in, exact
+
+    def warm(self) -> None:
+        """Compile every kernel, or load it from numba's cache."""
+        for sources in (1, 2):
+            p = Problem(
+                counts=np.full(sources + 1, 5),
+                F=np.eye(sources + 1) + 0.1,
+                upper=np.full(sources + 1, 100.0),
+                sources=("s",) * sources,
+                backgrounds=("b",),
+                row_obsid=np.zeros(sources + 1, dtype=int),
+                offset=np.zeros(sources + 1),
+            )
+            self.sample(p, np.random.SeedSequence(0))
 
     def sample(
         self, problem: Problem, seed: np.random.SeedSequence, *, tune_factor: int = 1

@@ -55,6 +55,7 @@ class Pymc3Engine:
 
     name = "pymc3"
     typical_seconds = 2.5
+    compiles_per_rank = True
 
     def __init__(
         self,
