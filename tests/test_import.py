@@ -104,6 +104,7 @@ BAD_PAIRS = [
     ({"psf_frac": True}, "column psf_frac: True"),
     ({"area_bkg": 0}, "column area_bkg: 0, expected a positive number"),
     ({"area": None}, "column area: no value"),
+    ({"area": 1e308, "exposure_rate": 1e9}, "rate: F[0, 1] is inf"),
     ({"exposure_rate": 0}, "column exposure_rate: 0, expected a positive number"),
     ({"band": "x"}, "column band: 'x', expected one of b, h, m, s, u"),
     ({"band": "w"}, "column band: 'w', expected one of b, h, m, s, u"),
