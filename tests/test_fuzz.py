@@ -105,15 +105,23 @@ def damage_header(data: bytes, rng: np.random.Generator) -> bytes:
     return seal(bytes(out))
 
 
+def or_message(path: Path, function, *args):
+    """What the function returns, or None if it rejects the file by name."""
+    try:
+        return function(*args)
+    except InputError as error:
+        if str(path) not in str(error):
+            raise
+        return None
+
+
 def check_prep3(path: Path) -> None:
     """Reading and scanning end well, and what comes out can be measured."""
-    try:
-        scan = scan_prep3(path)
-        contradictions([scan, scan])
-        result = read_prep3(path)
-    except InputError as error:
-        assert str(path) in str(error)
+    scan = or_message(path, scan_prep3, path)
+    result = or_message(path, read_prep3, path)
+    if scan is None or result is None:
         return
+    contradictions([scan, scan])
     assert all(str(path) in r.message for r in result.rejected + scan.rejected)
     for bundle in result.bundles.values():
         for (_, band, aperture), F in bundle.F.items():
@@ -122,10 +130,8 @@ def check_prep3(path: Path) -> None:
 
 def check_mst3(path: Path) -> None:
     """As `check_prep3`, for associations."""
-    try:
-        result = read_mst3(path)
-    except InputError as error:
-        assert str(path) in str(error)
+    result = or_message(path, read_mst3, path)
+    if result is None:
         return
     assert all(str(path) in r.message for r in result.rejected)
     associations = result.associations
@@ -254,19 +260,18 @@ def write_records(path: Path, records: list[dict]) -> None:
 
 def check_import(path: Path, out: Path, n_rows: int, is_links: bool) -> None:
     """Every row is accounted for, or the whole file rejected by name."""
-    try:
-        if is_links:
-            report = import_associations(path, out / "mst3.fits")
-            read_mst3(report.files[0])
-        else:
-            report = import_table(path, out)
-            assert report.accepted + len(report.rejected) == n_rows
-            for file in report.files:
-                assert not read_prep3(file).rejected
-    except InputError as error:
-        assert str(path) in str(error)
+    if is_links:
+        report = or_message(path, import_associations, path, out / "mst3.fits")
+    else:
+        report = or_message(path, import_table, path, out)
+    if report is None:
         return
     assert all(str(path) in r.message for r in report.rejected)
+    if is_links:
+        assert not read_mst3(report.files[0]).rejected
+    else:
+        assert report.accepted + len(report.rejected) == n_rows
+        assert not any(read_prep3(file).rejected for file in report.files)
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
@@ -306,9 +311,6 @@ def test_damaged_bytes_of_tables_end_in_a_message(batch, tmp_path):
         suffix = list(good)[case % len(good)]
         path = tmp_path / f"case{case}{suffix}"
         path.write_bytes(damage_bytes(good[suffix], rng))
-        try:
-            report = import_table(path, tmp_path / "out")
-            assert all(str(path) in r.message for r in report.rejected)
-        except InputError as error:
-            assert str(path) in str(error)
+        report = or_message(path, import_table, path, tmp_path / "out")
+        assert report is None or all(str(path) in r.message for r in report.rejected)
         path.unlink()

@@ -91,6 +91,10 @@ def replace_file(path: str | os.PathLike, hdus: Sequence[bytes]) -> None:
         with open(partial, "wb") as file:
             file.writelines(hdus)
         os.replace(partial, path)
+    except OSError as error:
+        # A full disk does not say by itself which file it was.
+        partial.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

@@ -64,27 +64,30 @@ def read_source_properties(
         if band is None:
             broken.add(bundle)
 
-    for start, stop in pairwise(edges):
-        bundle, band, aperture = (decode_name(columns[name][start]) for name in text[:3])
-        where = f"rows {start + 1} to {stop} (band {band}, {aperture})"
+    starts = edges[:-1]
+    labels = zip(*(map(decode_name, columns[name][starts].tolist()) for name in text[:3]))
+    for (start, stop), (bundle, band, aperture) in zip(pairwise(edges), labels):
         block = names[start:stop]
         problem = _block_problem(bundle, band, aperture, block, instrument)
-        if problem:
-            reject(start, bundle, f"{problem} in {where}; correct them", band, aperture)
-        elif (band, aperture) in blocks[bundle]:
-            reject(start, bundle, f"{where} are there a second time; keep one set")
-        elif components.setdefault(bundle, block) != block:
-            what = "name other components, or in another order, than the bundle's first rows"
-            reject(start, bundle, f"column component: {where} {what}; use the same in all")
-        else:
+        costs = (band, aperture)
+        if problem is None and costs in blocks[bundle]:
+            problem, costs = "the bundle has these rows a second time", ()
+        elif problem is None and components.setdefault(bundle, block) != block:
+            problem = "column component: not the names, in the order, of the bundle's first rows"
+            costs = ()
+        if problem is None:
             blocks[bundle][band, aperture] = slice(start, stop)
+        else:
+            where = f"rows {start + 1} to {stop} (band {band}, {aperture})"
+            reject(start, bundle, f"{problem} in {where}; correct them", *costs)
     result = {}
+    all_usable = bool(usable.all())
     for bundle, rows_of in blocks.items():
         if bundle in broken or not rows_of:
             continue
         good = {}
         for (band, aperture), rows in rows_of.items():
-            if usable[rows].all():
+            if all_usable or usable[rows].all():
                 good[band, aperture] = counts[rows]
                 continue
             row = rows.start + int(np.flatnonzero(~usable[rows])[0])
@@ -109,7 +112,7 @@ def _block_edges(columns: list[np.ndarray]) -> list[int]:
     """Row numbers where any of the columns changes, and both ends."""
     n_rows = len(columns[0])
     if n_rows == 0:
-        return []
+        return [0]
     new = np.ones(n_rows + 1, dtype=bool)
     new[1:-1] = False
     for column in columns:

@@ -200,7 +200,8 @@ def _pair_record(record: dict) -> tuple[str, tuple[str, ...], np.ndarray, dict]:
     F = {"cnts": fractions}
     for quantity, column in EXPOSURE_COLUMNS.items():
         if column in record:
-            F[quantity] = fractions * number(record, column, positive=True)
+            with np.errstate(over="ignore"):  # an infinite product is rejected by its value
+                F[quantity] = fractions * number(record, column, positive=True)
     return component, (component,), counts, F
 
 
