@@ -123,7 +123,7 @@ BLENDS = [
 ]
 
 
-@pytest.mark.parametrize("n_sources, blend, source, background", BLENDS)
+@pytest.mark.parametrize(("n_sources", "blend", "source", "background"), BLENDS)
 def test_blends_follow_independent_gamma_draws(n_sources, blend, source, background):
     rng = np.random.default_rng(11)
     p = simulated(n_sources, 1, source, background, rng, blend=blend)
@@ -182,7 +182,7 @@ def test_ranks_of_truths_drawn_from_the_prior_are_uniform(shape, exact):
 
 
 @pytest.mark.parametrize(
-    "counts, mu, v, total, lo, hi",
+    ("counts", "mu", "v", "total", "lo", "hi"),
     [
         ([], [], [], 1.0, 0.0, 1e9),
         ([], [], [], -1.0, 0.0, 10.0),
@@ -224,7 +224,7 @@ def test_draws_depend_on_problem_and_seed_alone():
     problems = [simulated(*shape, 5.0, 0.1, rng) for shape in ((1, 1), (2, 1), (2, 3), (5, 2))]
     engine = GibbsEngine()
     first = [engine.sample(p, seed(n)).values for n, p in enumerate(problems)]
-    np.random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
     for n, p in reversed(list(enumerate(problems))):
         assert np.array_equal(GibbsEngine().sample(p, seed(n)).values, first[n])
         assert not np.array_equal(engine.sample(p, seed(n + 100)).values, first[n])
@@ -288,7 +288,9 @@ def test_draws_go_on_until_the_target_or_the_limit():
     assert more.ess.min() >= 5000 and not more.limited
     short = GibbsEngine(ess_target=5000, max_draws=150).sample(p, seed(0))
     assert short.limited and short.values.shape[1] == 150
-    exact = GibbsEngine(ess_target=5000).sample(simulated(1, 1, 3.0, 0.1, np.random), seed(0))
+    exact = GibbsEngine(ess_target=5000).sample(
+        simulated(1, 1, 3.0, 0.1, np.random.default_rng(1)), seed(0)
+    )
     assert exact.values.shape[0] * exact.values.shape[1] >= 5000
 
 

@@ -136,7 +136,7 @@ def main():
             compiled(problem, np.random.SeedSequence(0))
             seconds, ess = timed(compiled, problem, max(2, 40 // n_obsids), 5)
             line = f"{shape + ' ' + level:24}{1e3 * seconds:10.2f}{ess:9.0f}{ess / seconds:10.0f}"
-            for name, function in others.items():
+            for _name, function in others.items():
                 if shape not in EXPENSIVE and args.memo != "all":
                     line += f"{'-':>13}{'-':>9}{'-':>8}"
                     continue
