@@ -237,7 +237,7 @@ class Marginal:
         """x with cdf(x) = p, by bisection."""
         p = np.asarray(p, dtype=float)
         a, b = np.full(p.shape, self.lo), np.full(p.shape, self.hi)
-        for _ in range(60):
+        for _ in range(55):
             middle = 0.5 * (a + b)
             below = self.cdf(middle) < p
             a, b = np.where(below, middle, a), np.where(below, b, middle)

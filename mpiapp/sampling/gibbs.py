@@ -11,6 +11,7 @@ lanes of vector instructions.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
@@ -164,6 +165,7 @@ def _directions(problem: Problem, theta: np.ndarray) -> np.ndarray:
     First the principal axes of the sources, backgrounds integrated out.  They
     mix well until zero cuts the posterior; where it does, each such source
     alone is added, and exchanges of counts with the sources it is correlated with.
+    These do without the axes if zero cuts every source.
     theta : (n_columns,) estimate that tells what is clear of zero.
     """
     n = problem.n_sources
@@ -185,6 +187,8 @@ def _directions(problem: Problem, theta: np.ndarray) -> np.ndarray:
     pairs[np.arange(len(first)), first] = 1.0
     pairs[np.arange(len(first)), second] = np.sign(covariance[first, second])
     alone = np.eye(len(seen))[cut]
+    if cut.all():
+        axes = axes[:0]
     directions = np.zeros((len(axes) + len(pairs) + len(alone), problem.n_columns))
     directions[:, seen] = np.vstack([axes, pairs, alone]) * scale
     follows = np.zeros(len(bb), dtype=bool)
@@ -327,3 +331,25 @@ class GibbsEngine:
             limited=bool(ess.min() < self.ess_target),
             seconds={"init": t1 - t0, "sample": perf_counter() - t1},
         )
+
+
+def warm() -> None:
+    """Compile all that the engine needs, or load it from numba's cache (NUMBA_CACHE_DIR).
+
+    Call it in one process before many start: the others then only load.
+    """
+    problem = Problem(
+        counts=np.array([3, 4, 50]),
+        F=np.array([[0.9, 0.1, 10.0], [0.1, 0.9, 10.0], [0.05, 0.05, 200.0]]),
+        upper=np.array([1e3, 1e3, 10.0]),
+        sources=("a", "b"),
+        backgrounds=("o",),
+        row_obsid=np.zeros(3, dtype=np.int64),
+        offset=np.zeros(3),
+    )
+    engine = GibbsEngine(chains=2, draws=4, ess_target=0)
+    engine.sample(problem, np.random.SeedSequence(0))
+    one = replace(
+        problem, F=np.ascontiguousarray(problem.F[:, 1:]), upper=problem.upper[1:], sources=("b",)
+    )
+    engine.sample(one, np.random.SeedSequence(0))
