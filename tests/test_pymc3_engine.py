@@ -360,5 +360,5 @@ def test_importing_does_not_import_pymc3():
 
 @pytest.mark.parametrize("settings", [{"init": "jitter+adapt_diag"}, {"chains": 1}])
 def test_settings_that_do_not_exist_are_refused(settings):
-    with pytest.raises(ValueError, match="init|chains"):
+    with pytest.raises(ValueError, match=r"init|chains"):
         Pymc3Engine(**settings)
