@@ -13,7 +13,8 @@ from mpiapp.sampling import compiledir
 def run(code, **environment):
     """Run `code` in a new process and return what it printed; its stderr if it failed."""
     env = {**os.environ, **environment}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 

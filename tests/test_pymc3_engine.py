@@ -20,6 +20,14 @@ az = pytest.importorskip("arviz")
 SEED = np.random.SeedSequence(1575)
 
 
+def run(code):
+    """What a new Python process prints that runs `code`."""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def one_source(source_counts, background_counts, unit=1e9, upper=(1e-2, 1e-6)):
     """A source in one obsid: 90 % of the PSF in its aperture, a background of 60 times its area."""
     return Problem(
@@ -154,9 +162,8 @@ def test_a_used_engine_draws_as_a_new_one_in_a_new_process(init):
         "values = engine.sample(t.one_source(12, 300), t.SEED).values\n"
         "print('VALUES', values.tobytes().hex())\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    there = np.frombuffer(bytes.fromhex(done.stdout.split("VALUES")[1].strip()))
+    stdout = run(code)
+    there = np.frombuffer(bytes.fromhex(stdout.split("VALUES")[1].strip()))
     np.testing.assert_array_equal(here.ravel(), there)
 
 
@@ -190,7 +197,7 @@ def test_draws_are_those_of_pm_sample_with_the_same_seeds():
 
 
 @pytest.mark.parametrize(
-    "problem, init",
+    ("problem", "init"),
     [(one_source(12, 300), "advi+adapt_diag"), (two_sources_two_obsids(), "adapt_diag")],
     ids=INITS,
 )
@@ -256,7 +263,7 @@ def test_a_short_chain_is_a_sampling_error(monkeypatch):
         Pymc3Engine(draws=50, tune=50).sample(one_source(12, 300), SEED)
 
 
-@pytest.mark.parametrize("value, message", [(np.nan, "not finite"), (1e-8, "never moved")])
+@pytest.mark.parametrize(("value", "message"), [(np.nan, "not finite"), (1e-8, "never moved")])
 def test_useless_draws_are_a_sampling_error(monkeypatch, value, message):
     from pymc3.backends import NDArray
 
@@ -266,7 +273,7 @@ def test_useless_draws_are_a_sampling_error(monkeypatch, value, message):
         return values
 
     monkeypatch.setattr(NDArray, "get_values", get_values)
-    with pytest.raises(SamplingError, match=f"of o .*{message}|o that {message}"):
+    with pytest.raises(SamplingError, match=f"of o .*{message}"):
         Pymc3Engine(draws=50, tune=50).sample(one_source(12, 300), SEED)
 
 
@@ -324,9 +331,8 @@ def test_warming_compiles_for_every_shape(tmp_path):
         "    engine.sample(p, t.SEED)\n"
         "print('MODULES', warmed, modules())\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    warmed, after = done.stdout.split("MODULES")[1].split()
+    stdout = run(code)
+    warmed, after = stdout.split("MODULES")[1].split()
     assert int(warmed) > 10
     assert warmed == after
 
@@ -348,12 +354,11 @@ def test_importing_does_not_import_pymc3():
     code = (
         "import sys, mpiapp.sampling.pymc3_nuts as m; m.Pymc3Engine(); print(sorted(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "'theano'" not in done.stdout and "'pymc3'" not in done.stdout
+    stdout = run(code)
+    assert "'theano'" not in stdout and "'pymc3'" not in stdout
 
 
 @pytest.mark.parametrize("settings", [{"init": "jitter+adapt_diag"}, {"chains": 1}])
 def test_settings_that_do_not_exist_are_refused(settings):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"init|chains"):
         Pymc3Engine(**settings)

@@ -14,6 +14,7 @@ before theano is imported; the first rank of a node fills its own by
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import platform
 import re
@@ -30,7 +31,8 @@ def claim(rank: int = 0, scratch: str | os.PathLike | None = None) -> Path:
     compiles for the CPU that it runs on.  If there is one already, of another
     step of the same job, a suffix tells them apart.  `scratch` defaults to the
     first of $SLURM_TMPDIR, $TMPDIR and /tmp that can hold compiled code.  The
-    directory is removed when the process exits.  Other settings in the user's
+    directory is removed when the process exits (one that is killed leaves it to
+    the scheduler's clean-up).  Other settings in the user's
     THEANO_FLAGS are kept.
 
     Raises
@@ -69,10 +71,9 @@ def fill(directory: Path, source: Path) -> None:
 def remove(directory: Path) -> None:
     """Remove a directory that `claim` made, and its job's when no rank is left in it."""
     shutil.rmtree(directory, ignore_errors=True)
-    try:
+    # Other ranks are still there, or have removed it.
+    with contextlib.suppress(OSError):
         directory.parent.rmdir()
-    except OSError:
-        pass  # other ranks are still there, or have removed it
 
 
 def _locks(_, names: list[str]) -> list[str]:

@@ -66,7 +66,7 @@ def _split_rhat(chains: np.ndarray) -> float:
 
 def _effective_sample_size(chains: np.ndarray) -> float:
     """Effective sample size (Eqs. 10-13) of (n_chains, n_draws), by Geyer's monotone sequence."""
-    _n_chains, n_draws = chains.shape
+    n_draws = chains.shape[1]
     # Two zero-padded halves make the circular correlation a linear one.
     spectrum = np.fft.rfft(chains - chains.mean(axis=1, keepdims=True), n=2 * n_draws, axis=1)
     covariance = np.fft.irfft(np.abs(spectrum) ** 2, axis=1)[:, :n_draws].mean(axis=0) / n_draws

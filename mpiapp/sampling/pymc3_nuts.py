@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from contextlib import contextmanager
 from copy import copy
 
@@ -153,8 +153,7 @@ class Pymc3Engine:
         )
         # What pm.sample runs for each chain.  pm.sample itself would compile
         # checks of the starting points in every call, and swallow KeyboardInterrupt.
-        trace = None
-        for trace, _ in _iter_sample(
+        steps = _iter_sample(
             tune + self.draws,
             step,
             start={model.unbounded: start},
@@ -162,8 +161,8 @@ class Pymc3Engine:
             tune=tune,
             model=model.model,
             random_seed=seed,
-        ):
-            pass
+        )
+        [(trace, _)] = deque(steps, maxlen=1)
         diverging = trace.get_sampler_stats("diverging")[tune:]
         return trace.get_values("theta", burn=tune), int(diverging.sum())
 

@@ -8,22 +8,17 @@ the median of its rounds.
 """
 
 import logging
-import os
 import sys
-import tempfile
 import time
 import warnings
 
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
+import numpy as np
 
-import numpy as np  # noqa: E402
-
-from mpiapp.catalog.problem import Problem  # noqa: E402
-from mpiapp.catalog.quantities import QUANTITIES  # noqa: E402
-from mpiapp.sampling import compiledir  # noqa: E402
-from mpiapp.sampling.diagnostics import rhat_and_ess  # noqa: E402
-from mpiapp.sampling.pymc3_nuts import INITS, Pymc3Engine  # noqa: E402
+from mpiapp.catalog.problem import Problem
+from mpiapp.catalog.quantities import QUANTITIES
+from mpiapp.sampling import compiledir
+from mpiapp.sampling.diagnostics import rhat_and_ess
+from mpiapp.sampling.pymc3_nuts import INITS, Pymc3Engine
 
 
 def mock_problem(n_sources, n_obsids, seed=0):
@@ -54,8 +49,7 @@ def mock_problem(n_sources, n_obsids, seed=0):
 
 def main(rounds=5):
     """Print the table."""
-    scratch = tempfile.mkdtemp(prefix="mpiapp-bench-")
-    compiledir.claim(0, scratch)
+    compiledir.claim()
     start = time.perf_counter()
     engines = {init: Pymc3Engine(init=init) for init in INITS}
     engines["advi+adapt_diag"].warm()
@@ -84,7 +78,6 @@ def main(rounds=5):
             ratio = each / np.median(seconds["memo"][1:])
             label = f"{shape[0]} x {shape[1]}"
             print(f"{label:18}{name:18}{each:10.2f}{ratio:8.2f}{min(ess[name][1:]):14.0f}")
-    os.rmdir(scratch) if not os.listdir(scratch) else None
 
 
 if __name__ == "__main__":
