@@ -5,6 +5,9 @@ import pytest
 
 from mpiapp.sampling.diagnostics import rhat_and_ess
 
+# Normal scores are good to 1.2e-9 of themselves, and enter variances and covariances twice.
+ACCURACY = 1e-8
+
 
 def autoregressive(rng, phi, n_chains, n_draws):
     """Chains of x_t = φ x_(t-1) + e_t, stationary from the start, with unit variance."""
@@ -26,16 +29,16 @@ def test_agrees_with_arviz(n_chains, n_draws, phi):
     values[0] += 0.2
     rhat, ess = rhat_and_ess(values[:, :, None])
     if n_chains > 1:
-        assert rhat[0] == pytest.approx(float(az.rhat(values, method="rank")), rel=1e-9)
-    assert ess[0] == pytest.approx(float(az.ess(values, method="bulk")), rel=1e-9)
+        assert rhat[0] == pytest.approx(float(az.rhat(values, method="rank")), rel=ACCURACY)
+    assert ess[0] == pytest.approx(float(az.ess(values, method="bulk")), rel=ACCURACY)
 
 
 def test_agrees_with_arviz_where_draws_repeat():
     az = pytest.importorskip("arviz")
     values = np.random.default_rng(2).poisson(3.0, size=(2, 500)).astype(float)
     rhat, ess = rhat_and_ess(values[:, :, None])
-    assert rhat[0] == pytest.approx(float(az.rhat(values, method="rank")), rel=1e-9)
-    assert ess[0] == pytest.approx(float(az.ess(values, method="bulk")), rel=1e-9)
+    assert rhat[0] == pytest.approx(float(az.rhat(values, method="rank")), rel=ACCURACY)
+    assert ess[0] == pytest.approx(float(az.ess(values, method="bulk")), rel=ACCURACY)
 
 
 def test_columns_are_diagnosed_one_by_one():

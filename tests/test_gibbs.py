@@ -8,8 +8,8 @@ from problems import matrix, problem, simulated
 from scipy import stats
 
 from mpiapp.sampling import SamplingError, create
+from mpiapp.sampling.diagnostics import rhat_and_ess
 from mpiapp.sampling.exact import marginal
-from mpiapp.sampling.fast_diagnostics import rhat_and_ess
 from mpiapp.sampling.gibbs import GibbsEngine
 from mpiapp.sampling.kernels import draw_on_lines, lane_states, scratch
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
@@ -18,6 +19,7 @@ _LAUNCHED = ("PMI_RANK", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "MPI_L
 _TASKS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 
 EXIT_CRASH = 1
+_NAP_SECONDS = 0.02
 
 
 class WorldError(RuntimeError):
@@ -74,7 +76,13 @@ class World:
 
     def node_broadcast(self, value):
         """The value of each host's first rank, on every rank of that host; also a barrier there."""
-        return self._node.bcast(value) if self._comm else value
+        if not self._comm:
+            return value
+        # MPI waits by spinning, which would take the processor from a first rank that compiles.
+        arrived = self._node.Ibarrier()
+        while not arrived.Test():
+            time.sleep(_NAP_SECONDS)
+        return self._node.bcast(value)
 
     @contextmanager
     def executor(self) -> Iterator[Executor | None]:

@@ -19,10 +19,10 @@ from numba import njit
 
 from ..catalog.problem import Problem
 from .compressed import Compressed, compress
+from .diagnostics import rhat_and_ess
 from .draws import Draws, SamplingError
 from .exact import draw as draw_exact
 from .exact import tabulate
-from .fast_diagnostics import rhat_and_ess
 from .kernels import OPTIONS, draw_on_lines, lane_states, scratch
 
 _EXACT_LANES = 64

@@ -216,8 +216,10 @@ class _Model:
     """
 
     def __init__(self, n_columns: int, seconds: dict[str, float]):
-        # theano's BLAS warning goes to the standard error of every rank.
+        # Said at import, on the standard error of every rank: that BLAS is numpy's, and that
+        # pymc3 has successors.
         logging.getLogger("theano.tensor.blas").setLevel(logging.ERROR)
+        logging.getLogger("pymc3").addFilter(lambda record: "outdated" not in record.msg)
         import pymc3 as pm
         import theano
         from pymc3.model import ValueGradFunction
