@@ -18,8 +18,10 @@ KEY = ("level", "target", "component", "band", "aperture", "quantity")
 def photometry_table(results: Results, level: str | None = None) -> str:
     """Every row of /photometry, sorted by key; only one level if it is given."""
     rows = results.table("photometry")
-    if level:
-        rows = rows[rows["level"] == level.encode()]
+    return _photometry(rows[rows["level"] == level.encode()] if level else rows)
+
+
+def _photometry(rows: np.ndarray) -> str:
     rows = rows[np.argsort(rows[list(KEY)], order=KEY)]
     table = Table({name: [text(v) for v in rows[name]] for name in KEY})
     for name in ("value", "lolim", "hilim", "mode"):
