@@ -8,15 +8,16 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 
 import numpy as np
 import pytest
 from jobs import environment, mpiapp, mpiexec, needs_mpiexec, photometry, table, write_job
 
-import mpiapp.parallel.job  # noqa: F401  forks find it imported
-from mpiapp import cli
 from mpiapp.files.journal import JournaledFile, journal_path
 from mpiapp.files.results import open_results, work_path
+from mpiapp.parallel import job
+from mpiapp.parallel.world import World
 
 # MPIAPP_KILLS=200 pytest tests/test_resume.py kills more often.
 KILLS = int(os.environ.get("MPIAPP_KILLS", "25"))
@@ -62,11 +63,20 @@ def undisturbed(tmp_path_factory):
 
 
 def run_here(config) -> int:
-    """The command line in a fork of this process, which spares the imports."""
+    """A serial job in a fork of this process, which spares the imports."""
     child = os.fork()
     if child == 0:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        os._exit(cli.main(["run", str(config), "--resume"]))
+        code = 1
+        try:
+            with open(config.parent / "stderr", "w") as file:
+                os.dup2(file.fileno(), 2)
+            sys.stderr = os.fdopen(2, "w")
+            code = job.run(config, World(), job.Options(resume=True))
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
     return child
 
 
@@ -74,8 +84,6 @@ def test_a_job_killed_at_random_moments_ends_with_the_rows_of_an_undisturbed_one
     tmp_path, undisturbed, monkeypatch
 ):
     monkeypatch.syspath_prepend(os.path.dirname(__file__))
-    for name in [name for name in os.environ if name.startswith(("PMI", "OMPI_", "MPI_"))]:
-        monkeypatch.delenv(name)
     rng = random.Random(1)
     interrupted = 0
     for k in range(KILLS):
@@ -90,7 +98,8 @@ def test_a_job_killed_at_random_moments_ends_with_the_rows_of_an_undisturbed_one
         interrupted += not (folder / "results.h5").exists()
         assert time.monotonic() - start < 60
         check_work_file(folder)
-        assert os.waitpid(run_here(config), 0)[1] == 0
+        status = os.waitpid(run_here(config), 0)[1]
+        assert status == 0, (folder / "stderr").read_text()
         assert photometry(folder / "results.h5").tobytes() == undisturbed.tobytes()
         assert not work_path(folder / "results.h5").exists()
         assert n_computed(folder) <= N_RUNS + BATCH + UNIT
@@ -104,7 +113,7 @@ def test_a_job_under_mpi_killed_at_random_moments_ends_with_the_same_rows(tmp_pa
     for k in range(MPI_KILLS):
         folder = tmp_path / str(k)
         config = logged_job(folder)
-        job = subprocess.Popen(
+        launched = subprocess.Popen(
             [mpiexec(), "-n", "3", sys.executable, "-m", "mpiapp", "run", str(config)],
             env=environment(),
             stderr=subprocess.DEVNULL,
@@ -114,8 +123,8 @@ def test_a_job_under_mpi_killed_at_random_moments_ends_with_the_same_rows(tmp_pa
         while not (folder / "log").exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(rng.uniform(0.0, 0.4))
-        os.killpg(job.pid, signal.SIGKILL)
-        job.wait()
+        os.killpg(launched.pid, signal.SIGKILL)
+        launched.wait()
         time.sleep(0.1)
         check_work_file(folder)
         done = mpiapp("run", config, "--resume", ranks=3)
@@ -141,7 +150,7 @@ def test_every_row_names_its_job_and_each_job_its_provenance(tmp_path):
 
 def cut_short(folder, config, after):
     """Kill a serial job once it has computed `after` runs."""
-    job = subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "mpiapp", "run", str(config)],
         env=environment(),
         stderr=subprocess.DEVNULL,
@@ -151,8 +160,8 @@ def cut_short(folder, config, after):
         if (folder / "log").exists() and n_computed(folder) >= after:
             break
         time.sleep(0.01)
-    job.kill()
-    job.wait()
+    process.kill()
+    process.wait()
     assert work_path(folder / "results.h5").exists()
 
 
