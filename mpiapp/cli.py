@@ -26,6 +26,10 @@ def build_parser() -> argparse.ArgumentParser:
 
     p = commands.add_parser("run", help="measure everything that a configuration names")
     p.add_argument("config", metavar="CONFIG", help="TOML file")
+    p.add_argument("--resume", action="store_true", help="continue the job that did not end")
+    p.add_argument(
+        "--force", action="store_true", help="resume even if configuration or inputs have changed"
+    )
     p.set_defaults(call=_run)
 
     p = commands.add_parser("plan", help="show the work list and its cost; measure nothing")
@@ -88,7 +92,7 @@ def _run(args) -> int:
         print(f"mpiapp: {error}", file=sys.stderr)
         return job.EXIT_USAGE
     with here.guard():
-        return job.run(args.config, here)
+        return job.run(args.config, here, job.Options(args.resume, args.force))
 
 
 def _plan(args) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 import numpy as np
 
@@ -29,6 +30,21 @@ class GammaEngine:
         values = rng.gamma(25.0, theta / 25.0, (*self.shape, problem.n_columns))
         n = problem.n_columns
         return Draws(np.minimum(values, problem.upper), np.ones(n), np.full(n, 1000.0), method="t")
+
+
+class LoggedEngine(GammaEngine):
+    """Writes a line for every run into a file that outlives it, and takes its time."""
+
+    def __init__(self, log, seconds=0.0):
+        super().__init__()
+        self.log = log
+        self.seconds = seconds
+
+    def sample(self, problem, seed, *, tune_factor=1):
+        with open(self.log, "a") as file:
+            file.write(f"{seed.entropy[0]}\n")
+        time.sleep(self.seconds)
+        return super().sample(problem, seed, tune_factor=tune_factor)
 
 
 class ScriptedEngine:

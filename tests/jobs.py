@@ -31,8 +31,13 @@ def table(n_obsids: int = 3, n_sources: int = 4) -> str:
     return TABLE + "\n".join(rows) + "\n"
 
 
-def write_job(folder: Path, engine: str = "gamma", extra: str = "", text: str = "") -> Path:
-    """Import a table into `folder` and write a configuration beside it; returns its path."""
+def write_job(
+    folder: Path, engine: str = "gamma", extra: str = "", text: str = "", output: str = ""
+) -> Path:
+    """Import a table into `folder` and write a configuration beside it; returns its path.
+
+    `extra` follows [engine], `output` [output]; `text` is the table.
+    """
     from mpiapp.files.tables import import_table
 
     (folder / "table.csv").write_text(text or table())
@@ -41,12 +46,13 @@ def write_job(folder: Path, engine: str = "gamma", extra: str = "", text: str = 
     config = folder / "job.toml"
     config.write_text(
         f"seed = 7\n[[input]]\nprep3 = '{folder / 'prep3'}'\nlevels = ['obsid', 'stack']\n"
-        f"[output]\nresults = '{folder / 'results.h5'}'\n[engine]\nname = '{name}'\n{extra}"
+        f"[output]\nresults = '{folder / 'results.h5'}'\n{output}\n"
+        f"[engine]\nname = '{name}'\n{extra}"
     )
     return config
 
 
-LOCAL = ("gamma", "failing", "dying", "crashing")
+LOCAL = ("gamma", "failing", "dying", "crashing", "logged")
 
 
 def environment() -> dict[str, str]:

@@ -13,8 +13,8 @@ Layout, with a compound dataset per table and a row for each entry::
 Every table has units and descriptions as plain attributes and, for astropy, in
 `<name>.__table_column_meta__`; mpiapp.files.schema lists the columns.
 
-A run exists when it stands in /runs: that table is appended last, and whatever
-the others hold beyond it is left over from a kill and cut off on opening.
+A run exists when it stands in /runs.  All tables move on together, or not at all,
+however the job ends (see mpiapp.files.journal).
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from astropy.table.meta import get_yaml_from_table
 
 from .. import __version__
 from . import schema
+from .journal import JournaledFile, journal_path
 from .schema import SCHEMA_VERSION, TABLES, Batch
 
 _CHUNK_BYTES = 256 * 1024
@@ -83,36 +84,36 @@ class Writer:
         self._pending_runs = 0
         self._last_flush = time.monotonic()
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = h5py.File(self.path, "r+" if resume else "x")
+            self._open() if resume else self._create()
         except OSError as error:
             raise ResultsError(f"{self.path}: cannot be written: {error}") from error
-        if resume:
-            _check_schema(self._file, self.path)
-            self._cut_leftovers()
-        else:
-            self._create()
         self.n_runs = len(self._file["runs"])
         self._n_rows = len(self._file["photometry"])
 
+    def _open(self) -> None:
+        self._store = JournaledFile(self.path, writable=True)
+        self._file = h5py.File(self._store, "r+")
+        _check_schema(self._file, self.path)
+
     def _create(self) -> None:
+        """Under another name until it holds empty tables, so that the work file always opens."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            raise FileExistsError("exists already")
+        new = self.path.with_name(self.path.name + ".new")
+        new.touch()
+        self._store = JournaledFile(new, writable=True)
+        self._file = h5py.File(self._store, "w")
         self._file.attrs["schema_version"] = SCHEMA_VERSION
         self._file.attrs["created_by"] = f"mpiapp {__version__}"
         for name, (columns, description) in TABLES.items():
             _create_table(self._file, name, columns, description)
-        self._sync()
+        self._commit()
+        self._store.rename(self.path)
 
-    def _cut_leftovers(self) -> None:
-        runs = self._file["runs"]
-        photometry = self._file["photometry"]
-        last = runs[-1] if len(runs) else None
-        n_rows = int(last["first_row"] + last["n_rows"]) if last is not None else 0
-        photometry.resize((n_rows,))
-        self._sync()
-
-    def run_ids(self) -> np.ndarray:
-        """(n_runs,) sorted run ids that the file holds."""
-        return np.sort(self._file["runs"].fields("run_id")[:])
+    def column(self, name: str) -> np.ndarray:
+        """(n_runs,) one column of /runs as it is on disk."""
+        return self._file["runs"].fields(name)[:]
 
     def append(self, batch: Batch) -> None:
         """Add a batch; it is safe on disk after the next flush."""
@@ -123,7 +124,7 @@ class Writer:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is pending, /runs last, and see it on the disk."""
+        """Write what is pending and see it on the disk."""
         pending, self._pending, self._pending_runs = self._pending, [], 0
         self._last_flush = time.monotonic()
         if not pending:
@@ -131,24 +132,27 @@ class Writer:
         runs = np.concatenate([b.runs for b in pending])
         photometry = np.concatenate([b.photometry for b in pending])
         runs["first_row"] = self._n_rows + np.append(0, np.cumsum(runs["n_rows"])[:-1])
-        self.add("failures", [row for b in pending for row in b.failures], sync=False)
-        self.add("attempts", [row for b in pending for row in b.attempts], sync=False)
+        self._add("failures", [row for b in pending for row in b.failures])
+        self._add("attempts", [row for b in pending for row in b.attempts])
         _append(self._file["photometry"], photometry)
-        self._sync()
         _append(self._file["runs"], runs)
-        self._sync()
+        self._commit()
         self._n_rows += len(photometry)
         self.n_runs += len(runs)
 
-    def add(self, table: str, rows: list[tuple], *, sync: bool = True) -> int:
-        """Append tuples in column order to a table with text; returns the first new row."""
+    def add(self, table: str, rows: list[tuple]) -> None:
+        """Append tuples in column order to a table with text."""
+        self._add(table, rows)
+        self._commit()
+
+    def _add(self, table: str, rows: list[tuple]) -> None:
         dataset = self._file[table]
-        first = len(dataset)
         if rows:
             _append(dataset, np.array(rows, dtype=dataset.dtype))
-            if sync:
-                self._sync()
-        return first
+
+    def table(self, name: str) -> np.ndarray:
+        """A whole table as it is so far, what is pending left out; text fields as str."""
+        return Results(self._file, self.path).table(name)
 
     def update_job(self, row: int, **values) -> None:
         """Change fields of one row of /jobs."""
@@ -156,16 +160,18 @@ class Writer:
         for name, value in values.items():
             record[name] = value
         self._file["jobs"][row] = record
-        self._sync()
+        self._commit()
 
-    def _sync(self) -> None:
+    def _commit(self) -> None:
         self._file.flush()
-        os.fsync(self._file.id.get_vfd_handle())
+        self._store.commit()
 
     def close(self) -> None:
         """Flush and close; the work file stays where it is."""
         self.flush()
         self._file.close()
+        self._store.commit()
+        self._store.close()
 
     def publish(self, final: str | Path) -> None:
         """Close, and give the complete file its final name in one step."""
@@ -262,7 +268,9 @@ def open_results(path: str | Path) -> Iterator[Results]:
     """
     path = Path(path)
     try:
-        file = h5py.File(path, "r")
+        # A journal tells of a job that writes, or was killed in the middle of a commit.
+        source = JournaledFile(path) if journal_path(path).exists() else path
+        file = h5py.File(source, "r")
     except OSError as error:
         raise ResultsError(f"{path}: cannot be read as HDF5: {error}") from error
     with file:

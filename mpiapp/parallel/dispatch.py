@@ -13,24 +13,23 @@ Result = TypeVar("Result")
 
 def stream(
     executor: Executor,
-    function: Callable[..., Result],
-    items: Iterable[Item],
-    payload: Callable[[Item], object],
+    function: Callable[[Item], Result],
+    payloads: Iterable[Item],
     window: int,
-) -> Iterator[tuple[Item, Result]]:
-    """Yield (item, function(payload(item))) in order of completion.
+) -> Iterator[Result]:
+    """Yield function(payload) in order of completion.
 
-    At most `window` items are under way, so that neither inputs nor results pile
-    up on rank 0; payloads are made when their turn comes.  An exception of a call
+    At most `window` payloads are under way, each made when its turn comes, so
+    that neither inputs nor results pile up on rank 0.  An exception of a call
     is raised here, with the traceback of the rank it comes from.
     """
-    waiting = iter(items)
-    under_way: dict[Future, Item] = {}
+    waiting = iter(payloads)
+    under_way: set[Future] = set()
     while True:
-        for item in islice(waiting, window - len(under_way)):
-            under_way[executor.submit(function, payload(item))] = item
+        for payload in islice(waiting, window - len(under_way)):
+            under_way.add(executor.submit(function, payload))
         if not under_way:
             return
-        done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+        done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
         for future in done:
-            yield under_way.pop(future), future.result()
+            yield future.result()

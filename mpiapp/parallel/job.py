@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+
+import numpy as np
 
 from .. import provenance, sampling
 from ..catalog.worklist import Target
@@ -20,8 +23,9 @@ from ..config import Config, ConfigError, load
 from ..files import results
 from ..files.schema import Batch
 from ..photometry.outcome import Outcome
+from .checkpoint import Done, check_inputs, open_work_file
 from .dispatch import stream
-from .planning import Fault, find_inputs, make_plan
+from .planning import Fault, Plan, find_inputs, make_plan
 from .progress import Progress
 from .warmup import warm_up
 from .worker import Worker
@@ -47,25 +51,47 @@ def measure_unit(targets: Sequence[Target]) -> Batch:
     return _worker.measure(targets)
 
 
-def run(path: str | Path, world: World) -> int:
+@dataclass(frozen=True)
+class Options:
+    """What the command line adds to the configuration.
+
+    Attributes
+    ----------
+    resume : bool
+        Continue the work file of an earlier job, if there is one.
+    force : bool
+        Continue it even if the configuration or the inputs have changed.
+    """
+
+    resume: bool = False
+    force: bool = False
+
+
+def run(path: str | Path, world: World, options: Options = Options()) -> int:
     """Do the whole job that a configuration names; called on every rank.
 
     Returns this rank's exit code.  What is wrong with the configuration, its
     paths or the output is said by rank 0, and every rank returns EXIT_USAGE.
     """
-    job = None
+    job, code = None, EXIT_OK
     if world.rank == 0:
         try:
-            job = _Job(load(path), world)
+            job = _Job(load(path), world, options)
         except (ConfigError, results.ResultsError) as error:
             print(f"mpiapp: {error}", file=sys.stderr)
-    config = world.broadcast(job and job.config)
-    if config is None:
-        return EXIT_USAGE
+            code = EXIT_USAGE
+        else:
+            if job.writer is None:
+                print(f"{job.final}: complete already; nothing to do", file=sys.stderr)
+                job = None
+    start = world.broadcast((job and (job.config, job.number), code))
+    if start[0] is None:
+        return start[1]
+    (config, number), _ = start
     global _worker
     engine = sampling.create(config.engine.name, **config.engine.settings())
     warm_up(engine, world, config.engine.scratch)
-    _worker = Worker(engine, config.policy(), config.seed, world.rank)
+    _worker = Worker(engine, config.policy(), config.seed, world.rank, number)
     ranks = world.gather(provenance.this_rank())
     with world.executor() as executor:
         return job.run(executor, ranks) if job else EXIT_OK
@@ -74,27 +100,32 @@ def run(path: str | Path, world: World) -> int:
 class _Job:
     """Rank 0's side of the job: everything that can be checked before any work is, at once."""
 
-    def __init__(self, config: Config, world: World):
+    def __init__(self, config: Config, world: World, options: Options):
         self.config = config
         self.world = world
+        self.options = options
         self.started = time.perf_counter()
         self.final = Path(config.output.results)
         self.inputs = find_inputs(config)
-        self.n_failed = 0
-        for path in (self.final, results.work_path(self.final)):
-            if path.exists():
-                raise results.ResultsError(f"{path}: exists already; move it or remove it first")
-        output = config.output
-        self.writer = results.Writer(
-            results.work_path(self.final),
-            batch_runs=output.batch_runs,
-            flush_seconds=output.flush_seconds,
-        )
+        self.writer = open_work_file(config, self.final, resume=options.resume, force=options.force)
+        if self.writer is not None:
+            self.number = len(self.writer.table("jobs"))
+            self.n_failed = _n_failed(self.writer.column("outcome"))
 
     def run(self, executor: Executor, ranks: list[dict]) -> int:
-        self._begin(ranks)
+        plan = make_plan(
+            self.config, self.inputs, executor, self.world.n_workers, _worker.engine.typical_seconds
+        )
         try:
-            n_faults = self._measure(executor)
+            new = check_inputs(self.writer, plan.inputs, force=self.options.force)
+        except results.ResultsError as error:
+            print(f"mpiapp: {error}", file=sys.stderr)
+            return EXIT_USAGE
+        self._begin(ranks)
+        self.writer.add("inputs", [(self.number, path, digest) for path, digest in new])
+        try:
+            self._refuse(plan.faults)
+            self._measure(executor, plan)
         except BadInput as error:
             self._end(f"bad input: {error}")
             self.writer.close()
@@ -108,31 +139,23 @@ class _Job:
         self.writer.publish(self.final)
         print(
             f"{self.final}: {self.writer.n_runs} runs, {self.n_failed} failed, "
-            f"{n_faults} faults of input files",
+            f"{len(plan.faults)} faults of input files",
             file=sys.stderr,
         )
-        return EXIT_RUNS_FAILED if self.n_failed or n_faults else EXIT_OK
+        return EXIT_RUNS_FAILED if self.n_failed or plan.faults else EXIT_OK
 
-    def _measure(self, executor: Executor) -> int:
-        """All runs; returns how many input faults no run stands for."""
-        plan = make_plan(
-            self.config, self.inputs, executor, self.world.n_workers, _worker.engine.typical_seconds
-        )
-        self.writer.add("inputs", [(0, path, digest) for path, digest in plan.inputs])
-        self._refuse(plan.faults)
+    def _measure(self, executor: Executor, plan: Plan) -> None:
+        """All runs that are not done yet."""
+        done = Done(np.sort(self.writer.column("run_id")))
         window = _WINDOW * self.world.n_workers
-        units = plan.units()
-        with Progress(plan.n_runs) as progress:
-            for (_, unit), batch in stream(
-                executor, measure_unit, units, lambda pair: pair[0].targets(pair[1]), window
-            ):
+        with Progress(plan.n_runs, self.writer.n_runs) as progress:
+            for batch in stream(executor, measure_unit, _payloads(plan, done), window):
                 self.writer.append(batch)
-                failed = sum(not Outcome(o).is_planned for o in batch.runs["outcome"])
+                failed = _n_failed(batch.runs["outcome"])
                 self.n_failed += failed
-                progress.add(unit.n_runs, failed)
+                progress.add(len(batch.runs), failed)
                 if failed and self.config.ladder.on_bad_input == "abort":
                     self._check(batch)
-        return len(plan.faults)
 
     def _check(self, batch: Batch) -> None:
         bad = set(batch.runs["run_id"][batch.runs["outcome"] == Outcome.NULL_BAD_INPUT])
@@ -141,15 +164,18 @@ class _Job:
                 raise BadInput(message)
 
     def _refuse(self, faults: list[Fault]) -> None:
-        for where, message in faults:
-            print(f"mpiapp: bad input: {message}", file=sys.stderr)
-            self.writer.add("failures", [(0, where, "InputError", message, "")])
+        for fault in faults:
+            print(f"mpiapp: bad input: {fault.message}", file=sys.stderr)
+        known = self.writer.table("failures")
+        known = set(zip(known["where"], known["message"]))
+        rows = [(0, f.where, "InputError", f.message, "") for f in faults if f not in known]
+        self.writer.add("failures", rows)
         if faults and self.config.ladder.on_bad_input == "abort":
             raise BadInput(faults[0].message)
 
     def _begin(self, ranks: list[dict]) -> None:
         row = (
-            0, _now(), "", "", 0.0, self.config.model_dump_json(), self.config.hash(),
+            self.number, _now(), "", "", 0.0, self.config.model_dump_json(), self.config.hash(),
             json.dumps(provenance.versions(self.world.library)), provenance.revision(),
             json.dumps(provenance.scheduler()), provenance.command_line(), json.dumps(ranks),
         )  # fmt: skip
@@ -157,9 +183,20 @@ class _Job:
 
     def _end(self, reason: str) -> None:
         self.writer.flush()
-        self.writer.update_job(
-            0, ended=_now(), exit_reason=reason, wall_seconds=time.perf_counter() - self.started
-        )
+        seconds = time.perf_counter() - self.started
+        self.writer.update_job(self.number, ended=_now(), exit_reason=reason, wall_seconds=seconds)
+
+
+def _payloads(plan: Plan, done: Done) -> Iterator[list[Target]]:
+    """The targets of each unit, heaviest first, without what is done."""
+    for worklist, unit in plan.units():
+        if targets := done.remaining(worklist.targets(unit)):
+            yield targets
+
+
+def _n_failed(outcomes: np.ndarray) -> int:
+    codes, counts = np.unique(outcomes, return_counts=True)
+    return sum(int(n) for code, n in zip(codes, counts) if not Outcome(code).is_planned)
 
 
 def _now() -> str:

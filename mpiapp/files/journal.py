@@ -1,0 +1,217 @@
+"""A file that moves from one committed state to the next as a whole, whenever it is killed.
+
+HDF5 overwrites its own index while it flushes, so that a process that dies in
+the middle of a flush can leave a file that no longer opens.  Here what HDF5
+writes stays in memory until `commit`, which brings it to the disk so:
+
+1. pages beyond the end of the committed file are written in place;
+2. pages that replace committed ones go into `<file>.journal`, with a checksum;
+3. the same pages are written in place, and the journal is emptied.
+
+A journal with the right checksum is the newest state, and opening the file
+finishes step 3; any other journal was never committed and counts for nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+
+PAGE = 4096
+_HEADER = struct.Struct("<8sQQI")  # magic, number of pages, size of the file, CRC-32 of the pages
+_MAGIC = b"mpiappJ1"
+
+
+class JournaledFile(io.RawIOBase):
+    """A binary file for h5py's driver for file objects.
+
+    Parameters
+    ----------
+    path : path
+        An existing file; it may be empty.
+    writable : bool
+        A writer holds a lock on the file and finishes an interrupted commit.  A
+        reader changes nothing and sees the newest committed state.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened, or BlockingIOError if another process
+        writes to it.
+    """
+
+    def __init__(self, path: str | Path, *, writable: bool = False):
+        self.path = Path(path)
+        self._fd = os.open(path, os.O_RDWR if writable else os.O_RDONLY)
+        self._writable = writable
+        self._pages: dict[int, bytearray] = {}
+        self._position = 0
+        if writable:
+            self._lock()
+        self._committed = self._size = os.fstat(self._fd).st_size
+        self._recover()
+
+    def _lock(self) -> None:
+        try:
+            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            os.close(self._fd)
+            raise BlockingIOError("another job is writing to it") from None
+        except OSError:
+            pass  # a file system without locks
+
+    def _recover(self) -> None:
+        try:
+            content = journal_path(self.path).read_bytes()
+        except FileNotFoundError:
+            return
+        if len(content) < _HEADER.size:
+            return
+        magic, n_pages, size, checksum = _HEADER.unpack_from(content)
+        body = memoryview(content)[_HEADER.size : _HEADER.size + n_pages * (8 + PAGE)]
+        if magic != _MAGIC or len(body) != n_pages * (8 + PAGE) or zlib.crc32(body) != checksum:
+            return
+        for start in range(0, len(body), 8 + PAGE):
+            number = int.from_bytes(body[start : start + 8], "little")
+            self._pages[number] = bytearray(body[start + 8 : start + 8 + PAGE])
+        self._size = size
+        if self._writable:
+            self._write_in_place(self._pages)
+            self._finish()
+
+    def commit(self) -> None:
+        """Make everything written so far the state that any reader and any later job sees."""
+        first_new = -(-self._committed // PAGE)
+        new = {n: page for n, page in self._pages.items() if n >= first_new}
+        if new:
+            self._write_in_place(new)
+            os.fsync(self._fd)
+        replaced = {n: page for n, page in self._pages.items() if n < first_new}
+        if replaced:
+            self._write_journal(replaced)
+            self._write_in_place(replaced)
+        self._finish()
+
+    def _write_journal(self, pages: dict[int, bytearray]) -> None:
+        body = b"".join(n.to_bytes(8, "little") + bytes(page) for n, page in pages.items())
+        header = _HEADER.pack(_MAGIC, len(pages), self._size, zlib.crc32(body))
+        fd = os.open(journal_path(self.path), os.O_WRONLY | os.O_CREAT, 0o666)
+        try:
+            _write_all(fd, header + body, 0)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def _write_in_place(self, pages: dict[int, bytearray]) -> None:
+        for number in sorted(pages):
+            start = number * PAGE
+            _write_all(self._fd, pages[number][: max(0, self._size - start)], start)
+
+    def _finish(self) -> None:
+        os.ftruncate(self._fd, self._size)
+        os.fsync(self._fd)
+        self._committed = self._size
+        self._pages.clear()
+        if journal_path(self.path).exists():
+            os.truncate(journal_path(self.path), 0)
+
+    def rename(self, path: str | Path) -> None:
+        """Give the file, fully committed, another name."""
+        os.replace(self.path, path)
+        self.path = Path(path)
+
+    def close(self) -> None:
+        """Close without committing; a writer's empty journal is removed."""
+        if not self.closed:
+            os.close(self._fd)
+            if self._writable:
+                with contextlib.suppress(FileNotFoundError):
+                    if journal_path(self.path).stat().st_size == 0:
+                        journal_path(self.path).unlink()
+        super().close()
+
+    # What h5py asks of a file object.
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = base + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer) -> int:
+        view = memoryview(buffer).cast("B")
+        start, stop = self._position, min(self._position + len(view), self._size)
+        done = 0
+        while start + done < stop:
+            number, offset = divmod(start + done, PAGE)
+            n = min(PAGE - offset, stop - start - done)
+            if number in self._pages:
+                view[done : done + n] = self._pages[number][offset : offset + n]
+            elif not self._pages:
+                n = stop - start - done
+                view[done:] = self._from_disk(start + done, len(view) - done)
+            else:
+                view[done : done + n] = self._from_disk(start + done, n)
+            done += n
+        self._position += done
+        return done
+
+    def write(self, data) -> int:
+        view = memoryview(data).cast("B")
+        done = 0
+        while done < len(view):
+            number, offset = divmod(self._position + done, PAGE)
+            n = min(PAGE - offset, len(view) - done)
+            page = self._pages.get(number)
+            if page is None:
+                whole = n == PAGE or number * PAGE >= self._committed
+                page = bytearray(PAGE) if whole else self._from_disk(number * PAGE, PAGE)
+                self._pages[number] = page
+            page[offset : offset + n] = view[done : done + n]
+            done += n
+        self._position += done
+        self._size = max(self._size, self._position)
+        return done
+
+    def truncate(self, size: int | None = None) -> int:
+        self._size = self._position if size is None else size
+        return self._size
+
+    def flush(self) -> None:
+        """Nothing: only `commit` reaches the disk."""
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return self._writable
+
+    def seekable(self) -> bool:
+        return True
+
+    def _from_disk(self, start: int, length: int) -> bytearray:
+        """Bytes of the committed file; zeros beyond its end."""
+        content = bytearray(length)
+        read = os.pread(self._fd, length, start)
+        content[: len(read)] = read
+        return content
+
+
+def journal_path(path: str | Path) -> Path:
+    """Where the journal of a file lies."""
+    path = Path(path)
+    return path.with_name(path.name + ".journal")
+
+
+def _write_all(fd: int, data, start: int) -> None:
+    view = memoryview(data)
+    while view:
+        n = os.pwrite(fd, view, start)
+        view, start = view[n:], start + n

@@ -1,0 +1,128 @@
+"""Continuing where another job ended: what must be unchanged, and what is left to do.
+
+The work file is the only state.  A run is done when it stands in /runs; what is
+left is the work list minus those.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..catalog.runs import RunKey
+from ..catalog.worklist import Target
+from ..config import Config
+from ..files.results import ResultsError, Writer, open_results, work_path
+
+
+def open_work_file(config: Config, final: Path, *, resume: bool, force: bool) -> Writer | None:
+    """The work file of a job: new, or that of an earlier job with the same configuration.
+
+    Returns None if the job that is to be resumed is complete already.
+
+    Raises
+    ------
+    ResultsError
+        If there are results and `resume` is not set, or they were made with
+        another configuration (unless `force`) or by another version's schema.
+    """
+    work = work_path(final)
+    if not resume:
+        if final.exists():
+            raise ResultsError(f"{final}: exists already; move it or remove it first")
+        if work.exists():
+            raise ResultsError(
+                f"{work}: exists already, from a job that did not end; continue it with --resume, "
+                "or move it or remove it first"
+            )
+    if final.exists():
+        with open_results(final) as results:
+            _same_config(config, results.table("jobs"), final, force)
+        return None
+    writer = Writer(
+        work,
+        resume=work.exists(),
+        batch_runs=config.output.batch_runs,
+        flush_seconds=config.output.flush_seconds,
+    )
+    _same_config(config, writer.table("jobs"), work, force)
+    return writer
+
+
+def _same_config(config: Config, jobs: np.ndarray, path: Path, force: bool) -> None:
+    for job in jobs:
+        if job["config_hash"] != config.hash() and not force:
+            changed = _differences(json.loads(job["config"]), config.model_dump(mode="json"))
+            raise ResultsError(
+                f"{path}: job {job['job']} had another configuration ({'; '.join(changed)}); "
+                "restore it, or give a new output, or mix both with --force"
+            )
+
+
+def _differences(old: dict, new: dict, prefix: str = "") -> list[str]:
+    """The settings that differ, as "key: old, now new"."""
+    found = []
+    for key in sorted(old.keys() | new.keys()):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += _differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append(f"{prefix}{key}: {a!r}, now {b!r}")
+    return found
+
+
+def check_inputs(
+    writer: Writer, inputs: Sequence[tuple[str, str]], *, force: bool
+) -> list[tuple[str, str]]:
+    """The inputs that the file does not know yet, of the (path, digest) that this job has found.
+
+    Raises
+    ------
+    ResultsError
+        If a file has changed, appeared or gone since an earlier job, unless `force`.
+    """
+    rows = writer.table("inputs")
+    known = dict(zip(rows["path"], rows["digest"]))
+    new = [(path, digest) for path, digest in inputs if known.get(path) != digest]
+    gone = known.keys() - dict(inputs).keys()
+    if known and (new or gone) and not force:
+        path = new[0][0] if new else min(gone)
+        what = "is gone" if not new else "has changed" if path in known else "is new"
+        raise ResultsError(
+            f"{path}: this input {what} since job {rows['job'].max()} wrote {writer.path} "
+            f"({len(new) + len(gone)} such files); restore it, or continue with --force"
+        )
+    return new
+
+
+class Done:
+    """The runs that need not be done again.
+
+    Parameters
+    ----------
+    run_ids : (n,) array
+        Sorted run ids, 8 bytes each.
+    """
+
+    def __init__(self, run_ids: np.ndarray):
+        self._ids = run_ids
+
+    def remaining(self, targets: Sequence[Target]) -> list[Target]:
+        """The targets with the matrices whose runs are not done; complete targets are dropped."""
+        if not len(self._ids):
+            return list(targets)
+        left = []
+        for target in targets:
+            ids = np.array(
+                [RunKey(target.level, target.name, b, a, q).run_id for q, b, a in target.matrices],
+                np.uint64,
+            )
+            at = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
+            open_ = self._ids[at] != ids
+            if open_.any():
+                matrices = tuple(m for m, wanted in zip(target.matrices, open_) if wanted)
+                left.append(target._replace(matrices=matrices))
+        return left
