@@ -17,7 +17,7 @@ from astropy.table import Table
 
 from ..catalog.bundle import InputError
 from ..catalog.runs import RunKey
-from ..files.results import Results, open_results
+from ..files.results import Results, ResultsError, open_results
 from ..files.schema import COMPONENT_BYTES, PHOTOMETRY_DTYPE
 from ..photometry.outcome import Outcome
 
@@ -66,11 +66,20 @@ def open_side(path: str | Path) -> Iterator[Side]:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
     if _is_results(path):
-        with open_results(path) as results:
+        with _opened(path) as results:
             yield results_side(results)
     else:
         rows = published_rows(path)
         yield Side(path, len(rows), lambda: iter([rows]))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Results]:
+    try:
+        with open_results(path) as results:
+            yield results
+    except ResultsError as error:
+        raise InputError(str(error)) from error
 
 
 def results_side(results: Results) -> Side:

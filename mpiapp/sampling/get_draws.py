@@ -10,6 +10,7 @@ is done about what makes it fail.
 from __future__ import annotations
 
 import time
+import warnings
 
 import numpy as np
 
@@ -127,7 +128,8 @@ def _run(problem, sigmas, n_draws, rng) -> tuple[np.ndarray, dict[str, float]]:
     data = Data1D("counts", np.arange(len(problem.counts)), problem.counts)
     seconds["likelihood"] = time.perf_counter() - t0
 
-    with SherpaVerbosity("CRITICAL"), np.errstate(all="ignore"):
+    with SherpaVerbosity("CRITICAL"), np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of indefinite covariances
         t0 = time.perf_counter()
         fit = Fit(data, model, stat=Cash(), method=NelderMead(), estmethod=Covariance())
         fit.fit()
