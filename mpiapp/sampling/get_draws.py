@@ -36,11 +36,16 @@ class GetDrawsEngine:
 
     name = "get_draws"
     typical_seconds = 1.0
+    compiles_per_rank = False
 
     def __init__(self, draws: int = 5000, burn_in: int = 100, prior_sigmas: float = 5.0):
         self.draws = draws
         self.burn_in = burn_in
         self.prior_sigmas = prior_sigmas
+
+    def warm(self) -> None:
+        """Nothing to compile, but sherpa has to be there: raises ImportError if it is not."""
+        import sherpa.sim  # noqa: F401
 
     def sample(
         self, problem: Problem, seed: np.random.SeedSequence, *, tune_factor: int = 1
