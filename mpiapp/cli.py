@@ -58,6 +58,22 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--failures", action="store_true", help="print what failed, and why")
     p.set_defaults(call=_show)
 
+    p = commands.add_parser("compare", help="print how two sets of photometry agree (Table 3)")
+    p.add_argument("results", metavar="RESULTS", help="results file (HDF5)")
+    p.add_argument("reference", metavar="REFERENCE", help="results file, or table of the catalog")
+    p.add_argument("--by", default="level,quantity,band", help="groups (level,quantity,band)")
+    p.add_argument("--sample", help="name of the sample (that of the file)")
+    p.add_argument("--worst", type=int, default=10, help="how many of the largest f to name (10)")
+    p.add_argument(
+        "--out",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="write the table here too: .txt, .ecsv or .tex; may be repeated",
+    )
+    p.add_argument("--figures", metavar="DIR", help="draw the figures into this folder")
+    p.set_defaults(call=_compare)
+
     p = commands.add_parser("timing", help="print time per run as in the memo's Table 4")
     p.add_argument("results", metavar="RESULTS", nargs="+", help="results files (HDF5)")
     p.set_defaults(call=_timing)
@@ -154,6 +170,24 @@ def _show(args) -> int:
             print(published_table(results, args.published))
         else:
             print(photometry_table(results, args.level))
+    return 0
+
+
+def _compare(args) -> int:
+    from .report import compare
+    from .report.matching import open_side
+
+    with open_side(args.results) as side, open_side(args.reference) as reference:
+        found = compare.compare(side, reference, args.sample, args.worst)
+    by = [name.strip() for name in args.by.split(",") if name.strip()]
+    print(compare.report([found], by, args.worst))
+    for path in args.out:
+        compare.write_table(compare.table_3([found], by), path)
+    if args.figures:
+        from .report.figures import comparison_figures
+
+        for path in comparison_figures(found, args.figures):
+            print(path)
     return 0
 
 

@@ -81,6 +81,14 @@ class GibbsConfig(_Section):
     burn_in: Annotated[int, Field(ge=0)] = 20
 
 
+class GetDrawsConfig(_Section):
+    """The engine of CSC 2.0, through sherpa (memo, sections 2.3 and 2.4)."""
+
+    draws: Annotated[int, Field(ge=100)] = 5000
+    burn_in: Annotated[int, Field(ge=0)] = 100
+    prior_sigmas: Positive = 5.0
+
+
 class EngineConfig(_Section):
     """The sampler, and the settings of each.
 
@@ -92,6 +100,7 @@ class EngineConfig(_Section):
     scratch: str | None = None
     pymc3: Pymc3Config = Pymc3Config()
     gibbs: GibbsConfig = GibbsConfig()
+    get_draws: GetDrawsConfig = GetDrawsConfig()
     options: dict[str, Any] = {}
 
     @field_validator("name")

@@ -235,6 +235,10 @@ class Results:
     def __len__(self) -> int:
         return len(self._file["runs"])
 
+    def n_rows(self, name: str) -> int:
+        """Rows of a table."""
+        return len(self._file[name])
+
     def table(self, name: str) -> np.ndarray:
         """A whole table as a structured array; text fields as str."""
         dataset = self._file[name]

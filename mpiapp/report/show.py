@@ -10,9 +10,8 @@ from astropy.table import Table
 from ..catalog.bundle import InputError
 from ..files.results import Results
 from ..photometry.outcome import Flag, Outcome
+from .matching import KEY, distance, open_side, pairs, results_side
 from .text import lay_out, number, text
-
-KEY = ("level", "target", "component", "band", "aperture", "quantity")
 
 
 def photometry_table(results: Results, level: str | None = None) -> str:
@@ -46,56 +45,32 @@ def failures_table(results: Results) -> str:
     return "\n".join(lines)
 
 
-def read_published(path: str | Path) -> Table:
-    """A table of published values: the key columns, value, lolim and hilim.
-
-    Raises
-    ------
-    InputError
-        If the table cannot be read or lacks a column.
-    """
-    try:
-        table = Table.read(path)
-    except Exception as error:
-        raise InputError(f"{path}: cannot be read as a table: {error}") from error
-    if missing := [n for n in (*KEY, "value", "lolim", "hilim") if n not in table.colnames]:
-        raise InputError(f"{path}: column {missing[0]} is missing")
-    return table
-
-
 def match_published(results: Results, path: str | Path) -> Table:
     """Rows of /photometry that a published table also has, with both values.
 
-    `distance` is |value - published| in published half-widths (Eq. 9), or for
-    upper limits on both sides |hilim - published hilim| in the same unit (Eq. 10);
-    `width_ratio` compares the intervals, `alike` the decision on upper limits.
+    `distance` is the f of Eqs. 9 and 10, in published half-widths; `width_ratio`
+    compares the intervals, `alike` the decision on upper limits.
     """
-    published = read_published(path)
-    theirs = {tuple(str(row[name]) for name in KEY): row for row in published}
-    found = []
-    for row in results.table("photometry"):
-        key = tuple(text(row[name]) for name in KEY)
-        other = theirs.get(key)
-        if other is None or Outcome(row["outcome"]).is_null:
-            continue
-        width = other["hilim"] - other["lolim"]
-        limits = (other["value"] == 0, row["outcome"] == Outcome.UPPER_LIMIT)
-        ours_at, theirs_at = ("hilim", "hilim") if all(limits) else ("value", "value")
-        found.append(
-            (
-                *key, other["value"], other["lolim"], other["hilim"],
-                row["value"], row["lolim"], row["hilim"],
-                2 * abs(row[ours_at] - other[theirs_at]) / width,
-                (row["hilim"] - row["lolim"]) / width, limits[0] == limits[1], all(limits),
-            )
-        )  # fmt: skip
-    names = (
-        *KEY, "published", "published_lolim", "published_hilim", "value", "lolim", "hilim",
-        "distance", "width_ratio", "alike", "is_upper_limit",
-    )  # fmt: skip
-    if not found:
+    with open_side(path) as published:
+        parts = [
+            (p.rows[p.found], p.reference[p.found]) for p in pairs(results_side(results), published)
+        ]
+    rows, theirs = (np.concatenate(side) for side in zip(*parts))
+    usable = np.isfinite(distance(rows, theirs))
+    if not usable.any():
         raise InputError(f"{path}: no row of {results.path} has a published value there")
-    return Table(rows=sorted(found), names=names)
+    rows, theirs = rows[usable], theirs[usable]
+    table = Table({name: [text(v) for v in rows[name]] for name in KEY})
+    for name in ("value", "lolim", "hilim"):
+        table["published" if name == "value" else f"published_{name}"] = theirs[name]
+        table[name] = rows[name]
+    table["distance"] = distance(rows, theirs)
+    table["width_ratio"] = (rows["hilim"] - rows["lolim"]) / (theirs["hilim"] - theirs["lolim"])
+    limit = rows["outcome"] == Outcome.UPPER_LIMIT
+    table["alike"] = limit == (theirs["value"] == 0)
+    table["is_upper_limit"] = limit & table["alike"]
+    table.sort(KEY)
+    return table
 
 
 def published_table(results: Results, path: str | Path) -> str:

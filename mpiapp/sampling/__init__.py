@@ -38,7 +38,7 @@ class Engine(Protocol):
         ...
 
 
-ENGINES = ("pymc3", "gibbs")
+ENGINES = ("pymc3", "gibbs", "get_draws")
 
 
 def create(name: str, **settings) -> Engine:
@@ -55,6 +55,10 @@ def create(name: str, **settings) -> Engine:
         from .gibbs import GibbsEngine
 
         return GibbsEngine(**settings)
+    if name == "get_draws":
+        from .get_draws import GetDrawsEngine
+
+        return GetDrawsEngine(**settings)
     if ":" in name:
         module, _, attribute = name.partition(":")
         return getattr(import_module(module), attribute)(**settings)

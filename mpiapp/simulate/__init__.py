@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..catalog.bundle import InputError
+from ..catalog.bundle import Bundle, InputError
 from ..catalog.masters import Blocks, Links
 from ..catalog.quantities import QUANTITIES
 from ..files.mst3 import write_mst3_tables
@@ -22,10 +22,14 @@ from ..files.prep3_write import write_prep3
 from ..files.tables import prep3_name
 from .masters import MasterTable, draw_blocks, match
 from .observe import detect, observe, source_counts
-from .sky import PRESETS, Preset, draw_sources, draw_stacks
+from .samples import SAMPLES
+from .sky import PRESETS as SKIES
+from .sky import Preset, draw_sources, draw_stacks
 from .truth import TableStream
 
 __all__ = ["PRESETS", "Preset", "SimulatedCatalog", "simulate"]
+
+PRESETS = SKIES | {name: sample.preset for name, sample in SAMPLES.items()}
 
 _NAMES = [("stack", "S24", ""), ("obsid", "S16", ""), ("bundle", "S8", ""), ("component", "S8", "")]
 TRUTH_COLUMNS = [
@@ -131,8 +135,11 @@ def _field(preset, field, wanted, rng, folder, truth) -> tuple[int, int, MasterT
         wanted_counts = rng.uniform(*preset.net_counts, n_sources)
         sources = replace(sources, flux=sources.flux * wanted_counts / broad)
     detected = [detect(preset, sources, stack) for stack in stacks]
-    matches = match(field, detected)
+    matches = match(field, detected, preset.prefix)
     factors, masters = draw_blocks(preset, matches, sources, detected, rng)
+    if not preset.blocks:
+        nothing = Blocks(*(column[:0] for column in vars(masters.blocks).values()))
+        masters = replace(masters, blocks=nothing)
     n_detections = written = 0
     for detections in detected:
         stack = detections.stack
@@ -146,13 +153,32 @@ def _field(preset, field, wanted, rng, folder, truth) -> tuple[int, int, MasterT
             drawn = observe(preset, detections, obsid, expected, rng)
             if not drawn:
                 continue
-            bundles = [bundle for bundle, _ in drawn]
+            bundles = [_wanted(preset, bundle) for bundle, _ in drawn]
             path = folder / prep3_name(stack.name, obsid.name)
             write_prep3(path, stack.name, obsid.name, stack.camera.name, bundles, obsid.seconds)
             written += 1
             n_detections += sum(len(bundle.components) for bundle in bundles)
             _write_truth(truth, drawn)
     return n_detections, written, masters
+
+
+def _wanted(preset: Preset, bundle: Bundle) -> Bundle:
+    """The bundle with only those bands, quantities and apertures that the preset names."""
+
+    def is_wanted(band: str, aperture: str) -> bool:
+        return (not preset.bands or band in preset.bands) and (
+            not preset.apertures or aperture in preset.apertures
+        )
+
+    return replace(
+        bundle,
+        counts={key: c for key, c in bundle.counts.items() if is_wanted(*key)},
+        F={
+            key: F
+            for key, F in bundle.F.items()
+            if is_wanted(*key[1:]) and (not preset.quantities or key[0] in preset.quantities)
+        },
+    )
 
 
 def _write_truth(stream: TableStream, drawn) -> None:

@@ -41,7 +41,7 @@ class Matches:
     kinds: np.ndarray
 
 
-def match(field: int, detected: list[Detections]) -> Matches:
+def match(field: int, detected: list[Detections], prefix: str = "") -> Matches:
     """Match the detections of several stacks.
 
     Sources blended in one stack and separate in another are two masters; the
@@ -59,7 +59,7 @@ def match(field: int, detected: list[Detections]) -> Matches:
     sources = [np.flatnonzero(which == i) for i in keep]
     in_field = np.array([seen[s].any(axis=0) for s in sources]).reshape(components.shape)
     kinds = np.where(components >= 0, np.where(shared == 1, "u", "a"), np.where(in_field, "n", ""))
-    names = [f"2SIM {field:06d}-{i + 1:04d}" for i in range(len(keep))]
+    names = [f"{prefix}2SIM {field:06d}-{i + 1:04d}" for i in range(len(keep))]
     return Matches(names, sources, components, kinds)
 
 

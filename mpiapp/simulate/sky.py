@@ -28,6 +28,10 @@ class Preset:
     net_counts, background_counts : (low, high) or None
         If given, expected source counts in an obsid's broad band, and counts in
         the background aperture, are uniform in this range instead.
+    scatter : arcsec between the pointings of a field's stacks, rms of each coordinate.
+    blocks : whether the mst3 file names Bayesian Blocks.
+    bands, quantities, apertures : what is written of the camera's; all if empty.
+    prefix : begins the names of stacks and masters, so that catalogs can be measured together.
     """
 
     stacks: tuple[int, int] = (1, 3)
@@ -44,6 +48,12 @@ class Preset:
     hrc: float = 0.1
     net_counts: tuple[float, float] | None = None
     background_counts: tuple[float, float] | None = None
+    scatter: float = 200.0
+    blocks: bool = True
+    bands: str = ""
+    quantities: tuple[str, ...] = ()
+    apertures: tuple[str, ...] = ()
+    prefix: str = ""
 
 
 PRESETS = {
@@ -128,7 +138,7 @@ def draw_stacks(preset: Preset, field: int, rng: np.random.Generator) -> list[St
     number = 0
     for k in range(int(rng.integers(preset.stacks[0], preset.stacks[1] + 1))):
         camera = CAMERAS["HRC" if rng.random() < preset.hrc else "ACIS"]
-        centre = rng.normal(0, 200 if k else 0, 2)
+        centre = rng.normal(0, preset.scatter if k else 0, 2)
         low, high = preset.obsids
         n = min(low + int(rng.geometric(0.4)) - 1, high)
         if rng.random() < 0.05:
@@ -146,7 +156,8 @@ def draw_stacks(preset: Preset, field: int, rng: np.random.Generator) -> list[St
                 )
             )
             number += 1
-        stacks.append(Stack(f"{camera.name.lower()}fSIM{field:06d}_{k + 1:03d}", camera, obsids))
+        name = f"{preset.prefix}{camera.name.lower()}fSIM{field:06d}_{k + 1:03d}"
+        stacks.append(Stack(name, camera, obsids))
     return stacks
 
 

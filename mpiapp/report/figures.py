@@ -1,0 +1,131 @@
+"""Figures of comparisons and studies, at page width, in colours that all eyes tell apart.
+
+Needs matplotlib (extra `plot`), which is imported when a figure is drawn.
+Every function that draws takes axes; every one that writes returns the paths.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..catalog.bundle import InputError
+from ..catalog.quantities import QUANTITIES
+from .compare import Comparison
+
+PAGE_WIDTH = 6.5  # inches
+# Okabe & Ito 2008, beginning with those of the highest contrast.
+BLUE, ORANGE, GREEN, RED, BLACK, GREY = (
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#000000", "#888888",
+)  # fmt: skip
+STYLE = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "savefig.dpi": 150,
+    # texts depend on nothing but their words, so that a rerun gives the same file
+    "svg.hashsalt": "mpiapp",
+}
+
+
+def panels(n_columns: int, n_rows: int = 1, height: float = 2.6):
+    """A figure at page width and its axes, (n_rows, n_columns).
+
+    Raises InputError if matplotlib is not installed.
+    """
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise InputError(
+            "figures need matplotlib, which is not installed: pip install 'mpiapp[plot]'"
+        ) from None
+    with rc_context(STYLE):
+        figure = Figure(figsize=(PAGE_WIDTH, height * n_rows), layout="constrained")
+        return figure, figure.subplots(n_rows, n_columns, squeeze=False)
+
+
+def save(figure, path: Path) -> Path:
+    """Write a figure in the form that the suffix names."""
+    from matplotlib import rc_context
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with rc_context(STYLE):
+        figure.savefig(path)
+    return path
+
+
+def unit_of(quantity: str) -> str:
+    """The unit of a quantity as an axis label has it."""
+    words = {"erg": "erg", "photon": "photon", "count": "count"}
+    parts = [words.get(p, p[:-2] + rf"$^{{{p[-2:]}}}$") for p in QUANTITIES[quantity].unit.split()]
+    return " ".join(parts)
+
+
+def draw_distances(axes, f: np.ndarray) -> None:
+    """Histogram of log f, with its median and the line f = 1."""
+    f = f[np.isfinite(f)]
+    shown = np.clip(f, 1e-4, None)
+    high = max(1.0, float(np.ceil(np.log10(shown.max()))))
+    axes.hist(shown, bins=np.logspace(-4, high, int(8 * (high + 4)) + 1), color=BLUE)
+    axes.axvline(np.median(f), color=ORANGE, lw=1.5, label=f"median {np.median(f):.2g}")
+    axes.axvline(1.0, color=BLACK, lw=1, ls="--", label=r"$f = 1$")
+    axes.set(xscale="log", xlabel=r"distance $f$ (half-widths of the reference)", ylabel="runs")
+    axes.legend(loc="upper left")
+
+
+def draw_values(axes, pairs: np.ndarray, quantity: str, names=("this", "reference")) -> None:
+    """Value against value with 68 % bounds; upper limits of the reference as bounds on both sides."""
+    p = pairs[pairs["quantity"] == quantity.encode()]
+    limit = p["reference_value"] == 0
+    v, lo, hi = (p[n][~limit] for n in ("value", "lolim", "hilim"))
+    rv, rlo, rhi = (p[f"reference_{n}"][~limit] for n in ("value", "lolim", "hilim"))
+    x, y = np.append(rv, p["reference_hilim"][limit]), np.append(v, p["hilim"][limit])
+    low, high = (x[x > 0].min(), y[y > 0].min()), (x.max(), y.max())
+    ends = [0.5 * min(low), 2 * max(high)]
+    axes.plot(ends, ends, color=GREY, lw=0.8, zorder=0)
+
+    def bars(value, lower, upper):
+        # an upper limit on this side has its lower bound at zero, below any logarithmic axis
+        return np.nan_to_num(np.abs([value - lower, upper - value]))
+
+    axes.errorbar(
+        rv, v, xerr=bars(rv, rlo, rhi), yerr=bars(v, lo, hi), fmt="o", ms=2, lw=0.5, color=BLUE,
+        label="values", rasterized=len(v) > 500,
+    )  # fmt: skip
+    if limit.any():
+        axes.plot(
+            p["reference_hilim"][limit], p["hilim"][limit], "v", ms=3, color=ORANGE,
+            label="upper limits",
+        )  # fmt: skip
+    far = p["f"] > 1
+    axes.plot(
+        np.where(limit, p["reference_hilim"], p["reference_value"])[far],
+        np.where(limit, p["hilim"], p["value"])[far],
+        "o", ms=6, mfc="none", mec=RED, label=r"$f > 1$" if far.any() else None,
+    )  # fmt: skip
+    unit = unit_of(quantity)
+    axes.set(
+        xscale="log", yscale="log", xlim=ends, ylim=ends, xlabel=f"{names[1]} ({unit})",
+        ylabel=f"{names[0]} ({unit})",
+    )  # fmt: skip
+    axes.legend(loc="upper left")
+
+
+def comparison_figures(
+    found: Comparison, folder: str | Path, names=("this file", "reference"), suffix: str = ".png"
+) -> list[Path]:
+    """For each quantity the distribution of f, and value against value (memo, Figure 2)."""
+    paths = []
+    for quantity in sorted({q.decode() for q in found.pairs["quantity"]}):
+        f = np.concatenate([f for group, f in found.f.items() if group[1] == quantity])
+        figure, axes = panels(2, height=3.0)
+        draw_distances(axes[0, 0], f)
+        draw_values(axes[0, 1], found.pairs, quantity, names)
+        figure.suptitle(f"{found.sample}, {QUANTITIES[quantity].description}", fontsize=9)
+        paths.append(save(figure, Path(folder) / f"{found.sample}_{quantity}{suffix}"))
+    return paths

@@ -1,0 +1,215 @@
+"""Two sets of photometry side by side: rows matched by run and component, and their distance f.
+
+Both sides are read a chunk at a time.  Of the reference only the numbers are
+kept, sorted by key, and no more than ROWS_KEPT rows of them at once: a longer
+one is compared in several passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from astropy.table import Table
+
+from ..catalog.bundle import InputError
+from ..catalog.runs import RunKey
+from ..files.results import Results, ResultsError, open_results
+from ..files.schema import COMPONENT_BYTES, PHOTOMETRY_DTYPE
+from ..photometry.outcome import Outcome
+
+KEY = ("level", "target", "component", "band", "aperture", "quantity")
+REFERENCE_DTYPE = np.dtype(
+    [("key", "u8"), ("value", "f8"), ("lolim", "f8"), ("hilim", "f8"), ("outcome", "i2"),
+     ("flags", "i4"), ("rhat", "f4"), ("ess", "f4")]
+)  # fmt: skip
+CHUNK_ROWS = 100_000
+ROWS_KEPT = 5_000_000
+
+
+class Side(NamedTuple):
+    """One side of a comparison: its name, and how to read it again, in chunks.
+
+    `chunks()` yields structured arrays with at least run_id, component, value,
+    lolim, hilim, outcome, flags, rhat and ess.
+    """
+
+    path: Path
+    n_rows: int
+    chunks: Callable[[], Iterator[np.ndarray]]
+
+
+class Pairs(NamedTuple):
+    """Some rows of the compared side, (n,), and the reference's rows of the same run and component.
+
+    `found` is False where the reference has none; that row's numbers then mean nothing.
+    """
+
+    rows: np.ndarray
+    reference: np.ndarray
+    found: np.ndarray
+
+
+@contextmanager
+def open_side(path: str | Path) -> Iterator[Side]:
+    """Open a results file, or any other table with published values, as a side of a comparison.
+
+    Raises
+    ------
+    InputError
+        If it is neither; the message says which column is missing.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file")
+    if _is_results(path):
+        with _opened(path) as results:
+            yield results_side(results)
+    else:
+        rows = published_rows(path)
+        yield Side(path, len(rows), lambda: iter([rows]))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Results]:
+    try:
+        with open_results(path) as results:
+            yield results
+    except ResultsError as error:
+        raise InputError(str(error)) from error
+
+
+def results_side(results: Results) -> Side:
+    """An open results file as a side of a comparison."""
+    return Side(
+        Path(results.path),
+        results.n_rows("photometry"),
+        lambda: results.chunks("photometry", CHUNK_ROWS),
+    )
+
+
+def _is_results(path: Path) -> bool:
+    """Whether the file is HDF5, by its signature."""
+    with open(path, "rb") as file:
+        return file.read(8) == b"\x89HDF\r\n\x1a\n"
+
+
+def read_published(path: str | Path) -> Table:
+    """A table of published values: the key columns, value, lolim and hilim.
+
+    Raises
+    ------
+    InputError
+        If the table cannot be read or lacks a column.
+    """
+    try:
+        table = Table.read(path)
+    except Exception as error:
+        raise InputError(f"{path}: cannot be read as a table: {error}") from error
+    if missing := [n for n in (*KEY, "value", "lolim", "hilim") if n not in table.colnames]:
+        raise InputError(f"{path}: column {missing[0]} is missing")
+    return table
+
+
+def published_rows(path: str | Path) -> np.ndarray:
+    """A published table as rows of /photometry; what a catalog does not tell is zero or NaN.
+
+    A value of 0 is an upper limit, as in the catalog; masked or NaN is NULL.
+    """
+    table = read_published(path)
+    rows = np.zeros(len(table), PHOTOMETRY_DTYPE)
+    for name in KEY:
+        text = np.char.encode(np.asarray(table[name], dtype=str), "utf-8")
+        if text.dtype.itemsize > rows.dtype[name].itemsize:
+            raise InputError(
+                f"{path}: column {name}: a text is longer than {rows.dtype[name].itemsize} bytes"
+            )
+        rows[name] = text
+    for name in ("value", "lolim", "hilim"):
+        rows[name] = np.ma.filled(np.ma.asarray(table[name], dtype=float), np.nan)
+    rows["mode"] = rows["value"]
+    rows["rhat"] = rows["ess"] = np.nan
+    rows["outcome"] = np.select(
+        [np.isnan(rows["value"]), rows["value"] == 0],
+        [Outcome.NULL_FAILED, Outcome.UPPER_LIMIT],
+        Outcome.MEASURED,
+    )
+    keys = (rows[name] for name in ("level", "target", "band", "aperture", "quantity"))
+    rows["run_id"] = [RunKey(*(v.decode() for v in key)).run_id for key in zip(*keys)]
+    return rows
+
+
+def row_keys(rows: np.ndarray) -> np.ndarray:
+    """(n,) 64-bit keys of rows: the run's id mixed with the component's name.
+
+    Two of 10⁸ rows share a key with a probability of 3 × 10⁻⁴.
+    """
+    name = np.ascontiguousarray(rows["component"].astype(f"S{COMPONENT_BYTES}"))
+    words = name.view("<u8").reshape(len(rows), -1)
+    key = rows["run_id"].astype(np.uint64)
+    for word in words.T:
+        # the finaliser of splitmix64 (Steele, Lea & Flood 2014)
+        key = (key ^ word) + np.uint64(0x9E3779B97F4A7C15)
+        key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        key ^= key >> np.uint64(31)
+    return key
+
+
+def pairs(side: Side, reference: Side) -> Iterator[Pairs]:
+    """Every row of `side`, each once, beside the reference's row of the same run and component.
+
+    Raises InputError if the reference has two rows of one run and component.
+    """
+    n_passes = max(1, -(-reference.n_rows // ROWS_KEPT))
+    for number in range(n_passes):
+        kept = _sorted_reference(reference, number, n_passes)
+        for rows in side.chunks():
+            keys = row_keys(rows)
+            if n_passes > 1:
+                mine = keys % np.uint64(n_passes) == number
+                rows, keys = rows[mine], keys[mine]
+            if not len(kept):
+                yield Pairs(rows, np.zeros(len(rows), REFERENCE_DTYPE), np.zeros(len(rows), bool))
+                continue
+            at = np.minimum(np.searchsorted(kept["key"], keys), len(kept) - 1)
+            yield Pairs(rows, kept[at], kept["key"][at] == keys)
+
+
+def _sorted_reference(reference: Side, number: int, n_passes: int) -> np.ndarray:
+    """The reference's rows of one pass, sorted by key."""
+    parts = [np.zeros(0, REFERENCE_DTYPE)]
+    for rows in reference.chunks():
+        keys = row_keys(rows)
+        mine = keys % np.uint64(n_passes) == number
+        part = np.empty(int(mine.sum()), REFERENCE_DTYPE)
+        part["key"] = keys[mine]
+        for name in REFERENCE_DTYPE.names[1:]:
+            part[name] = rows[name][mine]
+        parts.append(part)
+    kept = np.concatenate(parts)
+    kept = kept[np.argsort(kept["key"])]
+    if (kept["key"][1:] == kept["key"][:-1]).any():
+        raise InputError(f"{reference.path}: two rows have the same run and component; keep one")
+    return kept
+
+
+def distance(rows: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """(n,) the memo's f: how far two measurements differ, in half-widths of the reference.
+
+    Eq. 9, from the reference's value to the unforced mode; where the reference is
+    an upper limit Eq. 10, from its upper bound to the upper bound.  NaN where
+    either side is NULL, or where the reference lacks a bound.
+    """
+    width = reference["hilim"] - reference["lolim"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        f = 2 * np.abs(np.where(
+            reference["value"] == 0,
+            reference["hilim"] - rows["hilim"],
+            reference["value"] - rows["mode"],
+        )) / width  # fmt: skip
+    null = (rows["outcome"] >= Outcome.NULL_PEGGED) | (reference["outcome"] >= Outcome.NULL_PEGGED)
+    return np.where(null, np.nan, f)

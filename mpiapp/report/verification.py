@@ -1,0 +1,2 @@
+"""stub for a moment"""
+def write_report(folder, published): raise SystemExit

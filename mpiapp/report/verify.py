@@ -1,0 +1,126 @@
+"""`mpiapp verify`: the memo's verification, repeated: ten samples, every engine, one report.
+
+Everything goes into one folder, and what is there already is not done again:
+`inputs` (simulated prep3 and mst3 files and their truth), a configuration and a
+results file per engine, and the report with its figures and tables.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from ..catalog.bundle import InputError
+from ..simulate import simulate
+from ..simulate.samples import SAMPLES
+from .verification import write_report
+
+# The engines in the order in which each is held against the one before.
+ENGINES = {"get_draws": "sherpa", "pymc3": "pymc3", "gibbs": "numba"}
+DEFAULT_SIZE = 40
+REAL = "csc21"
+
+
+def verify(
+    folder: str | Path,
+    size: float = DEFAULT_SIZE,
+    engines: list[str] | None = None,
+    ranks: int = 0,
+    seed: int = 2022,
+    real: tuple[str, str] | None = None,
+) -> Path:
+    """Simulate, measure and report; returns the report's path.
+
+    Parameters
+    ----------
+    size : float
+        Runs per sample and quantity, about; 0 for the memo's own sizes.
+    engines : list of str, optional
+        Of ENGINES; by default all that are installed.
+    ranks : int
+        Worker ranks under mpiexec; 0 measures in one process without MPI.
+    real : (table, published), optional
+        Flat tables of real detections and of their published values, as one more sample.
+
+    Raises
+    ------
+    InputError
+        If an engine is unknown or not installed, or an engine's job failed.
+    """
+    folder = Path(folder)
+    chosen = engines or [name for name, module in ENGINES.items() if find_spec(module)]
+    for name in chosen:
+        if name not in ENGINES or not find_spec(ENGINES[name]):
+            raise InputError(
+                f"engine {name}: not one of {', '.join(ENGINES)}, or {ENGINES.get(name, 'it')} is "
+                "not installed"
+            )
+    write_inputs(folder, size, seed)
+    if real:
+        _import_real(folder, real[0])
+    for name in [n for n in ENGINES if n in chosen]:
+        _measure(folder, name, ranks, seed)
+    return write_report(folder, real[1] if real else None)
+
+
+def write_inputs(folder: Path, size: float, seed: int) -> None:
+    """Simulate the samples that are not there yet."""
+    for name, sample in SAMPLES.items():
+        out = folder / "inputs" / name
+        if (out / "mst3.fits").exists():
+            continue
+        wanted = size or sample.memo_size
+        # A run for each band of each detection: fewer detections where there are many bands.
+        targets = max(1.0, wanted / max(1, len(sample.preset.bands)))
+        detections = round(targets * sample.detections_per_run)
+        simulate(out, detections, seed, sample.preset)
+
+
+def _import_real(folder: Path, table: str) -> None:
+    from ..files.tables import import_table
+
+    out = folder / "inputs" / REAL
+    if not out.exists():
+        import_table(table, out / "prep3")
+
+
+def configuration(folder: Path, engine: str, seed: int) -> str:
+    """The TOML text of one engine's job."""
+    parts = [f"seed = {seed}"]
+    for name, sample in SAMPLES.items():
+        inputs = folder / "inputs" / name
+        parts.append(f"[[input]]\nprep3 = '{inputs / 'prep3'}'\nlevels = ['{sample.level}']")
+        if sample.level == "master":
+            parts[-1] += f"\nmst3 = '{inputs / 'mst3.fits'}'"
+    if (folder / "inputs" / REAL).exists():
+        parts.append(f"[[input]]\nprep3 = '{folder / 'inputs' / REAL / 'prep3'}'\nlevels = ['obsid']")
+    parts.append(f"[output]\nresults = '{folder / engine}.h5'\nflush_seconds = 60.0")
+    parts.append(f"[engine]\nname = '{engine}'")
+    return "\n\n".join(parts) + "\n"
+
+
+def _measure(folder: Path, engine: str, ranks: int, seed: int) -> None:
+    """Run one engine's job in processes of its own, unless its results are there."""
+    if (folder / f"{engine}.h5").exists():
+        return
+    config = folder / f"{engine}.toml"
+    config.write_text(configuration(folder, engine, seed))
+    command = [sys.executable, "-m", "mpiapp", "run", str(config)]
+    if ranks:
+        command = [_mpiexec(), "-n", str(ranks + 1), sys.executable, "-m", "mpiapp", "run",
+                   str(config)]  # fmt: skip
+    code = subprocess.run(command, check=False).returncode
+    # 4: some runs failed, which is what the NULL-like samples are for.
+    if code not in (0, 4):
+        raise InputError(f"`{' '.join(command)}` ended with exit code {code}: see above")
+
+
+def _mpiexec() -> str:
+    beside = Path(sys.executable).parent / "mpiexec"
+    found = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if not found:
+        raise InputError("mpiexec: not found; install an MPI, or verify without --ranks")
+    return found
