@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,14 @@ def mpiexec() -> str | None:
     """The launcher beside this interpreter, or the one on the PATH."""
     beside = Path(sys.executable).parent / "mpiexec"
     return str(beside) if beside.exists() else shutil.which("mpiexec")
+
+
+def needs_pymc3(test):
+    """Mark a test of the pymc3 engine, and skip it where pymc3 is not installed."""
+    return pytest.mark.pymc3(without_pymc3(test))
+
+
+without_pymc3 = pytest.mark.skipif(find_spec("pymc3") is None, reason="no pymc3: Python 3.10 only")
 
 
 def needs_mpiexec(test):

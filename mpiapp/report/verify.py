@@ -96,7 +96,9 @@ def configuration(folder: Path, engine: str, seed: int) -> str:
         if sample.level == "master":
             parts[-1] += f"\nmst3 = '{inputs / 'mst3.fits'}'"
     if (folder / "inputs" / REAL).exists():
-        parts.append(f"[[input]]\nprep3 = '{folder / 'inputs' / REAL / 'prep3'}'\nlevels = ['obsid']")
+        parts.append(
+            f"[[input]]\nprep3 = '{folder / 'inputs' / REAL / 'prep3'}'\nlevels = ['obsid']"
+        )
     parts.append(f"[output]\nresults = '{folder / engine}.h5'\nflush_seconds = 60.0")
     parts.append(f"[engine]\nname = '{engine}'")
     return "\n\n".join(parts) + "\n"
