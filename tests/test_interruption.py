@@ -74,9 +74,9 @@ def test_a_job_stops_when_asked_and_loses_nothing(tmp_path, ranks, request_, rou
     config = slow_job(tmp_path)
     extra = {}
     if request_ == "walltime":
-        # Runs of 0.5 s: 50 s or 25 s of work in 6 to 9 s
-        config = slow_job(tmp_path, 0.5)
-        end = int(time.time() + rng.uniform(6, 9))
+        # Runs of 0.4 s: 40 s or 20 s of work in 10 to 13 s
+        config = slow_job(tmp_path, 0.4)
+        end = int(time.time() + rng.uniform(10, 13))
         extra["SLURM_JOB_END_TIME"] = str(end)
     job = start(config, ranks=ranks, **extra)
     if request_ != "walltime":
@@ -87,7 +87,7 @@ def test_a_job_stops_when_asked_and_loses_nothing(tmp_path, ranks, request_, rou
     stderr = job.communicate(timeout=60)[1]
     if request_ == "walltime":
         assert time.time() < end + 1.0
-        text = config.read_text().replace("seconds = 0.5", "seconds = 0.01")
+        text = config.read_text().replace("seconds = 0.4", "seconds = 0.01")
         config.write_text(text)
         args = ("--resume", "--force")
     else:
@@ -165,9 +165,9 @@ def test_a_run_over_its_limit_is_recorded_and_the_others_go_on(tmp_path, ranks):
     if ranks and mpiexec() is None:
         pytest.skip("no mpiexec: install the extra mpich")
     stuck = f"stuck = '{tmp_path / 'stuck'}'"
-    done = mpiapp("run", slow_job(tmp_path, 0.0, "run_seconds = 0.5", stuck), ranks=ranks)
+    done = mpiapp("run", slow_job(tmp_path, 0.0, "run_seconds = 2", stuck), ranks=ranks)
     assert done.returncode == 4, done.stderr
-    check_one_lost(tmp_path, "not finished after 0.5 s")
+    check_one_lost(tmp_path, "not finished after 2 s")
 
 
 def check_one_lost(folder, message):
@@ -182,7 +182,7 @@ def check_one_lost(folder, message):
 @needs_mpiexec
 def test_a_rank_stuck_in_compiled_code_costs_its_run_only(tmp_path):
     engine = f"stuck = '{tmp_path / 'stuck'}'\nin_c = true"
-    done = mpiapp("run", slow_job(tmp_path, 0.0, "run_seconds = 0.5", engine), ranks=3)
+    done = mpiapp("run", slow_job(tmp_path, 0.0, "run_seconds = 2", engine), ranks=3)
     assert done.returncode == 4, done.stderr
     assert "does not answer: recorded as failed" in done.stderr
     check_one_lost(tmp_path, "did not answer any more")
@@ -192,7 +192,7 @@ def test_a_rank_stuck_in_compiled_code_costs_its_run_only(tmp_path):
 @needs_mpiexec
 def test_a_job_whose_only_worker_is_stuck_ends_and_can_be_resumed(tmp_path):
     engine = f"stuck = '{tmp_path / 'stuck'}'\nin_c = true"
-    config = slow_job(tmp_path, 0.0, "run_seconds = 0.5", engine)
+    config = slow_job(tmp_path, 0.0, "run_seconds = 2", engine)
     done = mpiapp("run", config, ranks=2)
     assert done.returncode == 3, done.stderr
     done = mpiapp("run", config, "--resume", ranks=2)
@@ -219,7 +219,7 @@ def test_the_earlier_of_budget_and_walltime_counts():
     flag = StopFlag()
     assert not Interrupt(Limits(), None).poll(flag)
     assert not Interrupt(Limits(job_seconds=1000), now + 2000).poll(flag)
-    # 100 s before the end of a walltime, in a reserve of 120 s, but of 10 % at most
+    # 100 s before the end of a walltime: the reserve is no 120 s, but a fifth at most
     assert not Interrupt(Limits(), now + 100).poll(flag)
     late = Interrupt(Limits(job_seconds=5000, reserve_seconds=1e-3), now - 1)
     assert late.poll(flag)

@@ -28,7 +28,7 @@ _SAME_REQUEST_SECONDS = 1.0
 _PATIENCE = {signal.SIGTERM: 8.0, signal.SIGINT: 8.0}
 
 # Of a short job not all the time must go into the reserve.
-_RESERVE_SHARE = 0.1
+_RESERVE_SHARE = 0.2
 
 
 class Interrupt:
