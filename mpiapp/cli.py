@@ -114,15 +114,12 @@ def _run(args) -> int:
 def _plan(args) -> int:
     from . import sampling
     from .config import load
-    from .parallel.planning import find_inputs, make_plan
-    from .parallel.world import SerialExecutor
+    from .parallel.planning import find_inputs, make_plan, scan_here
     from .report.plan import plan_table
 
     config = load(args.config)
     engine = sampling.create(config.engine.name, **config.engine.settings())
-    plan = make_plan(
-        config, find_inputs(config), SerialExecutor(), args.workers, engine.typical_seconds
-    )
+    plan = make_plan(config, find_inputs(config), scan_here, args.workers, engine.typical_seconds)
     print(plan_table(plan, engine.name, engine.typical_seconds, args.workers))
     for _, message in plan.faults:
         print(f"mpiapp: bad input: {message}", file=sys.stderr)

@@ -144,6 +144,19 @@ class Output(_Section):
     flush_seconds: Positive = 10.0
 
 
+class Limits(_Section):
+    """Time limits, in seconds.
+
+    The job ends by itself `reserve_seconds` before `job_seconds` are over, or the
+    walltime that SLURM or PBS gave it; a run that takes longer than
+    `run_seconds` is recorded as failed.
+    """
+
+    job_seconds: Positive | None = None
+    reserve_seconds: Positive = 120.0
+    run_seconds: Positive = 1800.0
+
+
 class Config(_Section):
     """A whole job."""
 
@@ -154,6 +167,7 @@ class Config(_Section):
     engine: EngineConfig = EngineConfig()
     summary: SummaryConfig = SummaryConfig()
     ladder: LadderConfig = LadderConfig()
+    limits: Limits = Limits()
 
     def policy(self) -> Policy:
         """The settings of the ladder and of the summaries as the photometry takes them."""
@@ -161,9 +175,14 @@ class Config(_Section):
         return Policy(**self.summary.model_dump(), **ladder)
 
     def hash(self) -> str:
-        """Digest of everything that decides the numbers: not of the output or the scratch."""
+        """Digest of everything that decides the numbers: not of output, limits or scratch."""
         decisive = self.model_dump(
-            exclude={"output": True, "engine": {"scratch"}, "ladder": {"on_bad_input"}}
+            exclude={
+                "output": True,
+                "limits": True,
+                "engine": {"scratch"},
+                "ladder": {"on_bad_input"},
+            }
         )
         text = json.dumps(decisive, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import time
@@ -33,17 +34,27 @@ class GammaEngine:
 
 
 class LoggedEngine(GammaEngine):
-    """Writes a line for every run into a file that outlives it, and takes its time."""
+    """Writes a line for every run into a file that outlives it, and takes its time.
 
-    def __init__(self, log, seconds=0.0):
+    The first rank that finds no `stuck` file makes it and stays for ever in that
+    run: in steps of Python, or `in_c`, inside one call that nothing interrupts.
+    """
+
+    def __init__(self, log, seconds=0.0, stuck="", in_c=False):
         super().__init__()
         self.log = log
         self.seconds = seconds
+        self.stuck = stuck
+        self.in_c = in_c
 
     def sample(self, problem, seed, *, tune_factor=1):
         with open(self.log, "a") as file:
             file.write(f"{seed.entropy[0]}\n")
         time.sleep(self.seconds)
+        if self.stuck and not os.path.exists(self.stuck):
+            os.close(os.open(self.stuck, os.O_CREAT))
+            while True:
+                sum(itertools.repeat(1, 10**13 if self.in_c else 10**3))
         return super().sample(problem, seed, tune_factor=tune_factor)
 
 

@@ -19,6 +19,8 @@ from mpiapp.files.results import open_results, work_path
 from mpiapp.parallel import job
 from mpiapp.parallel.world import World
 
+pytestmark = pytest.mark.slow
+
 # MPIAPP_KILLS=200 pytest tests/test_resume.py kills more often.
 KILLS = int(os.environ.get("MPIAPP_KILLS", "25"))
 MPI_KILLS = KILLS if "MPIAPP_KILLS" in os.environ else 4

@@ -9,6 +9,7 @@ Layout, with a compound dataset per table and a row for each entry::
     /failures      bad input and tracebacks
     /jobs          provenance, a row per job
     /inputs        checksums of the input files
+    /ranks         where each rank's time went
 
 Every table has units and descriptions as plain attributes and, for astropy, in
 `<name>.__table_column_meta__`; mpiapp.files.schema lists the columns.
@@ -101,7 +102,7 @@ class Writer:
         if self.path.exists():
             raise FileExistsError("exists already")
         new = self.path.with_name(self.path.name + ".new")
-        new.touch()
+        new.write_bytes(b"")  # of an earlier job, killed right here
         self._store = JournaledFile(new, writable=True)
         self._file = h5py.File(self._store, "w")
         self._file.attrs["schema_version"] = SCHEMA_VERSION

@@ -110,6 +110,20 @@ INPUTS = (
     Column("digest", "text", "BLAKE2b digest of its bytes"),
 )
 
+RANKS = (
+    Column("job", "i4", "row of /jobs"),
+    Column("rank", "i4", "MPI rank; rank 0 hands out the work and writes"),
+    Column("host", "S32", "its host"),
+    Column("runs", "i8", "runs it has done"),
+    Column("startup", "f8", "from the start of the process until it was ready", "s"),
+    Column("scan", "f8", "reading what the input files hold", "s"),
+    Column("measure", "f8", "in runs, reading their files included", "s"),
+    Column("write", "f8", "writing results", "s"),
+    Column("dispatch", "f8", "rank 0: planning, making units and taking results", "s"),
+    Column("idle", "f8", "waiting", "s"),
+    Column("rss", "f4", "peak resident memory", "MB"),
+)
+
 TABLES = {
     "photometry": (PHOTOMETRY, "Modes and 68 % bounds: a row per run and source measured"),
     "runs": (RUNS, "How each run went: method, seed, outcome and timing"),
@@ -117,6 +131,7 @@ TABLES = {
     "failures": (FAILURES, "Runs and input files that failed, and why"),
     "jobs": (JOBS, "Provenance: one row per job that wrote to this file"),
     "inputs": (INPUTS, "Checksums of the input files, per job"),
+    "ranks": (RANKS, "Where each rank's time went: a row per job and rank"),
 }
 
 

@@ -23,11 +23,14 @@ from ..config import Config, ConfigError, load
 from ..files import results
 from ..files.schema import Batch
 from ..photometry.outcome import Outcome
+from .board import Board
 from .checkpoint import Done, check_inputs, open_work_file
 from .dispatch import stream
-from .planning import Fault, Plan, find_inputs, make_plan
+from .interrupt import Interrupt, StopFlag, scheduled_end
+from .planning import Fault, Plan, ScannedFile, find_inputs, make_plan, scan_file
 from .progress import Progress
 from .warmup import warm_up
+from .watch import Watch
 from .worker import Worker
 from .world import World
 
@@ -38,6 +41,7 @@ EXIT_RUNS_FAILED = 4
 
 # Units under way per worker: one to work on, and the next.
 _WINDOW = 2
+_SCAN_FILES = 8
 
 _worker: Worker | None = None
 
@@ -49,6 +53,16 @@ class BadInput(RuntimeError):
 def measure_unit(targets: Sequence[Target]) -> Batch:
     """All runs of a few targets; called on the worker ranks."""
     return _worker.measure(targets)
+
+
+def scan_files(paths: Sequence[str]) -> list[ScannedFile]:
+    """Scan a few prep3 files; called on the worker ranks."""
+    with _worker.busy("scan"):
+        return [scan_file(path) for path in paths]
+
+
+class Stopped(Exception):
+    """The job has to end before its work list is known."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +87,15 @@ def run(path: str | Path, world: World, options: Options = Options()) -> int:
     Returns this rank's exit code.  What is wrong with the configuration, its
     paths or the output is said by rank 0, and every rank returns EXIT_USAGE.
     """
+    with StopFlag().listening() as flag:
+        return _run(path, world, options, flag)
+
+
+def _run(path: str | Path, world: World, options: Options, flag: StopFlag) -> int:
     job, code = None, EXIT_OK
     if world.rank == 0:
         try:
-            job = _Job(load(path), world, options)
+            job = _Job(load(path), world, options, flag)
         except (ConfigError, results.ResultsError) as error:
             print(f"mpiapp: {error}", file=sys.stderr)
             code = EXIT_USAGE
@@ -84,73 +103,132 @@ def run(path: str | Path, world: World, options: Options = Options()) -> int:
             if job.writer is None:
                 print(f"{job.final}: complete already; nothing to do", file=sys.stderr)
                 job = None
-    start = world.broadcast((job and (job.config, job.number), code))
-    if start[0] is None:
-        return start[1]
-    (config, number), _ = start
+    start, code = world.broadcast((job and (job.config, job.number), code))
+    if start is None:
+        return code
+    config, number = start
+    board = world.board()
     global _worker
     engine = sampling.create(config.engine.name, **config.engine.settings())
     warm_up(engine, world, config.engine.scratch)
-    _worker = Worker(engine, config.policy(), config.seed, world.rank, number)
+    _worker = Worker(
+        engine, config.policy(), config.seed, world.rank, number, config.limits.run_seconds,
+        board, flag,
+    )  # fmt: skip
     ranks = world.gather(provenance.this_rank())
+    _worker.ready()
     with world.executor() as executor:
-        return job.run(executor, ranks) if job else EXIT_OK
+        if job:
+            code = job.run(executor, board, ranks)
+            if job.watch.stuck:
+                # their ranks would keep the pool, and so the job, from ending
+                code = job.finish([_worker.clock()], code)
+                world.abort(code)
+    clocks = world.gather(_worker.clock())
+    if job:
+        code = job.finish(clocks, code)
+    board.close()
+    return code
 
 
 class _Job:
     """Rank 0's side of the job: everything that can be checked before any work is, at once."""
 
-    def __init__(self, config: Config, world: World, options: Options):
+    def __init__(self, config: Config, world: World, options: Options, flag: StopFlag):
         self.config = config
         self.world = world
         self.options = options
+        self.flag = flag
+        self.interrupt = Interrupt(config.limits, scheduled_end())
         self.started = time.perf_counter()
         self.final = Path(config.output.results)
         self.inputs = find_inputs(config)
+        self.end = ""
         self.writer = open_work_file(config, self.final, resume=options.resume, force=options.force)
         if self.writer is not None:
             self.number = len(self.writer.table("jobs"))
             self.n_failed = _n_failed(self.writer.column("outcome"))
 
-    def run(self, executor: Executor, ranks: list[dict]) -> int:
-        plan = make_plan(
-            self.config, self.inputs, executor, self.world.n_workers, _worker.engine.typical_seconds
+    def run(self, executor: Executor, board: Board, ranks: list[dict]) -> int:
+        """Do the work; returns the exit code.  The file is left to `finish`."""
+        self.watch = Watch(
+            _worker, board, self.flag, self.interrupt, self.config.limits, self.world.n_workers
         )
         try:
+            plan = self._plan(executor)
             new = check_inputs(self.writer, plan.inputs, force=self.options.force)
         except results.ResultsError as error:
             print(f"mpiapp: {error}", file=sys.stderr)
             return EXIT_USAGE
+        except Stopped:
+            return EXIT_STOPPED
         self._begin(ranks)
         self.writer.add("inputs", [(self.number, path, digest) for path, digest in new])
         try:
             self._refuse(plan.faults)
             self._measure(executor, plan)
         except BadInput as error:
-            self._end(f"bad input: {error}")
-            self.writer.close()
+            self.end = f"bad input: {error}"
+            print(f"mpiapp: {error}\nmpiapp: stopped at bad input as configured", file=sys.stderr)
+            return EXIT_RUNS_FAILED
+        if self.interrupt.reason:
+            self.end = f"stopped: {self.interrupt.reason}"
+            return EXIT_STOPPED
+        self.end = "complete"
+        return EXIT_RUNS_FAILED if self.n_failed or plan.faults else EXIT_OK
+
+    def finish(self, clocks: list[tuple], code: int) -> int:
+        """Write how the job ended and what its ranks did; the complete file gets its name."""
+        self.writer.flush()
+        if self.end:
+            seconds = time.perf_counter() - self.started
+            self.writer.add("ranks", [(self.number, *clock) for clock in clocks])
+            self.writer.update_job(
+                self.number, ended=_now(), exit_reason=self.end, wall_seconds=seconds
+            )
+        tally = f"{self.writer.n_runs} runs, {self.n_failed} failed"
+        if self.end == "complete":
+            self.writer.publish(self.final)
+            print(f"{self.final}: {tally}", file=sys.stderr)
+            return code
+        self.writer.close()
+        print(f"{self.writer.path}: {tally}", file=sys.stderr)
+        if code == EXIT_STOPPED:
             print(
-                f"mpiapp: {error}\nmpiapp: stopped at bad input as configured; what was measured "
-                f"is in {self.writer.path}",
+                f"mpiapp: stopped ({self.interrupt.reason}); everything measured is on disk. "
+                "Resume with the same command and --resume",
                 file=sys.stderr,
             )
-            return EXIT_RUNS_FAILED
-        self._end("complete")
-        self.writer.publish(self.final)
-        print(
-            f"{self.final}: {self.writer.n_runs} runs, {self.n_failed} failed, "
-            f"{len(plan.faults)} faults of input files",
-            file=sys.stderr,
-        )
-        return EXIT_RUNS_FAILED if self.n_failed or plan.faults else EXIT_OK
+        return code
+
+    def _plan(self, executor: Executor) -> Plan:
+        n_workers = self.world.n_workers
+
+        def scan(paths: Sequence[str]) -> list[ScannedFile]:
+            chunks = [paths[i : i + _SCAN_FILES] for i in range(0, len(paths), _SCAN_FILES)]
+            scanned = stream(executor, scan_files, chunks, self._window, self.watch)
+            found = {file.path: file for files in scanned for file in files}
+            if self.interrupt.reason:
+                raise Stopped
+            return [found[path] for path in paths]
+
+        return make_plan(self.config, self.inputs, scan, n_workers, _worker.engine.typical_seconds)
+
+    @property
+    def _window(self) -> int:
+        return _WINDOW * self.world.n_workers if self.world.size > 1 else 1
 
     def _measure(self, executor: Executor, plan: Plan) -> None:
         """All runs that are not done yet."""
         done = Done(np.sort(self.writer.column("run_id")))
-        window = _WINDOW * self.world.n_workers
-        with Progress(plan.n_runs, self.writer.n_runs) as progress:
-            for batch in stream(executor, measure_unit, _payloads(plan, done), window):
-                self.writer.append(batch)
+        with Progress(plan.n_runs, self.writer.n_runs, note=self.watch.oldest) as progress:
+            for batch in stream(
+                executor, measure_unit, _payloads(plan, done), self._window, self.watch
+            ):
+                with _worker.busy("write"):
+                    self.writer.append(batch)
+                    if self.interrupt.reason:
+                        self.writer.flush()  # there may not be time for another batch
                 failed = _n_failed(batch.runs["outcome"])
                 self.n_failed += failed
                 progress.add(len(batch.runs), failed)
@@ -180,11 +258,6 @@ class _Job:
             json.dumps(provenance.scheduler()), provenance.command_line(), json.dumps(ranks),
         )  # fmt: skip
         self.writer.add("jobs", [row])
-
-    def _end(self, reason: str) -> None:
-        self.writer.flush()
-        seconds = time.perf_counter() - self.started
-        self.writer.update_job(self.number, ended=_now(), exit_reason=reason, wall_seconds=seconds)
 
 
 def _payloads(plan: Plan, done: Done) -> Iterator[list[Target]]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,7 +21,6 @@ from ..files.schema import COMPONENT_BYTES, NAME_BYTES
 # and at most this long, so that little is lost with it.
 _SHARE = 0.02
 _UNIT_SECONDS = 30.0
-_SCAN_CHUNK = 8
 
 
 class Fault(NamedTuple):
@@ -105,6 +103,11 @@ def _mst3(group: Input) -> Mst3File | None:
         raise ConfigError(f"input.mst3: {error}") from error
 
 
+def scan_here(paths: Sequence[str]) -> list[ScannedFile]:
+    """Scan prep3 files in this process."""
+    return [scan_file(path) for path in paths]
+
+
 def scan_file(path: str) -> ScannedFile:
     """Scan one prep3 file; runs on any rank, never raises for bad input."""
     try:
@@ -134,14 +137,14 @@ def _too_long(scan: Prep3Scan) -> str:
 def make_plan(
     config: Config,
     files: Sequence[InputFiles],
-    executor: Executor,
+    scan: Callable[[Sequence[str]], list[ScannedFile]],
     n_workers: int = 1,
     seconds_per_run: float = 1.0,
 ) -> Plan:
-    """Scan all prep3 files on the workers and cut the work into units."""
+    """Have all prep3 files scanned by `scan`, and cut the work into units."""
     inputs, faults, groups = [], [], []
     for group, found in zip(config.input, files):
-        scanned = list(executor.map(scan_file, found.prep3, chunksize=_SCAN_CHUNK))
+        scanned = scan(found.prep3)
         inputs += [(s.path, s.digest) for s in scanned]
         faults += [fault for s in scanned for fault in s.faults]
         scans = [s.scan for s in scanned if s.scan is not None]

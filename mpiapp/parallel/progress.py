@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
 from tqdm import tqdm
 
 
 class Progress:
-    """Counts runs done and failed; use as a context manager."""
+    """Counts runs done and failed; use as a context manager.
 
-    def __init__(self, total: int, done: int = 0, every_seconds: float = 30.0):
+    `note` tells what else to say in a line, if anything.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        done: int = 0,
+        every_seconds: float = 30.0,
+        note: Callable[[], str] = str,
+    ):
+        self.note = note
         self.total = total
         self.done = self.first = done
         self.failed = 0
@@ -27,7 +38,12 @@ class Progress:
         if self._bar is not None:
             self._bar.update(n_runs)
             self._bar.set_postfix(failed=self.failed)
-        elif time.monotonic() - self._last > self.every_seconds:
+        else:
+            self.tick()
+
+    def tick(self) -> None:
+        """Say something if it is time to."""
+        if self._bar is None and time.monotonic() - self._last > self.every_seconds:
             self._last = time.monotonic()
             self.log()
 
@@ -38,7 +54,8 @@ class Progress:
         clock = f"{left / 3600:.1f} h" if left > 7200 else f"{left / 60:.1f} min"
         print(
             f"{time.strftime('%Y-%m-%dT%H:%M:%S')}  {self.done}/{self.total} runs, "
-            f"{self.failed} failed, {rate:.3g} runs/s, {clock} left",
+            f"{self.failed} failed, {rate:.3g} runs/s, {clock} left"
+            + (f"; oldest run in flight: {note}" if (note := self.note()) else ""),
             file=sys.stderr,
             flush=True,
         )

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 
+from .board import Board
+
 # Set by the process managers of MPICH and its kin, Open MPI, and PMIx.
 _LAUNCHED = ("PMI_RANK", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "MPI_LOCALRANKID")
 _TASKS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
@@ -84,6 +86,16 @@ class World:
             time.sleep(_NAP_SECONDS)
         return self._node.bcast(value)
 
+    def board(self) -> Board:
+        """A board for this job; every rank calls it."""
+        return Board(self._comm)
+
+    def abort(self, code: int) -> None:
+        """End every rank now, with this exit code."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._comm.Abort(code)
+
     @contextmanager
     def executor(self) -> Iterator[Executor | None]:
         """An executor over the workers on rank 0; None on the workers, once their work is over."""
@@ -103,14 +115,13 @@ class World:
         """
         try:
             yield
-        except Exception:
+        except BaseException:
             if self.size == 1:
                 raise
             prefix = f"rank {self.rank}: "
             text = traceback.format_exc()
             sys.stderr.write("".join(prefix + line + "\n" for line in text.splitlines()))
-            sys.stderr.flush()
-            self._comm.Abort(EXIT_CRASH)
+            self.abort(EXIT_CRASH)
 
 
 def connect() -> World:

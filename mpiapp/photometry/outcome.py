@@ -14,6 +14,7 @@ class Outcome(IntEnum):
     NULL_FAILED = 11
     NULL_ENERGY_FLOOR = 12
     NULL_BAD_INPUT = 13
+    NULL_TIME_LIMIT = 14
 
     @property
     def text(self) -> str:
@@ -26,7 +27,11 @@ class Outcome(IntEnum):
     @property
     def is_planned(self) -> bool:
         """Whether the memo's rules end a run so; the others make the job's exit code non-zero."""
-        return self not in (Outcome.NULL_FAILED, Outcome.NULL_BAD_INPUT)
+        return self not in (
+            Outcome.NULL_FAILED,
+            Outcome.NULL_BAD_INPUT,
+            Outcome.NULL_TIME_LIMIT,
+        )
 
 
 _TEXT = {
@@ -36,6 +41,7 @@ _TEXT = {
     Outcome.NULL_FAILED: "NULL: sampling failed",
     Outcome.NULL_ENERGY_FLOOR: "NULL: energy flux below the floor",
     Outcome.NULL_BAD_INPUT: "NULL: bad input",
+    Outcome.NULL_TIME_LIMIT: "NULL: took too long",
 }
 
 

@@ -1,0 +1,256 @@
+"""Jobs that have to end early: by a signal, by their time budget, by a lost or stuck rank."""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from jobs import environment, mpiapp, mpiexec, needs_mpiexec, photometry, table, write_job
+
+from mpiapp.config import Limits
+from mpiapp.files.results import open_results, work_path
+from mpiapp.parallel.interrupt import Interrupt, RunTimeLimit, StopFlag, scheduled_end, time_limit
+from mpiapp.photometry.outcome import Outcome
+
+pytestmark = pytest.mark.slow
+
+# MPIAPP_STOPS=4 pytest tests/test_interruption.py stops 20 jobs.
+N_RUNS = (4 * 5 + 5) * 2 * 2
+ROUNDS = int(os.environ.get("MPIAPP_STOPS", "1"))  # of five jobs each
+
+
+def slow_job(folder, seconds=0.03, limits="", engine="", **options):
+    """A job of 100 runs of 30 ms."""
+    folder.mkdir(exist_ok=True)
+    return write_job(
+        folder,
+        "logged",
+        f"[engine.options]\nlog = '{folder / 'log'}'\nseconds = {seconds}\n{engine}\n"
+        f"[limits]\n{limits}\n",
+        table(4, 5),
+        **options,
+    )
+
+
+def n_computed(folder) -> int:
+    log = folder / "log"
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+
+def start(config, *args, ranks=0, **extra) -> subprocess.Popen:
+    command = [sys.executable, "-m", "mpiapp", "run", str(config), *args]
+    if ranks:
+        command = [mpiexec(), "-n", str(ranks), *command]
+    return subprocess.Popen(command, env=environment() | extra, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_runs(folder, n=1):
+    deadline = time.monotonic() + 60
+    while n_computed(folder) < n and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert n_computed(folder) >= n
+
+
+@pytest.mark.parametrize("round_", range(ROUNDS))
+@pytest.mark.parametrize(
+    ("ranks", "request_"),
+    [
+        (0, "USR1"),
+        (0, "walltime"),
+        pytest.param(3, "USR1", marks=pytest.mark.mpi),
+        pytest.param(3, "TERM", marks=pytest.mark.mpi),
+        pytest.param(3, "walltime", marks=pytest.mark.mpi),
+    ],
+)
+def test_a_job_stops_when_asked_and_loses_nothing(tmp_path, ranks, request_, round_):
+    if ranks and mpiexec() is None:
+        pytest.skip("no mpiexec: install the extra mpich")
+    rng = random.Random(f"{ranks} {request_} {round_}")
+    config = slow_job(tmp_path)
+    extra = {}
+    if request_ == "walltime":
+        # Runs of 0.4 s: 40 s or 20 s of work in 10 to 13 s
+        config = slow_job(tmp_path, 0.4)
+        end = int(time.time() + rng.uniform(10, 13))
+        extra["SLURM_JOB_END_TIME"] = str(end)
+    job = start(config, ranks=ranks, **extra)
+    if request_ != "walltime":
+        wait_for_runs(tmp_path)
+        time.sleep(rng.uniform(0, 0.7))
+        asked = time.monotonic()
+        job.send_signal(getattr(signal, f"SIG{request_}"))
+    stderr = job.communicate(timeout=60)[1]
+    if request_ == "walltime":
+        assert time.time() < end + 1.0
+        text = config.read_text().replace("seconds = 0.4", "seconds = 0.01")
+        config.write_text(text)
+        args = ("--resume", "--force")
+    else:
+        assert time.monotonic() - asked < 8
+        args = ("--resume",)
+    assert job.returncode == 3, stderr
+    assert "--resume" in stderr
+    with open_results(work_path(tmp_path / "results.h5")) as results:
+        assert len(results) == n_computed(tmp_path) < N_RUNS
+        assert results.table("jobs")["exit_reason"][-1].startswith("stopped")
+    again = mpiapp("run", config, *args, ranks=ranks)
+    assert again.returncode == 0, again.stderr
+    assert n_computed(tmp_path) == N_RUNS  # none was done twice
+    assert len(photometry(tmp_path / "results.h5")) == N_RUNS
+
+
+@needs_mpiexec
+def test_a_signal_that_reaches_one_worker_stops_the_job(tmp_path):
+    config = slow_job(tmp_path, 0.1)
+    job = start(config, ranks=3)
+    wait_for_runs(tmp_path)
+    os.kill(worker_pid(tmp_path), signal.SIGUSR1)
+    stderr = job.communicate(timeout=60)[1]
+    assert job.returncode == 3, stderr
+    assert "a worker was asked to stop" in stderr
+    with open_results(work_path(tmp_path / "results.h5")) as results:
+        assert len(results) == n_computed(tmp_path) < N_RUNS
+
+
+def worker_pid(folder, rank=2) -> int:
+    with open_results(work_path(folder / "results.h5")) as results:
+        return json.loads(results.table("jobs")["ranks"][-1])[rank]["pid"]
+
+
+@needs_mpiexec
+def test_a_dead_rank_ends_the_job_in_ten_seconds_and_the_rest_is_resumed(tmp_path):
+    config = slow_job(tmp_path, 0.1, output="flush_seconds = 0.01")
+    job = start(config, ranks=3)
+    wait_for_runs(tmp_path, 10)
+    killed = time.monotonic()
+    os.kill(worker_pid(tmp_path), signal.SIGKILL)
+    job.communicate(timeout=60)
+    assert time.monotonic() - killed < 10
+    assert job.returncode not in (0, 2, 3, 4)
+    with open_results(work_path(tmp_path / "results.h5")) as results:
+        assert len(results) > 0
+    assert mpiapp("run", config, "--resume", ranks=3).returncode == 0
+    assert len(photometry(tmp_path / "results.h5")) == N_RUNS
+
+
+def test_a_second_signal_ends_the_job_at_once(tmp_path):
+    job = start(slow_job(tmp_path, 60.0))
+    wait_for_runs(tmp_path)
+    job.send_signal(signal.SIGTERM)
+    time.sleep(1.5)
+    assert job.poll() is None  # it waits for the run in hand
+    job.send_signal(signal.SIGTERM)
+    job.communicate(timeout=5)
+    assert job.returncode == -signal.SIGTERM
+
+
+@needs_mpiexec
+def test_runs_longer_than_the_reserve_are_not_waited_for(tmp_path):
+    job = start(slow_job(tmp_path, 60.0, "job_seconds = 8"), ranks=3)
+    begun = time.monotonic()
+    stderr = job.communicate(timeout=50)[1]
+    assert job.returncode == 3, stderr
+    assert time.monotonic() - begun < 25
+    assert "not waited for: " in stderr
+    assert "Resume with" in stderr
+
+
+@pytest.mark.parametrize("ranks", [0, pytest.param(3, marks=pytest.mark.mpi)])
+def test_a_run_over_its_limit_is_recorded_and_the_others_go_on(tmp_path, ranks):
+    if ranks and mpiexec() is None:
+        pytest.skip("no mpiexec: install the extra mpich")
+    stuck = f"stuck = '{tmp_path / 'stuck'}'"
+    done = mpiapp("run", slow_job(tmp_path, 0.0, "run_seconds = 2", stuck), ranks=ranks)
+    assert done.returncode == 4, done.stderr
+    check_one_lost(tmp_path, "not finished after 2 s")
+
+
+def check_one_lost(folder, message):
+    rows = photometry(folder / "results.h5")
+    assert len(rows) == N_RUNS
+    assert (rows["outcome"] == Outcome.NULL_TIME_LIMIT).sum() == 1
+    with open_results(folder / "results.h5") as results:
+        failures = results.table("failures")
+    assert message in failures["message"][0]
+
+
+@needs_mpiexec
+def test_a_rank_stuck_in_compiled_code_costs_its_run_only(tmp_path):
+    engine = f"stuck = '{tmp_path / 'stuck'}'\nin_c = true"
+    done = mpiapp("run", slow_job(tmp_path, 0.0, "run_seconds = 2", engine), ranks=3)
+    assert done.returncode == 4, done.stderr
+    assert "does not answer: recorded as failed" in done.stderr
+    check_one_lost(tmp_path, "did not answer any more")
+    assert not work_path(tmp_path / "results.h5").exists()
+
+
+@needs_mpiexec
+def test_a_job_whose_only_worker_is_stuck_ends_and_can_be_resumed(tmp_path):
+    engine = f"stuck = '{tmp_path / 'stuck'}'\nin_c = true"
+    config = slow_job(tmp_path, 0.0, "run_seconds = 2", engine)
+    done = mpiapp("run", config, ranks=2)
+    assert done.returncode == 3, done.stderr
+    done = mpiapp("run", config, "--resume", ranks=2)
+    assert done.returncode == 4, done.stderr
+    check_one_lost(tmp_path, "did not answer any more")
+
+
+def forgiving_loop():
+    while True:
+        with contextlib.suppress(Exception):
+            time.sleep(1)
+
+
+def test_a_time_limit_is_none_that_a_ladder_could_catch():
+    with pytest.raises(RunTimeLimit), time_limit(0.05):
+        forgiving_loop()
+    with time_limit(0.05):
+        pass
+    time.sleep(0.1)  # no alarm is left over
+
+
+def test_the_earlier_of_budget_and_walltime_counts():
+    now = time.time()
+    flag = StopFlag()
+    assert not Interrupt(Limits(), None).poll(flag)
+    assert not Interrupt(Limits(job_seconds=1000), now + 2000).poll(flag)
+    # 100 s before the end of a walltime: the reserve is no 120 s, but a fifth at most
+    assert not Interrupt(Limits(), now + 100).poll(flag)
+    late = Interrupt(Limits(job_seconds=5000, reserve_seconds=1e-3), now - 1)
+    assert late.poll(flag)
+    assert "walltime" in late.reason
+    assert late.out_of_patience
+
+
+@pytest.mark.parametrize(
+    ("environ", "qstat", "expected"),
+    [
+        ({}, "", None),
+        ({"SLURM_JOB_END_TIME": "1700000000"}, "", 1700000000.0),
+        ({"SLURM_JOB_END_TIME": "Unknown"}, "", None),
+        (
+            {"PBS_JOBID": "0.server"},
+            "Job Id: 0.server\n    Resource_List.walltime = 01:30:05\n"
+            "    stime = Sun Nov 22 10:00:00 2026\n",
+            time.mktime((2026, 11, 22, 11, 30, 5, 0, 0, -1)),
+        ),
+        ({"PBS_JOBID": "0.server"}, "", None),
+    ],
+)
+def test_the_end_is_what_the_scheduler_says(tmp_path, monkeypatch, environ, qstat, expected):
+    script = tmp_path / "qstat"
+    script.write_text(f"#!/bin/sh\n[ \"$*\" = '-f 0.server' ] && cat <<'END'\n{qstat}END\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert scheduled_end(environ) == expected
+
+
+def test_torque_tells_the_length_of_a_job_in_a_variable(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))  # no qstat
+    end = scheduled_end({"PBS_JOBID": "1", "PBS_WALLTIME": "600"})
+    assert end == pytest.approx(time.time() + 600, abs=5)
