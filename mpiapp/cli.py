@@ -76,19 +76,27 @@ def build_parser() -> argparse.ArgumentParser:
 
     p = commands.add_parser("plot", help="draw one run of a results file again, and plot it")
     p.add_argument("results", metavar="RESULTS", help="results file (HDF5)")
-    p.add_argument("--run", required=True, metavar="KEY",
-                   help='run id, or "level target band aperture quantity"')  # fmt: skip
+    p.add_argument(
+        "--run",
+        required=True,
+        metavar="KEY",
+        help='run id, or "level target band aperture quantity"',
+    )
     p.add_argument("--out", default="run.png", metavar="FILE", help="the figure (run.png)")
     p.set_defaults(call=_plot)
 
     p = commands.add_parser("verify", help="repeat the memo's verification, and report it")
-    p.add_argument("directory", metavar="DIR", help="folder for everything; continued if it exists")
+    p.add_argument("directory", metavar="DIR", help="folder for all of it; continued if there")
     p.add_argument("--size", type=float, default=40, help="runs per sample; 0: the memo's (40)")
     p.add_argument("--engines", help="of pymc3, get_draws, gibbs (those that are installed)")
     p.add_argument("--ranks", type=int, default=0, help="worker ranks under mpiexec (no MPI)")
     p.add_argument("--seed", type=int, default=2022, help="of samples and draws (2022)")
-    p.add_argument("--real", nargs=2, metavar=("TABLE", "PUBLISHED"),
-                   help="real detections and their published values, as one more sample")  # fmt: skip
+    p.add_argument(
+        "--real",
+        nargs=2,
+        metavar=("TABLE", "PUBLISHED"),
+        help="real detections and their published values, as one more sample",
+    )
     p.set_defaults(call=_verify)
 
     p = commands.add_parser("timing", help="print time per run as in the memo's Table 4")

@@ -57,8 +57,11 @@ def _samples_section() -> list[str]:
     rows = [(f"{n.removeprefix('sample')}", s.level, s.title, s.memo_size)
             for n, s in SAMPLES.items()]  # fmt: skip
     table = Table(rows=rows, names=("Sample", "Level", "Like the memo's", "Memo's size"))
-    return ["## Samples", "", "The ten samples of the memo's Table 2, simulated with known truth "
-            "(`mpiapp simulate --preset sample1` and so on).", "", *markdown(table), ""]  # fmt: skip
+    said = (
+        "The ten samples of the memo's Table 2, simulated with known truth "
+        "(`mpiapp simulate --preset sample1` and so on)."
+    )
+    return ["## Samples", "", said, "", *markdown(table), ""]
 
 
 def _jobs_section(done: dict[str, Path]) -> list[str]:
