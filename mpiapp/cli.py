@@ -74,6 +74,31 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--figures", metavar="DIR", help="draw the figures into this folder")
     p.set_defaults(call=_compare)
 
+    p = commands.add_parser("plot", help="draw one run of a results file again, and plot it")
+    p.add_argument("results", metavar="RESULTS", help="results file (HDF5)")
+    p.add_argument(
+        "--run",
+        required=True,
+        metavar="KEY",
+        help='run id, or "level target band aperture quantity"',
+    )
+    p.add_argument("--out", default="run.png", metavar="FILE", help="the figure (run.png)")
+    p.set_defaults(call=_plot)
+
+    p = commands.add_parser("verify", help="repeat the memo's verification, and report it")
+    p.add_argument("directory", metavar="DIR", help="folder for all of it; continued if there")
+    p.add_argument("--size", type=float, default=40, help="runs per sample; 0: the memo's (40)")
+    p.add_argument("--engines", help="of pymc3, get_draws, gibbs (those that are installed)")
+    p.add_argument("--ranks", type=int, default=0, help="worker ranks under mpiexec (no MPI)")
+    p.add_argument("--seed", type=int, default=2022, help="of samples and draws (2022)")
+    p.add_argument(
+        "--real",
+        nargs=2,
+        metavar=("TABLE", "PUBLISHED"),
+        help="real detections and their published values, as one more sample",
+    )
+    p.set_defaults(call=_verify)
+
     p = commands.add_parser("timing", help="print time per run as in the memo's Table 4")
     p.add_argument("results", metavar="RESULTS", nargs="+", help="results files (HDF5)")
     p.set_defaults(call=_timing)
@@ -185,6 +210,23 @@ def _compare(args) -> int:
 
         for path in comparison_figures(found, args.figures):
             print(path)
+    return 0
+
+
+def _plot(args) -> int:
+    from .files.results import open_results
+    from .report.plot import plot_run
+
+    with open_results(args.results) as results:
+        print(plot_run(results, args.run, args.out))
+    return 0
+
+
+def _verify(args) -> int:
+    from .report.verify import verify
+
+    engines = args.engines.split(",") if args.engines else None
+    print(verify(args.directory, args.size, engines, args.ranks, args.seed, args.real))
     return 0
 
 

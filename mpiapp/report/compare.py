@@ -82,7 +82,9 @@ def compare(
     lottery = np.zeros(0)
     n_found = 0
     for p in pairs(side, reference):
-        rows, theirs = p.rows[p.found], p.reference[p.found]
+        rows, theirs = p.rows, p.reference
+        if not p.found.all():
+            rows, theirs = rows[p.found], theirs[p.found]
         found.n_unmatched += int((~p.found).sum())
         n_found += len(rows)
         f = distance(rows, theirs)
@@ -91,15 +93,18 @@ def compare(
             parts.setdefault(group, []).append(kept[np.isfinite(kept)].astype(np.float32))
             for counter, n in (
                 (found.n_total, len(kept)),
-                (found.n_success, _n_results(rows[chosen])),
-                (found.n_reference, _n_results(theirs[chosen])),
+                (found.n_success, _n_results(rows["outcome"][chosen])),
+                (found.n_reference, _n_results(theirs["outcome"][chosen])),
             ):
                 counter[group] = counter.get(group, 0) + n
         usable = np.flatnonzero(np.isfinite(f))
         _keep_worst(found, rows, theirs, f, usable, n_worst)
         # Each row draws a number; the rows with the smallest ones stay.
-        lottery = np.concatenate([lottery, rng.random(len(usable))])
-        found.pairs = np.concatenate([found.pairs, _pair_rows(rows, theirs, f, usable)])
+        tickets = rng.random(len(usable))
+        hopeful = tickets < (lottery[-1] if len(lottery) == PAIRS_KEPT else 1.0)
+        lottery = np.concatenate([lottery, tickets[hopeful]])
+        drawn = _pair_rows(rows, theirs, f, usable[hopeful])
+        found.pairs = np.concatenate([found.pairs, drawn])
         stay = np.argsort(lottery, kind="stable")[:PAIRS_KEPT]
         lottery, found.pairs = lottery[stay], found.pairs[stay]
     if not n_found:
@@ -127,8 +132,8 @@ def _groups(rows: np.ndarray):
         yield tuple(reversed(group)), code == value
 
 
-def _n_results(rows: np.ndarray) -> int:
-    return int((rows["outcome"] < Outcome.NULL_PEGGED).sum())
+def _n_results(outcomes: np.ndarray) -> int:
+    return int((outcomes < Outcome.NULL_PEGGED).sum())
 
 
 def _keep_worst(found, rows, theirs, f, usable, n_worst) -> None:

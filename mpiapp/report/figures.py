@@ -21,9 +21,6 @@ BLUE, ORANGE, GREEN, RED, BLACK, GREY = (
 )  # fmt: skip
 STYLE = {
     "font.size": 8,
-    "axes.titlesize": 8,
-    "legend.fontsize": 7,
-    "legend.frameon": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "savefig.dpi": 150,
@@ -59,6 +56,16 @@ def save(figure, path: Path) -> Path:
     return path
 
 
+def name_panel(axes, text: str) -> None:
+    """The title of one panel."""
+    axes.set_title(text, fontsize=9, loc="left")
+
+
+def legend(axes, loc: str = "upper left") -> None:
+    """A legend that does not shout."""
+    axes.legend(loc=loc, frameon=False, fontsize=7)
+
+
 def unit_of(quantity: str) -> str:
     """The unit of a quantity as an axis label has it."""
     words = {"erg": "erg", "photon": "photon", "count": "count"}
@@ -74,12 +81,13 @@ def draw_distances(axes, f: np.ndarray) -> None:
     axes.hist(shown, bins=np.logspace(-4, high, int(8 * (high + 4)) + 1), color=BLUE)
     axes.axvline(np.median(f), color=ORANGE, lw=1.5, label=f"median {np.median(f):.2g}")
     axes.axvline(1.0, color=BLACK, lw=1, ls="--", label=r"$f = 1$")
+    axes.set_ylim(top=1.3 * axes.get_ylim()[1])  # room for the legend
     axes.set(xscale="log", xlabel=r"distance $f$ (half-widths of the reference)", ylabel="runs")
-    axes.legend(loc="upper left")
+    legend(axes)
 
 
 def draw_values(axes, pairs: np.ndarray, quantity: str, names=("this", "reference")) -> None:
-    """Value against value with 68 % bounds; upper limits of the reference as bounds on both sides."""
+    """Value against value with 68 % bounds; where the reference is an upper limit, the bounds."""
     p = pairs[pairs["quantity"] == quantity.encode()]
     limit = p["reference_value"] == 0
     v, lo, hi = (p[n][~limit] for n in ("value", "lolim", "hilim"))
@@ -113,7 +121,15 @@ def draw_values(axes, pairs: np.ndarray, quantity: str, names=("this", "referenc
         xscale="log", yscale="log", xlim=ends, ylim=ends, xlabel=f"{names[1]} ({unit})",
         ylabel=f"{names[0]} ({unit})",
     )  # fmt: skip
-    axes.legend(loc="upper left")
+    legend(axes)
+
+
+def draw_diagonal(axes, x: np.ndarray, y: np.ndarray) -> None:
+    """Positive numbers against each other on logarithmic axes, with the line of equality."""
+    ends = [0.7 * min(x.min(), y.min()), 1.4 * max(x.max(), y.max())]
+    axes.plot(ends, ends, color=GREY, lw=0.8, zorder=0)
+    axes.plot(x, y, "o", ms=2, color=BLUE, rasterized=len(x) > 500)
+    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
 
 
 def comparison_figures(

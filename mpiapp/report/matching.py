@@ -149,14 +149,18 @@ def row_keys(rows: np.ndarray) -> np.ndarray:
     """
     name = np.ascontiguousarray(rows["component"].astype(f"S{COMPONENT_BYTES}"))
     words = name.view("<u8").reshape(len(rows), -1)
-    key = rows["run_id"].astype(np.uint64)
+    key = _mixed(rows["run_id"].astype(np.uint64))
     for word in words.T:
-        # the finaliser of splitmix64 (Steele, Lea & Flood 2014)
-        key = (key ^ word) + np.uint64(0x9E3779B97F4A7C15)
-        key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        key ^= key >> np.uint64(31)
+        key = _mixed(key ^ word)
     return key
+
+
+def _mixed(key: np.ndarray) -> np.ndarray:
+    """Each bit spread over all 64: the finaliser of splitmix64 (Steele, Lea & Flood 2014)."""
+    key = key + np.uint64(0x9E3779B97F4A7C15)
+    key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return key ^ (key >> np.uint64(31))
 
 
 def pairs(side: Side, reference: Side) -> Iterator[Pairs]:

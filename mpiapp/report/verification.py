@@ -1,5 +1,203 @@
-"""stub for a moment"""
+"""The report of `mpiapp verify`: Table 3s and figures from the results files in one folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from astropy.table import Table, vstack
+
+from .. import __version__
+from ..catalog.problem import Problem
+from ..config import Config
+from ..files.results import open_results
+from ..simulate import simulate
+from ..simulate.samples import SAMPLES
+from . import studies
+from .compare import Comparison, compare, formatted, table_3, worst_table, write_table
+from .figures import comparison_figures, save
+from .matching import Side, open_side
+from .rerun import assembled
+from .timing import timing_tables
+
+STUDY_DETECTIONS = 400
+REAL = "csc21"
+PAIRS = (("pymc3", "get_draws"), ("gibbs", "pymc3"))
+_FLUX_UNITS = {"flux": "energy flux", "photflux": "photon flux", "rate": "count rate",
+               "cnts": "net counts"}  # fmt: skip
 
 
-def write_report(folder, published):
-    raise SystemExit
+def write_report(folder: Path, published: str | None = None) -> Path:
+    """Compare every two engines that are there, run the studies, write `verification.md`."""
+    lines = [
+        "# Verification",
+        "",
+        "Made by `mpiapp verify`; the numbers and figures come from its results files.",
+        "",
+        *_samples_section(),
+    ]
+    done = {name: folder / f"{name}.h5" for name in ("get_draws", "pymc3", "gibbs")}
+    done = {name: path for name, path in done.items() if path.exists()}
+    lines += _jobs_section(done)
+    for ours, reference in PAIRS:
+        if ours in done and reference in done:
+            lines += _comparison_section(folder, ours, reference, done)
+    if published:
+        lines += _real_section(folder, done, published)
+    lines += _studies_section(folder)
+    path = folder / "verification.md"
+    path.write_text("\n".join(lines).rstrip() + "\n")
+    return path
+
+
+def _samples_section() -> list[str]:
+    """Table 2, and what of Table 3 can be held beside ours."""
+    rows = [(f"{n.removeprefix('sample')}", s.level, s.title, s.memo_size)
+            for n, s in SAMPLES.items()]  # fmt: skip
+    table = Table(rows=rows, names=("Sample", "Level", "Like the memo's", "Memo's size"))
+    said = (
+        "The ten samples of the memo's Table 2, simulated with known truth "
+        "(`mpiapp simulate --preset sample1` and so on)."
+    )
+    return ["## Samples", "", said, "", *markdown(table), ""]
+
+
+def _jobs_section(done: dict[str, Path]) -> list[str]:
+    for path in done.values():
+        with open_results(path) as results:
+            job = results.table("jobs")[0]
+        break
+    else:
+        return []
+    versions = json.loads(job["versions"])
+    shown = ", ".join(f"{k} {v}" for k, v in versions.items() if isinstance(v, str) and v)
+    return ["## Time per run", "", f"mpiapp {__version__}; {shown}.", "",
+            "```text", timing_tables(list(done.values())), "```", ""]  # fmt: skip
+
+
+def _comparison_section(folder, ours, reference, done) -> list[str]:
+    found = list(compare_samples(done[ours], done[reference]))
+    table = table_3(found, by=("level", "quantity"))
+    name = f"{ours}_{reference}"
+    for suffix in (".ecsv", ".tex"):
+        write_table(table, folder / f"table3_{name}{suffix}")
+    figures = []
+    pictured = [c for c in found if c.sample in ("sample3", "sample7")]
+    for c in pictured:
+        figures += comparison_figures(c, folder / "figures" / name, (ours, reference))
+    lines = [
+        f"## {ours} against {reference}",
+        "",
+        "*f* is the distance of Eqs. 9 and 10, in half-widths of the reference. *Reference* counts "
+        f"what {reference} has a result for.",
+        "",
+        *markdown(formatted(table)),
+        "",
+    ]
+    if ours == "pymc3":
+        lines += ["The memo's own Table 3, on samples of the real catalog:", "",
+                  *markdown(memo_table()), ""]  # fmt: skip
+    far = worst_table(found, above=1.0)
+    if len(far):
+        lines += ["The largest *f* above 1:", "", *markdown(far), ""]
+    else:
+        lines += ["No *f* is above 1.", ""]
+    for path in figures:
+        lines += [f"![{path.stem}]({path.relative_to(folder)})", ""]
+    return lines
+
+
+def compare_samples(side: Path, reference: Path) -> Iterator[Comparison]:
+    """Compare two results files sample by sample; of the NULL-like ones only the successes."""
+    with open_side(side) as a, open_side(reference) as b:
+        for name, sample in SAMPLES.items():
+            prefix = sample.preset.prefix
+            found = compare(_part(a, prefix), _part(b, prefix), name)
+            if sample.is_null_like:
+                # their reference values mean nothing (section 3.2)
+                found.f = {group: f[:0] for group, f in found.f.items()}
+                found.worst = found.worst[:0]
+            yield found
+
+
+def _part(side: Side, prefix: str) -> Side:
+    """The rows of one sample: those whose target begins with its prefix."""
+    start = prefix.encode()
+
+    def chunks():
+        for rows in side.chunks():
+            yield rows[np.char.startswith(rows["target"], start)]
+
+    return Side(side.path, sum(len(rows) for rows in chunks()), chunks)
+
+
+def memo_table() -> Table:
+    """The memo's Table 3."""
+    rows = []
+    for name, sample in SAMPLES.items():
+        for quantity, bands, success, total, mean, median, f99, percent in sample.memo:
+            numbers = ["N/A" if v is None else f"{v:g}" for v in (mean, median, f99)]
+            below = "N/A" if percent is None else f"{percent:.1f}%"
+            rows.append((name, _FLUX_UNITS[quantity], ",".join(sorted(bands)),
+                         f"{success}/{total}", *numbers, below))  # fmt: skip
+    names = ("Sample", "Flux Units", "Energy Band", "N_success/N_total", "f mean", "f median",
+             "f 99 %", "% f <= 1")  # fmt: skip
+    return Table(rows=rows, names=names)
+
+
+def _real_section(folder: Path, done: dict[str, Path], published: str) -> list[str]:
+    """Every engine against published CSC 2.1 values."""
+    found = []
+    with open_side(published) as reference:
+        for name, path in done.items():
+            with open_side(path) as side:
+                found.append(compare(side, reference, name))
+    table = vstack([table_3([c], by=("quantity",)) for c in found], metadata_conflicts="silent")
+    write_table(table, folder / "table3_csc21.ecsv")
+    last = found[-1]
+    paths = comparison_figures(last, folder / "figures" / "csc21", (last.sample, "CSC 2.1"))
+    said = "Rows of the catalog from their published counts; *Sample* names the engine."
+    lines = ["## CSC 2.1", "", said, "", *markdown(formatted(table)), ""]
+    for path in paths:
+        lines += [f"![{path.stem}]({path.relative_to(folder)})", ""]
+    return lines
+
+
+def _studies_section(folder: Path) -> list[str]:
+    """Figures 1, 3, 5 and 6, calibration and coverage."""
+    null, low, limits = (_problems(folder, n) for n in ("sample1", "sample2", "sample4"))
+    made = {
+        "Priors (Figure 1)": ("figure1", studies.priors(null, "flux")),
+        "Background expansion (Figure 3)": ("figure3", studies.expanded_backgrounds(low, "flux")),
+        "Frozen backgrounds (Figure 5)": ("figure5", studies.frozen_backgrounds(limits, "flux")),
+        "A pegged background (Figure 6)": ("figure6", studies.pegged_background(limits[0], "flux")),
+        "Calibration and coverage": ("calibration", studies.calibration(limits)),
+    }
+    lines = ["## Studies", "", "Drawn with the compiled engine.", ""]
+    for title, (name, study) in made.items():
+        path = save(study.figure, folder / "figures" / f"{name}.png")
+        lines += [f"### {title}", "", study.text, "", f"![{title}]({path.relative_to(folder)})", ""]
+    return lines
+
+
+def _problems(folder: Path, name: str) -> list[Problem]:
+    """Single-source problems of a larger catalog like one of the samples."""
+    out = folder / "inputs" / f"studies_{name}"
+    if not out.exists():
+        simulate(out, STUDY_DETECTIONS, 1, name)
+    config = Config.model_validate(
+        {
+            "input": [{"prep3": str(out / "prep3"), "levels": ["obsid"]}],
+            "output": {"results": str(folder / "unused.h5")},
+        }
+    )
+    return [problem for _, problem in assembled(config) if problem.n_sources == 1]
+
+
+def markdown(table: Table) -> list[str]:
+    """A table in Markdown."""
+    rows = [table.colnames, ["---"] * len(table.colnames)]
+    rows += [[str(v).replace("|", r"\|") for v in row] for row in table]
+    return ["| " + " | ".join(row) + " |" for row in rows]

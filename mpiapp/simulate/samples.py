@@ -22,7 +22,7 @@ class Sample:
     level : str
     memo_size : int
         Detections or master sources that the memo had (largest N_total of Table 3).
-    memo : tuple of (quantity, bands, N_success, N_total, mean, median, 99th percentile, % f <= 1)
+    memo : tuple of (quantity, bands, N_success, N_total, mean, median, f_99, % f <= 1)
         The rows of Table 3; None where the memo gives no f.
     is_null_like : bool
         Whether CSC 2.0 has no values here, so that f means nothing (section 3.2).
@@ -53,8 +53,8 @@ def _obsid(number: int, **settings) -> Preset:
 def _master(number: int, **settings) -> Preset:
     """Five obsids, each a stack of its own, and no neighbours."""
     return _preset(
-        number, stacks=(5, 5), obsids=(1, 1), crowded=0.0, sources=(20, 40), scatter=60.0, exposure_scatter=0.05,
-        blocks=False, variable=0.0, quantities=("photflux",), **settings,
+        number, stacks=(5, 5), obsids=(1, 1), crowded=0.0, sources=(20, 40), scatter=60.0,
+        exposure_scatter=0.05, blocks=False, variable=0.0, quantities=("photflux",), **settings,
     )  # fmt: skip
 
 

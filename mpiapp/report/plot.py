@@ -1,0 +1,105 @@
+"""`mpiapp plot`: one run of a results file, drawn again from its seed, seen from all sides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..catalog.problem import Problem
+from ..files.results import Results
+from ..photometry.mpdf import Summary, density, summarise
+from ..photometry.policy import Run
+from ..sampling import SamplingError
+from .figures import BLACK, BLUE, GREEN, GREY, ORANGE, legend, name_panel, panels, save, unit_of
+from .rerun import find_key, rerun
+
+# More parameters than this, or chains, are not legible on a page.
+PARAMETERS_SHOWN = 6
+CHAINS_SHOWN = 4
+
+
+def plot_run(results: Results, key: str, path: str | Path) -> Path:
+    """Trace and marginal of every parameter, and their pairs; returns the figure's path.
+
+    Of each marginal: the draws, the MPDF with its mode and bounds, and the exact
+    curve where one source is fitted.  The first PARAMETERS_SHOWN parameters are
+    drawn, sources first.
+
+    Raises InputError if there is no such run, or its input is gone.
+    """
+    found = find_key(results, key)
+    run, config = rerun(results, found)
+    problem, draws = run.problem, run.draws
+    n = min(problem.n_columns, PARAMETERS_SHOWN)
+    labels = [_label(problem, i) for i in range(n)]
+    n_pairs = n * (n - 1) // 2
+    n_rows = n + -(-n_pairs // 2)
+    figure, axes = panels(2, n_rows, height=1.9)
+    unit = unit_of(found.quantity)
+    for i in range(n):
+        is_source = i < problem.n_sources
+        axis = f"{labels[i]} ({unit})" if is_source else f"{labels[i]} ({unit} pixel$^{{-1}}$)"
+        _trace(axes[i, 0], draws.values[:, :, i], axis, draws.rhat[i], draws.ess[i])
+        policy = config.policy()
+        summary = summarise(
+            draws.of(i), bandwidth=policy.bandwidth, level=policy.level,
+            upper_limit=policy.upper_limit,
+        )  # fmt: skip
+        _marginal(axes[i, 1], draws.of(i), summary, policy.bandwidth, _exact(problem, i), axis)
+    rest = axes[n:].reshape(-1)
+    pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
+    for ax, (i, j) in zip(rest, pairs):
+        x, y = draws.of(i)[:2000], draws.of(j)[:2000]
+        ax.plot(x, y, ".", ms=1.5, color=BLUE, rasterized=True)
+        ax.set(xlabel=labels[i], ylabel=labels[j])
+        name_panel(ax, f"correlation {np.corrcoef(draws.of(i), draws.of(j))[0, 1]:.2f}")
+    for ax in rest[len(pairs) :]:
+        ax.remove()
+    figure.suptitle(_title(str(found), run), fontsize=8)
+    return save(figure, Path(path))
+
+
+def _label(problem: Problem, i: int) -> str:
+    if i < problem.n_sources:
+        return problem.labels[i]
+    return f"background {problem.labels[i].split('/')[-2] if '/' in problem.labels[i] else i}"
+
+
+def _title(key: str, run: Run) -> str:
+    parts = [f"{p.source}: {p.outcome.text}" for p in run.photometry]
+    if len(run.attempts) > 1:
+        parts.append("; then ".join(a.changes for a in run.attempts))
+    return f"{key}\n{', '.join(parts)}"
+
+
+def _trace(ax, values: np.ndarray, axis: str, rhat: float, ess: float) -> None:
+    for chain, color in zip(values[:CHAINS_SHOWN], (BLUE, ORANGE, GREEN, GREY)):
+        ax.plot(chain, lw=0.3, color=color, rasterized=True)
+    ax.set(xlabel="draw", ylabel=axis, xlim=(0, values.shape[1]))
+    shown = f" ({CHAINS_SHOWN} of {len(values)} chains)" if len(values) > CHAINS_SHOWN else ""
+    name_panel(ax, rf"$\hat r$ {rhat:.3f}, ESS {ess:.0f}{shown}")
+
+
+def _exact(problem: Problem, i: int):
+    """The exact marginal of the only source, or None."""
+    from ..sampling.exact import marginal
+
+    if problem.n_sources != 1 or i > 0:
+        return None
+    try:
+        return marginal(problem)
+    except SamplingError:
+        return None
+
+
+def _marginal(ax, draws: np.ndarray, s: Summary, bandwidth: float, exact, axis: str) -> None:
+    x = np.linspace(draws.min(), draws.max(), 400)
+    ax.hist(draws, 50, density=True, color=GREY, alpha=0.4, label="draws")
+    ax.plot(x, density(draws, x, bandwidth=bandwidth), color=BLUE, label="MPDF")
+    if exact is not None:
+        ax.plot(x, exact.pdf(x), color=BLACK, lw=1, ls="--", label="exact")
+    ax.axvline(s.mode, color=ORANGE, lw=1, label="mode")
+    ax.axvspan(s.lolim, s.hilim, color=ORANGE, alpha=0.2, lw=0, label="68 % bounds")
+    ax.set(xlabel=axis, ylabel="probability density", xlim=(0 if s.is_upper_limit else None, None))
+    legend(ax, "upper right")

@@ -1,0 +1,104 @@
+"""Runs of a finished job again: the same problem from its input, the same draws from its seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from .. import sampling
+from ..catalog.bundle import InputError
+from ..catalog.problem import Problem
+from ..catalog.runs import RunKey
+from ..catalog.worklist import Matrix, Target
+from ..config import Config
+from ..files.results import Results
+from ..parallel.planning import find_inputs, make_plan
+from ..parallel.worker import Worker
+from ..parallel.world import SerialExecutor
+from ..photometry.policy import Run
+
+
+class PlannedRun(NamedTuple):
+    """A run of the work list: its key, and what it is made of."""
+
+    key: RunKey
+    target: Target
+    matrix: Matrix
+
+
+def planned_runs(config: Config) -> Iterator[PlannedRun]:
+    """Every run that a configuration names, in the order of the work list."""
+    plan = make_plan(config, find_inputs(config), SerialExecutor())
+    for worklist in plan.worklists:
+        for unit in worklist.units:
+            for target in worklist.targets(unit):
+                for matrix in target.matrices:
+                    quantity, band, aperture = matrix
+                    key = RunKey(target.level, target.name, band, aperture, quantity)
+                    yield PlannedRun(key, target, matrix)
+
+
+def assembled(config: Config) -> Iterator[tuple[RunKey, Problem]]:
+    """Every problem of a configuration as assembled, without sampling it; bad input is left out."""
+    for planned in planned_runs(config):
+        engine = _Collector()
+        _measure(Worker(engine, config.policy(), config.seed), planned)
+        if engine.problems:
+            yield planned.key, engine.problems[0]
+
+
+class _Collector:
+    """An engine that keeps the problems it is given and samples none."""
+
+    name = "none"
+
+    def __init__(self):
+        self.problems: list[Problem] = []
+
+    def sample(self, problem, seed, *, tune_factor=1):
+        self.problems.append(problem)
+        raise sampling.SamplingError("only the problem is wanted")
+
+
+def _measure(worker: Worker, planned: PlannedRun) -> Run:
+    files, fault = worker._read(planned.target)
+    return worker._run(planned.target, files, planned.matrix, planned.key, fault)
+
+
+def job_config(results: Results) -> Config:
+    """The configuration of the first job of a results file."""
+    return Config.model_validate_json(results.table("jobs")[0]["config"])
+
+
+def find_key(results: Results, text: str) -> RunKey:
+    """The key that a text means: "level target band aperture quantity", or a run id.
+
+    Raises InputError if the file has no such run; the message says how keys look.
+    """
+    wanted = int(text) if text.isdigit() else None
+    for rows in results.chunks("runs"):
+        for row in rows if wanted is None else rows[rows["run_id"] == wanted]:
+            key = RunKey(*(row[name].decode() for name in RunKey._fields))
+            if wanted is not None or str(key) == text:
+                return key
+    with_example = f', for example "{key}"' if results.n_rows("runs") and wanted is None else ""
+    raise InputError(
+        f"{results.path}: no run {text!r}; give a run_id or the words level, target, band, "
+        f"aperture and quantity{with_example}"
+    )
+
+
+def rerun(results: Results, key: RunKey) -> tuple[Run, Config]:
+    """Measure one run of a results file again, from its input and its seed.
+
+    Raises InputError if the input no longer has it, or cannot be used.
+    """
+    config = job_config(results)
+    for planned in planned_runs(config):
+        if planned.key == key:
+            engine = sampling.create(config.engine.name, **config.engine.settings())
+            run = _measure(Worker(engine, config.policy(), config.seed), planned)
+            if run.draws is None:
+                raise InputError(f"{key}: no draws: {run.error}")
+            return run, config
+    raise InputError(f"{key}: the input of {results.path} no longer has this run")
