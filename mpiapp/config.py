@@ -184,7 +184,7 @@ class Config(_Section):
                 "ladder": {"on_bad_input"},
             }
         )
-        text = json.dumps(decisive, sort_keys=True)
+        text = json.dumps(decisive, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -204,7 +204,7 @@ def load(path: str | Path) -> Config:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     except ValidationError as error:
         lines = [f"{path}: {_explain(problem)}" for problem in error.errors()]

@@ -39,6 +39,7 @@ def test_the_defaults_are_the_memos(tmp_path):
         ("[output]\nresults = 'r.h5'\n", "input is missing"),
         ("[[input]\n", "not valid TOML"),
         (MINIMAL + "seed = 1\n", "unknown key output.seed"),
+        (MINIMAL + "x = " + "[" * 2000, "not valid TOML: .*nested"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_file(tmp_path, text, message):
@@ -74,3 +75,9 @@ def test_the_hash_covers_what_decides_the_numbers_only(tmp_path):
     assert hashed() != hashed(seed=1)
     assert hashed() != hashed(engine={"pymc3": {"tune": 500}})
     assert hashed() != hashed(summary={"bandwidth": 0.5})
+
+
+def test_the_settings_of_another_packages_engine_may_be_any_toml(tmp_path):
+    text = MINIMAL + "[engine]\nname = 'a.b:C'\noptions = {{day = 1979-05-{}}}\n"
+    first, second = (load(write(tmp_path, text.format(day))).hash() for day in (27, 28))
+    assert first != second

@@ -111,6 +111,8 @@ BAD_PAIRS = [
     ({"aperture": "aper50"}, "column aperture: 'aper50', expected one of aper, aper90"),
     ({"instrument": "PN"}, "column instrument: 'PN', expected one of ACIS, HRC"),
     ({"component": ""}, "column component: '', expected a name"),
+    ({"component": "é"}, "column component: 'é', expected a name in printable ASCII"),
+    ({"component": "r1 "}, "column component: 'r1 ', expected a name in printable ASCII"),
     ({"component": "background"}, "column components: ['background']"),
     ({}, "bundle r1, band b, aper is already in"),
     ({"instrument": "HRC", "band": "w"}, "column instrument: HRC, but ACIS in earlier rows"),

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from mpiapp.catalog.bundle import InputError
 from mpiapp.files.mst3 import read_mst3, write_mst3
 
-names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
+printable = st.sampled_from([chr(code) for code in range(0x20, 0x7F)])
+names = st.text(printable, min_size=1, max_size=12).map(str.strip).filter(bool)
 
 
 @pytest.fixture
@@ -126,6 +127,7 @@ CELLS = [
     ("MASTER_STACK", "component", 3, "r", "row 4, column component, master M2: a nondet", "M2"),
     ("MASTER_STACK", "stack", 1, "S1", "row 1, column component, master M1: a second uni", "M1"),
     ("MASTER_STACK", "component", 2, "r1", "row 1, column master, master M1: the comp", "M1 M2"),
+    ("MASTER_STACK", "stack", 0, "\x7f", "row 1, column stack, master M1: no name", "M1"),
     ("BLOCKS", "master", 2, "M9", "row 3, column master, master M9: not in the association", ""),
     ("BLOCKS", "block", 0, -1, "row 1, column block, master M1: negative", "M1"),
     ("BLOCKS", "exposure", 1, -1.0, "row 2, column exposure, master M1: expected seconds", "M1"),
@@ -200,6 +202,14 @@ def test_a_changed_byte_is_noticed(example):
 def test_the_writer_refuses_what_the_reader_would_reject(tmp_path):
     with pytest.raises(InputError, match="master M1, row 1 of the links, column component"):
         write_mst3(tmp_path / "mst3.fits", [("M1", "u", "S1", "")])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [" M1", "M1 ", "é", "M\n1"])
+def test_names_that_fits_cannot_hold_are_refused(tmp_path, name):
+    for link in ((name, "u", "S1", "r"), ("M1", "u", name, "r"), ("M1", "u", "S1", name)):
+        with pytest.raises(InputError, match=re.escape(f"the name {name!r} is")):
+            write_mst3(tmp_path / "mst3.fits", [link])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,16 +12,16 @@ neighbour with a column of its own.  A nondetection ("n") contributes nothing
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from .bundle import InputError
-from .names import decode_name, encode_name, encode_or_empty
+from .bundle import InputError, check_name, is_name
 
 MATCH_TYPES = (b"u", b"a", b"n")
+NO_NAME = "no name in printable ASCII"
 
 
 class Conflict(NamedTuple):
@@ -42,8 +42,8 @@ class Conflict(NamedTuple):
 class Links:
     """Columns of the association table, a row per master and stack component.
 
-    All are (n,) arrays of encoded names (`catalog.names`); match_type is one of
-    b"u", b"a", b"n" and component is empty for "n".
+    All are (n,) arrays of bytes (`names_array`); match_type is one of b"u",
+    b"a", b"n" and component is empty for "n".
     """
 
     master: np.ndarray
@@ -56,7 +56,7 @@ class Links:
 class Blocks:
     """Columns of the block table, a row per master and contributing obsid.
 
-    Names are encoded as in Links; block is int64 and exposure float64 in
+    Names are as in Links; block is int64 and exposure float64 in
     seconds, NaN where the prep3 files have to tell.
     """
 
@@ -65,6 +65,11 @@ class Blocks:
     stack: np.ndarray
     obsid: np.ndarray
     exposure: np.ndarray
+
+
+def names_array(names: Sequence[str]) -> np.ndarray:
+    """(n,) bytes, a quarter of the memory of text; InputError for what is neither name nor ""."""
+    return np.array([name and check_name(name) for name in names], dtype=np.bytes_)
 
 
 class Associations:
@@ -95,18 +100,15 @@ class Associations:
         return self._find(master) is not None
 
     def masters(self) -> Iterator[str]:
-        """Names of the master sources in the order of their encoded names."""
-        return map(decode_name, map(bytes, self._names))
+        """Names of the master sources in alphabetical order."""
+        return (name.decode() for name in self._names.tolist())
 
     def components_of(self, master: str) -> list[tuple[str, str, str]]:
         """(stack, component, match_type) of every association of a master source."""
         i = self._index(master)
         rows = slice(self._link_edges[i], self._link_edges[i + 1])
         columns = (self._links.stack, self._links.component, self._links.match_type)
-        return [
-            (decode_name(stack), decode_name(component), kind.decode())
-            for stack, component, kind in zip(*(column[rows].tolist() for column in columns))
-        ]
+        return list(zip(*(column[rows].astype(str).tolist() for column in columns)))
 
     def blocks_of(self, master: str) -> dict[int, list[tuple[str, str]]]:
         """(stack, obsid) of each Bayesian Block, the blocks in ascending order."""
@@ -142,15 +144,15 @@ class Associations:
         The master source for a unique match, so that it is shared by all its
         stacks; otherwise "stack/component", a column of the component's own.
         """
-        name = encode_name(stack)
+        name = stack.encode()
         s = int(np.searchsorted(self._stacks, name))
         if s < len(self._stacks) and self._stacks[s] == name:
             start, stop = self._stack_edges[s], self._stack_edges[s + 1]
             known = self._unique_components[start:stop]
-            wanted = encode_name(component)
+            wanted = component.encode()
             c = int(np.searchsorted(known, wanted))
             if c < len(known) and known[c] == wanted:
-                return decode_name(bytes(self._links.master[self._unique_rows[start + c]]))
+                return self._links.master[self._unique_rows[start + c]].decode()
         return f"{stack}/{component}"
 
     def unknown_names(
@@ -182,7 +184,7 @@ class Associations:
         return found
 
     def _find(self, master: str) -> int | None:
-        name = encode_name(master)
+        name = master.encode()
         i = int(np.searchsorted(self._names, name))
         return i if i < len(self._names) and self._names[i] == name else None
 
@@ -198,7 +200,7 @@ class Associations:
         exposures = self._blocks.exposure[start:stop].tolist()
         rows = zip(*(column[start:stop].tolist() for column in columns), exposures)
         for block, stack, obsid, exposure in rows:
-            yield block, decode_name(stack), decode_name(obsid), exposure
+            yield block, stack.decode(), obsid.decode(), exposure
 
 
 def associate(links: Links, blocks: Blocks) -> tuple[Associations, list[Conflict]]:
@@ -209,16 +211,13 @@ def associate(links: Links, blocks: Blocks) -> tuple[Associations, list[Conflict
     components stay neighbours of other masters under their own names.
     """
     conflicts = [*_link_conflicts(links), *_block_conflicts(links, blocks)]
-    bad = np.unique([encode_or_empty(c.master) for c in conflicts]) if conflicts else []
-    return (
-        Associations(_without(links, bad), _without(blocks, bad)),
-        conflicts,
+    masters = {"links": links.master, "blocks": blocks.master}
+    bad = list({masters[c.table][c.row] for c in conflicts})
+    kept = (
+        type(table)(*(column[~np.isin(table.master, bad)] for column in vars(table).values()))
+        for table in (links, blocks)
     )
-
-
-def _without(table, masters):
-    keep = ~np.isin(table.master, masters) if len(masters) else slice(None)
-    return type(table)(*(column[keep] for column in vars(table).values()))
+    return Associations(*kept), conflicts
 
 
 def _conflicts(table: str, masters: np.ndarray, checks) -> Iterator[Conflict]:
@@ -226,9 +225,14 @@ def _conflicts(table: str, masters: np.ndarray, checks) -> Iterator[Conflict]:
     seen = np.zeros(len(masters), dtype=bool)
     for is_bad, column, message in checks:
         for row in np.flatnonzero(is_bad & ~seen).tolist():
-            master = decode_name(bytes(masters[row]))
+            master = masters[row].decode("ascii", "backslashreplace")
             yield Conflict(master, table, row, column, message)
         seen |= is_bad
+
+
+def _nameless(column: np.ndarray) -> np.ndarray:
+    """Rows where there is no name, or one that is not printable ASCII."""
+    return np.array([not is_name(name.decode("latin-1")) for name in column.tolist()], dtype=bool)
 
 
 def _codes(*columns: np.ndarray) -> np.ndarray:
@@ -248,67 +252,48 @@ def _repeated(among: np.ndarray, *columns: np.ndarray) -> np.ndarray:
 
 
 def _link_conflicts(links: Links) -> Iterator[Conflict]:
-    n = len(links.master)
-    everywhere = np.ones(n, dtype=bool)
-    blank = links.component == b""
-    unique = links.match_type == b"u"
-    absent = links.match_type == b"n"
-    return _conflicts(
-        "links",
-        links.master,
-        [
-            (links.master == b"", "master", "no name; name the master source"),
-            (links.stack == b"", "stack", "no name; name the stack"),
-            (
-                ~np.isin(links.match_type, MATCH_TYPES),
-                "match_type",
-                "expected u (unique), a (ambiguous) or n (nondetection)",
-            ),
-            (blank & ~absent, "component", "no name; name the component, or make it a match n"),
-            (~blank & absent, "component", "a nondetection (n) has no component; leave it blank"),
-            (
-                _repeated(everywhere, links.master, links.stack, links.component),
-                "component",
-                "the same association is there twice; keep one",
-            ),
-            (
-                _repeated(unique, links.master, links.stack),
-                "component",
-                "a second unique component of the master source in this stack; correct one",
-            ),
-            (
-                _repeated(unique, links.stack, links.component),
-                "master",
-                "the component is the unique match of two master sources; correct one",
-            ),
-        ],
-    )
+    master, match_type, stack, component = vars(links).values()
+    blank, unique, absent = component == b"", match_type == b"u", match_type == b"n"
+    same_row = _repeated(np.ones(len(master), dtype=bool), master, stack, component)
+    same_stack = _repeated(unique, master, stack)
+    same_component = _repeated(unique, stack, component)
+    expected = "expected u (unique), a (ambiguous) or n (nondetection)"
+    checks = [
+        (_nameless(master), "master", f"{NO_NAME}; name the master source"),
+        (_nameless(stack), "stack", f"{NO_NAME}; name the stack"),
+        (~np.isin(match_type, MATCH_TYPES), "match_type", expected),
+        (
+            _nameless(component) & ~(blank & absent),
+            "component",
+            f"{NO_NAME}; name the component, or make it a match n",
+        ),
+        (~blank & absent, "component", "a nondetection (n) has no component; leave it blank"),
+        (same_row, "component", "the same association is there twice; keep one"),
+        (
+            same_stack,
+            "component",
+            "a second unique component of the master source in this stack; correct one",
+        ),
+        (
+            same_component,
+            "master",
+            "the component is the unique match of two master sources; correct one",
+        ),
+    ]
+    return _conflicts("links", master, checks)
 
 
 def _block_conflicts(links: Links, blocks: Blocks) -> Iterator[Conflict]:
-    exposure = blocks.exposure
-    everywhere = np.ones(len(blocks.master), dtype=bool)
-    return _conflicts(
-        "blocks",
-        blocks.master,
-        [
-            (
-                ~np.isin(blocks.master, links.master),
-                "master",
-                "not in the association table; add its components or remove the row",
-            ),
-            (blocks.stack == b"", "stack", "no name; name the stack"),
-            (blocks.obsid == b"", "obsid", "no name; name the obsid"),
-            (blocks.block < 0, "block", "negative; number the blocks from 1"),
-            (
-                ~np.isnan(exposure) & ~((exposure >= 0) & (exposure < np.inf)),
-                "exposure",
-                "expected seconds, or NaN to take it from the prep3 file",
-            ),
-            (
-                _repeated(everywhere, blocks.master, blocks.stack, blocks.obsid),
-                "obsid",
-                "the obsid is in the master source's blocks twice; keep one",
-            ),
-        ],
-    )
+    master, block, stack, obsid, exposure = vars(blocks).values()
+    unknown = ~np.isin(master, links.master)
+    no_seconds = ~np.isnan(exposure) & ~((exposure >= 0) & (exposure < np.inf))
+    same_obsid = _repeated(np.ones(len(master), dtype=bool), master, stack, obsid)
+    checks = [
+        (unknown, "master", "not in the association table; add its components or remove the row"),
+        (_nameless(stack), "stack", f"{NO_NAME}; name the stack"),
+        (_nameless(obsid), "obsid", f"{NO_NAME}; name the obsid"),
+        (block < 0, "block", "negative; number the blocks from 1"),
+        (no_seconds, "exposure", "expected seconds, or NaN to take it from the prep3 file"),
+        (same_obsid, "obsid", "the obsid is in the master source's blocks twice; keep one"),
+    ]
+    return _conflicts("blocks", master, checks)

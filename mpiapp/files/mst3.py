@@ -16,19 +16,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
+from astropy.io import fits
 
 from .._version import __version__
 from ..catalog.bundle import InputError
-from ..catalog.masters import (
-    Associations,
-    Blocks,
-    Conflict,
-    Links,
-    associate,
-)
-from ..catalog.names import decode_name, encode_or_empty
-from .fitsio import Rejection, open_hdus, read_columns
-from .fitswrite import Column, primary_hdu, replace_file, table_hdu
+from ..catalog.masters import Associations, Blocks, Conflict, Links, associate, names_array
+from .fitsio import open_hdus, text_column, write_hdus
+from .rejection import Rejection
 
 VERSION = 1
 _LINK_COLUMNS = dict.fromkeys(("master", "match_type", "stack", "component"), "text")
@@ -59,21 +53,14 @@ def read_mst3(path: str | os.PathLike, verify: bool = True) -> Mst3File:
     """
     tables: dict[str, dict[str, np.ndarray]] = {}
     places: dict[str, str] = {}
-    with open_hdus(path) as hdus:
-        for number, hdu in enumerate(hdus):
-            if verify:
-                hdu.verify()
-            if number == 0 and hdu.integer("MST3VER") != VERSION:
-                raise InputError(
-                    f"{hdu.place}: layout MST3VER {hdu.header['MST3VER']}, only {VERSION} can be "
-                    "read"
-                )
+    with open_hdus(path, verify) as hdus:
+        next(hdus).choice("MST3VER", (VERSION,))
+        for hdu in hdus:
             for name, wanted in (("MASTER_STACK", _LINK_COLUMNS), ("BLOCKS", _BLOCK_COLUMNS)):
                 if hdu.name == name:
                     if name in tables:
                         raise InputError(f"{hdu.place}: a second table {name}; keep one")
-                    columns = read_columns(hdu, wanted, optional=("exposure",))
-                    tables[name] = {name: _canonical(c) for name, c in columns.items()}
+                    tables[name] = hdu.columns(wanted, optional=("exposure",))
                     places[name] = hdu.place
     if "MASTER_STACK" not in tables:
         raise InputError(f"{path}: no table MASTER_STACK; add the associations")
@@ -90,16 +77,6 @@ def read_mst3(path: str | os.PathLike, verify: bool = True) -> Mst3File:
         for c in conflicts
     ]
     return Mst3File(str(path), associations, rejected)
-
-
-def _canonical(column: np.ndarray) -> np.ndarray:
-    """Names as this program encodes them, since other programs may escape more or less."""
-    if column.dtype.kind != "S":
-        return column
-    letters = np.frombuffer(column.tobytes(), dtype=np.uint8)
-    if not ((letters == ord("%")) | (letters > 0x7E) | ((letters > 0) & (letters < 0x20))).any():
-        return column
-    return _names(map(decode_name, column.tolist()))
 
 
 def _blocks(columns: dict[str, np.ndarray] | None, place: str | None) -> Blocks:
@@ -131,13 +108,13 @@ def write_mst3(
     prep3 file's).  Raises InputError at the first row that cannot be used.
     """
     columns = list(zip(*links)) or [()] * 4
-    link_table = Links(*(_names(column) for column in columns))
+    link_table = Links(*(names_array(column) for column in columns))
     columns = list(zip(*blocks)) or [()] * 5
     block_table = Blocks(
-        _names(columns[0]),
+        names_array(columns[0]),
         np.array(columns[1], dtype=np.int64),
-        _names(columns[2]),
-        _names(columns[3]),
+        names_array(columns[2]),
+        names_array(columns[3]),
         np.array([np.nan if e is None else e for e in columns[4]], dtype=np.float64),
     )
     write_mst3_tables(path, link_table, block_table, creator)
@@ -146,7 +123,7 @@ def write_mst3(
 def write_mst3_tables(
     path: str | os.PathLike, links: Links, blocks: Blocks, creator: str = f"mpiapp {__version__}"
 ) -> None:
-    """As `write_mst3`, from columns of encoded names, for catalogs of a million rows."""
+    """As `write_mst3`, from columns of names, for catalogs of a million rows."""
     conflicts: list[Conflict] = associate(links, blocks)[1]
     if conflicts:
         first = conflicts[0]
@@ -154,27 +131,21 @@ def write_mst3_tables(
             f"{path}: master {first.master}, row {first.row + 1} of the {first.table}, column "
             f"{first.column}: {first.message}"
         )
-    cards = [
-        ("CREATOR", creator, "program that wrote the file"),
-        ("MST3VER", VERSION, "layout of this file"),
-    ]
-    comments = {"match_type": "u unique, a ambiguous, n nondetection"}
-    hdus = [
-        primary_hdu(cards),
-        table_hdu(
-            "MASTER_STACK",
-            [Column(name, v, comment=comments.get(name, "")) for name, v in vars(links).items()],
-        ),
-        table_hdu(
-            "BLOCKS",
-            [
-                Column(name, v, "s" if name == "exposure" else "")
-                for name, v in vars(blocks).items()
-            ],
-        ),
-    ]
-    replace_file(path, hdus)
-
-
-def _names(names: Iterable[str]) -> np.ndarray:
-    return np.array(list(map(encode_or_empty, names)), dtype=np.bytes_)
+    primary = fits.PrimaryHDU()
+    primary.header["CREATOR"] = (creator, "program that wrote the file")
+    primary.header["MST3VER"] = (VERSION, "layout of this file")
+    link_hdu = fits.BinTableHDU.from_columns(
+        [text_column(name, values) for name, values in vars(links).items()], name="MASTER_STACK"
+    )
+    link_hdu.header.comments["TTYPE2"] = "u unique, a ambiguous, n nondetection"
+    block_hdu = fits.BinTableHDU.from_columns(
+        [
+            text_column("master", blocks.master),
+            fits.Column("block", "K", array=blocks.block),
+            text_column("stack", blocks.stack),
+            text_column("obsid", blocks.obsid),
+            fits.Column("exposure", "D", unit="s", array=blocks.exposure),
+        ],
+        name="BLOCKS",
+    )
+    write_hdus(path, [primary, link_hdu, block_hdu])

@@ -22,17 +22,12 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from ..catalog.bundle import Bundle, InputError, ObsidBundle
-from ..catalog.names import decode_name
 from ..catalog.quantities import INSTRUMENT_BANDS
-from .fitsio import (
-    HDU,
-    Rejection,
-    open_hdus,
-    read_columns,
-)
+from .fitsio import HDU, open_hdus
 from .prep3_tables import (
     Matrix,
     Properties,
+    decoded,
     is_psf,
     matrix_kind,
     psf_rejection,
@@ -40,6 +35,7 @@ from .prep3_tables import (
     read_source_properties,
     without_matrix,
 )
+from .rejection import Rejection
 
 VERSION = 1
 
@@ -121,11 +117,9 @@ def read_prep3(
     rejected: list[Rejection] = []
     matrices: dict[str, dict] = defaultdict(dict)
     kinds: set[Matrix] = set()
-    with open_hdus(path) as hdus:
-        header, properties = _open(hdus, path, verify, rejected)
+    with open_hdus(path, verify) as hdus:
+        header, properties = _open(hdus, path, rejected)
         for hdu in _psf_extensions(hdus, path):
-            if verify:
-                hdu.verify()
             try:
                 kind = matrix_kind(hdu, header.instrument, kinds)
                 read = read_psf(hdu, kind, properties, wanted, rejected)
@@ -156,25 +150,24 @@ def read_prep3(
 def scan_prep3(path: str | os.PathLike, verify: bool = False) -> Prep3Scan:
     """Read the source properties, and which matrices there are, but no matrix.
 
-    With `verify`, the checksums of the primary HDU and of the source properties
-    are compared.  Raises InputError as `read_prep3` does.
+    Raises InputError as `read_prep3` does.
     """
     rejected: list[Rejection] = []
     matrices: dict[Matrix, frozenset[str]] = {}
     same: dict[bytes, frozenset[str]] = {}
-    with open_hdus(path) as hdus:
-        header, properties = _open(hdus, path, verify, rejected)
+    with open_hdus(path, verify) as hdus:
+        header, properties = _open(hdus, path, rejected)
         for hdu in _psf_extensions(hdus, path):
             try:
                 kind = matrix_kind(hdu, header.instrument, matrices)
-                names = read_columns(hdu, {"bundle": "text"})["bundle"]
+                names = hdu.columns({"bundle": "text"})["bundle"]
             except InputError as error:
                 rejected.append(psf_rejection(hdu, error))
                 continue
             # Most extensions list the same bundles: one set serves them all.
             text = names.tobytes()
             if text not in same:
-                same[text] = frozenset(map(decode_name, names.tolist())) & properties.keys()
+                same[text] = frozenset(decoded(names)) & properties.keys()
             matrices[kind] = same[text]
     rejected += without_matrix(str(path), properties, frozenset().union(*matrices.values()))
     components = {name: group.components for name, group in properties.items()}
@@ -182,21 +175,23 @@ def scan_prep3(path: str | os.PathLike, verify: bool = False) -> Prep3Scan:
 
 
 def _open(
-    hdus: Iterator[HDU], path: str | os.PathLike, verify: bool, rejected: list[Rejection]
+    hdus: Iterator[HDU], path: str | os.PathLike, rejected: list[Rejection]
 ) -> tuple[Prep3Header, dict[str, Properties]]:
-    primary = next(hdus)
-    if verify:
-        primary.verify()
-    version = primary.integer("PREP3VER")
-    if version != VERSION:
-        raise InputError(f"{primary.place}: layout PREP3VER {version}, only {VERSION} can be read")
-    instrument = primary.text("INSTRUME")
-    if instrument not in INSTRUMENT_BANDS:
-        expected = ", ".join(INSTRUMENT_BANDS)
-        raise InputError(
-            f"{primary.place}: keyword INSTRUME is {instrument!r}, expected one of {expected}"
-        )
-    exposure = primary.header.get("EXPOSURE")
+    header = _header(next(hdus), str(path))
+    for hdu in hdus:
+        if hdu.name == "SRCPROP":
+            return header, read_source_properties(hdu, header.instrument, rejected)
+        if is_psf(hdu):
+            break
+    raise InputError(
+        f"{path}: no source properties table SRCPROP before the PSF extensions; add it"
+    )
+
+
+def _header(primary: HDU, path: str) -> Prep3Header:
+    primary.choice("PREP3VER", (VERSION,))
+    instrument = primary.choice("INSTRUME", tuple(INSTRUMENT_BANDS))
+    exposure = primary.keyword("EXPOSURE")
     if exposure is not None:
         if type(exposure) not in (int, float) or not 0 <= exposure < math.inf:
             raise InputError(
@@ -204,21 +199,7 @@ def _open(
                 "or leave it out"
             )
         exposure = float(exposure)
-    stack, obsid = (
-        decode_name(primary.text(keyword).encode("ascii", "replace"))
-        for keyword in ("STACKID", "OBS_ID")
-    )
-    header = Prep3Header(str(path), stack, obsid, instrument, exposure)
-    for hdu in hdus:
-        if hdu.name == "SRCPROP":
-            if verify:
-                hdu.verify()
-            return header, read_source_properties(hdu, instrument, rejected)
-        if is_psf(hdu):
-            break
-    raise InputError(
-        f"{path}: no source properties table SRCPROP before the PSF extensions; add it"
-    )
+    return Prep3Header(path, primary.text("STACKID"), primary.text("OBS_ID"), instrument, exposure)
 
 
 def _psf_extensions(hdus: Iterator[HDU], path: str | os.PathLike) -> Iterator[HDU]:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from ..catalog.bundle import InputError, check_matrices
-from ..catalog.names import decode_name
+from ..catalog.bundle import InputError, check_matrices, is_name
 from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES
-from .fitsio import HDU, Rejection, read_columns, read_heap
+from .fitsio import HDU
+from .rejection import Rejection
 
 BACKGROUND = "background"
 # Larger whole numbers cannot be told from their neighbours in double precision.
@@ -50,12 +51,12 @@ def read_source_properties(
     contradict each other cost the bundle.
     """
     text = ("bundle", "band", "aperture", "component")
-    columns = read_columns(hdu, {**dict.fromkeys(text, "text"), "counts": "number"})
+    columns = hdu.columns({**dict.fromkeys(text, "text"), "counts": "number"})
     counts, usable = _whole_numbers(columns["counts"])
-    names = columns["component"].tolist()
+    names = decoded(columns["component"])
     edges = _block_edges([columns[name] for name in text[:3]])
     blocks: dict[str, dict[tuple[str, str], slice]] = defaultdict(dict)
-    components: dict[str, list[bytes]] = {}
+    components: dict[str, list[str]] = {}
     broken: set[str] = set()
 
     def reject(row: int, bundle: str, what: str, band=None, aperture=None) -> None:
@@ -65,7 +66,7 @@ def read_source_properties(
             broken.add(bundle)
 
     starts = edges[:-1]
-    labels = zip(*(map(decode_name, columns[name][starts].tolist()) for name in text[:3]))
+    labels = zip(*(decoded(columns[name][starts]) for name in text[:3]))
     for (start, stop), (bundle, band, aperture) in zip(pairwise(edges), labels):
         block = names[start:stop]
         problem = _block_problem(bundle, band, aperture, block, instrument)
@@ -96,8 +97,13 @@ def read_source_properties(
                 f"2^53 of raw counts (band {band}, {aperture}); correct it"
             )
             reject(row, bundle, what, band, aperture)
-        result[bundle] = Properties(tuple(map(decode_name, components[bundle][:-1])), good)
+        result[bundle] = Properties(tuple(components[bundle][:-1]), good)
     return result
+
+
+def decoded(names: np.ndarray) -> list[str]:
+    """Names from a FITS file; bytes that are not ASCII stay visible, as escapes."""
+    return [name.decode("ascii", "backslashreplace") for name in names.tolist()]
 
 
 def _whole_numbers(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -121,21 +127,20 @@ def _block_edges(columns: list[np.ndarray]) -> list[int]:
 
 
 def _block_problem(
-    bundle: str, band: str, aperture: str, block: list[bytes], instrument: str
+    bundle: str, band: str, aperture: str, block: list[str], instrument: str
 ) -> str | None:
-    if not bundle:
-        return "column bundle: no name"
+    for column, name in (("bundle", bundle), *(("component", name) for name in block)):
+        if not is_name(name):
+            return f"column {column}: {name!r} is no name (printable ASCII)"
     if band not in INSTRUMENT_BANDS[instrument]:
         bands = ", ".join(INSTRUMENT_BANDS[instrument])
         return f"column band: {band!r}, expected one of {bands} for {instrument}"
     if aperture not in APERTURES:
         return f"column aperture: {aperture!r}, expected one of {', '.join(APERTURES)}"
-    if block[-1] != BACKGROUND.encode() or len(block) == 1:
+    if block[-1] != BACKGROUND or len(block) == 1:
         return f"column component: expected sources and then {BACKGROUND!r}"
     if len(set(block)) < len(block):
         return "column component: the same name twice"
-    if b"" in block:
-        return "column component: no name"
     return None
 
 
@@ -146,14 +151,8 @@ def is_psf(hdu: HDU) -> bool:
 
 def matrix_kind(hdu: HDU, instrument: str, known: Collection[Matrix]) -> Matrix:
     """Which matrices a PSF extension holds; InputError if it cannot be used."""
-    kind = Matrix(*(hdu.text(field.upper()) for field in Matrix._fields))
     allowed = (tuple(QUANTITIES), INSTRUMENT_BANDS[instrument], APERTURES)
-    for keyword, value, expected in zip(Matrix._fields, kind, allowed):
-        if value not in expected:
-            raise InputError(
-                f"{hdu.place}: keyword {keyword.upper()} is {value!r}, expected one of "
-                f"{', '.join(expected)} for {instrument}"
-            )
+    kind = Matrix(*(hdu.choice(f.upper(), names) for f, names in zip(Matrix._fields, allowed)))
     if kind in known:
         raise InputError(
             f"{hdu.place}: a second extension for {kind.quantity}, band {kind.band}, "
@@ -178,9 +177,12 @@ def without_matrix(
 
 
 def psf_rejection(hdu: HDU, error: InputError) -> Rejection:
-    """A whole PSF extension that cannot be used."""
-    quantity, band, aperture = (hdu.header.get(f.upper()) for f in Matrix._fields)
-    return Rejection(str(error), None, band, aperture, quantity)
+    """A whole PSF extension that cannot be used, and what is known of its matrices."""
+    known = {}
+    for field in Matrix._fields:
+        with suppress(InputError):
+            known[field] = hdu.keyword(field.upper())
+    return Rejection(str(error), **known)
 
 
 def read_psf(
@@ -194,68 +196,42 @@ def read_psf(
 
     A bundle without a row is not measured in this quantity, band and aperture.
     """
-    columns = read_columns(hdu, {"bundle": "text", "n": "number", "F": "array"})
-    names = list(map(decode_name, columns["bundle"].tolist()))
-    heap = read_heap(hdu)
+    columns = hdu.columns({"bundle": "text", "n": "number", "F": "array"})
+    names = decoded(columns["bundle"])
     repeated = {name for name, times in Counter(names).items() if times > 1}
     known_bad = {r.bundle for r in rejected if r.band is None}
-    cell = (kind.band, kind.aperture)
-    rows: list[tuple[int, str]] = []
-    pieces: list[bytes] = []
-
-    def reject(row: int, bundle: str, what: str) -> None:
-        message = f"{hdu.place}, row {row + 1}, bundle {bundle}: {what}"
-        rejected.append(Rejection(message, bundle, kind.band, kind.aperture, kind.quantity))
-
-    cells = zip(names, columns["n"].tolist(), columns["F"].tolist())
-    for row, (name, n, (length, offset)) in enumerate(cells):
+    found = {}
+    cells = zip(names, columns["n"].tolist(), columns["F"])
+    for row, (name, n, values) in enumerate(cells):
         if (wanted is not None and name not in wanted) or name in known_bad:
             continue
-        group = properties.get(name)
-        if group is None:
-            reject(row, name, "column bundle: not in the source properties; add its counts")
-        elif cell not in group.counts:
-            reject(row, name, "column bundle: no usable counts for it in the source properties")
-        elif name in repeated:
-            reject(row, name, "column bundle: the bundle has several rows; keep one")
-        elif n != len(group.components):
-            expected = len(group.components)
-            reject(row, name, f"column n is {n}, expected {expected} as in the source properties")
-        elif length != (n + 1) ** 2:
-            reject(row, name, f"column F has {length} values, expected {(n + 1) ** 2} for n = {n}")
-        elif offset < 0 or offset + 8 * length > len(heap):
-            reject(row, name, "column F points outside the file's data; write the file again")
-        else:
-            rows.append((row, name))
-            pieces.append(heap[offset : offset + 8 * length])
-    if not rows:
-        return {}
-    return dict(_checked(rows, pieces, [properties[name] for _, name in rows], cell, reject))
+        try:
+            if name in repeated:
+                raise InputError("column bundle: the bundle has several rows; keep one")
+            found[name] = _matrix(n, values, properties.get(name), kind)
+        except InputError as error:
+            message = f"{hdu.place}, row {row + 1}, bundle {name}: {error}"
+            rejected.append(Rejection(message, name, kind.band, kind.aperture, kind.quantity))
+    return found
 
 
-def _checked(rows, pieces, groups, cell, reject):
-    """Bundle and matrix of each row that can be used; all are tested at once.
-
-    Only a suspect is looked at by itself, for the message.
-    """
-    values = np.frombuffer(b"".join(pieces), dtype=">f8").astype(np.float64)
-    sizes = np.array([len(group.components) + 1 for group in groups])
-    stops = np.cumsum(sizes**2)
-    starts = stops - sizes**2
-    row_sizes = np.repeat(sizes, sizes)
-    row_starts = np.cumsum(row_sizes) - row_sizes
-    counts = np.concatenate([group.counts[cell] for group in groups])
-    valid = np.isfinite(values) & (values >= 0)
-    empty = ~np.logical_or.reduceat(values != 0, row_starts) & (counts > 0)
-    suspect = ~np.logical_and.reduceat(valid, starts) | (values[stops - 1] == 0)
-    suspect |= np.logical_or.reduceat(empty, np.cumsum(sizes) - sizes)
-    spans = zip(starts.tolist(), stops.tolist(), sizes.tolist(), suspect.tolist())
-    for (row, name), group, (start, stop, size, doubtful) in zip(rows, groups, spans):
-        F = values[start:stop].reshape(size, size)
-        if doubtful:
-            try:
-                check_matrices(group.counts[cell], F, size - 1)
-            except InputError as error:
-                reject(row, name, f"column F: {error}; correct the matrix")
-                continue
-        yield name, F
+def _matrix(
+    n: float, values: np.ndarray, properties: Properties | None, kind: Matrix
+) -> np.ndarray:
+    if properties is None:
+        raise InputError("column bundle: not in the source properties; add its counts")
+    counts = properties.counts.get((kind.band, kind.aperture))
+    if counts is None:
+        raise InputError("column bundle: no usable counts for it in the source properties")
+    n_components = len(properties.components)
+    if n != n_components:
+        raise InputError(f"column n is {n}, expected {n_components} as in the source properties")
+    size = n_components + 1
+    if values.size != size**2:
+        raise InputError(f"column F has {values.size} values, expected {size**2} for n = {n}")
+    F = values.astype(np.float64).reshape(size, size)
+    try:
+        check_matrices(counts, F, n_components)
+    except InputError as error:
+        raise InputError(f"column F: {error}; correct the matrix") from None
+    return F

@@ -7,12 +7,12 @@ import os
 from collections.abc import Iterable
 
 import numpy as np
+from astropy.io import fits
 
 from .._version import __version__
-from ..catalog.bundle import Bundle, InputError, check_matrices
-from ..catalog.names import encode_name
+from ..catalog.bundle import Bundle, InputError, check_matrices, check_name
 from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES
-from .fitswrite import Column, primary_hdu, replace_file, table_hdu
+from .fitsio import text_column, write_hdus
 from .prep3 import VERSION
 from .prep3_tables import BACKGROUND, Matrix
 
@@ -38,39 +38,41 @@ def write_prep3(
     Raises
     ------
     InputError
-        If a bundle belongs to another obsid, holds impossible counts or
-        matrices, or shares its name with another.
+        If a name is none, or a bundle belongs to another obsid, holds
+        impossible counts or matrices, or shares its name with another.
     """
     bundles = list(bundles)
-    cards = [
-        ("CREATOR", creator, "program that wrote the file"),
-        ("PREP3VER", VERSION, "layout of this file"),
-        ("STACKID", encode_name(stack).decode(), "stack"),
-        ("OBS_ID", encode_name(obsid).decode(), "observation"),
-        ("INSTRUME", instrument, "instrument"),
-    ]
     if instrument not in INSTRUMENT_BANDS:
         raise InputError(
             f"instrument {instrument!r}, expected one of {', '.join(INSTRUMENT_BANDS)}"
         )
-    if exposure_s is not None:
-        if not 0 <= exposure_s < math.inf:
-            raise InputError(f"exposure {exposure_s}, expected seconds, or None if unknown")
-        cards.append(("EXPOSURE", float(exposure_s), "[s] exposure"))
+    if exposure_s is not None and not 0 <= exposure_s < math.inf:
+        raise InputError(f"exposure {exposure_s}, expected seconds, or None if unknown")
     _check_bundles(stack, obsid, instrument, bundles)
-    hdus = [primary_hdu(cards), _srcprop_hdu(bundles)]
-    names = [encode_name(b.key.bundle) for b in bundles]
+    primary = fits.PrimaryHDU()
+    primary.header.extend(
+        [
+            ("CREATOR", creator, "program that wrote the file"),
+            ("PREP3VER", VERSION, "layout of this file"),
+            ("LONGSTRN", "OGIP 1.0", "long names are continued"),
+            ("STACKID", check_name(stack), "stack"),
+            ("OBS_ID", check_name(obsid), "observation"),
+            ("INSTRUME", instrument, "instrument"),
+        ]
+    )
+    if exposure_s is not None:
+        primary.header["EXPOSURE"] = (float(exposure_s), "[s] exposure")
+    hdus = [primary, _srcprop_hdu(bundles)]
     for quantity in QUANTITIES:
         for band in INSTRUMENT_BANDS[instrument]:
             for aperture in APERTURES:
                 kind = Matrix(quantity, band, aperture)
-                has = [i for i, b in enumerate(bundles) if kind in b.F]
+                has = [bundle for bundle in bundles if kind in bundle.F]
                 if has:
-                    rows = [(names[i], len(bundles[i].components), bundles[i].F[kind]) for i in has]
-                    hdus.append(_psf_hdu(kind, rows))
+                    hdus.append(_psf_hdu(kind, has))
     if len(hdus) == 2:
         raise InputError(f"{path}: no bundle with a matrix; a prep3 file needs one")
-    replace_file(path, hdus)
+    write_hdus(path, hdus)
 
 
 def _check_bundles(stack: str, obsid: str, instrument: str, bundles: list[Bundle]) -> None:
@@ -82,6 +84,8 @@ def _check_bundles(stack: str, obsid: str, instrument: str, bundles: list[Bundle
                 f"{stack}/{obsid} ({instrument})"
             )
         names = bundle.components
+        for name in (bundle.key.bundle, *names):
+            check_name(name)
         if bundle.key.bundle in seen:
             raise InputError(f"bundle {bundle.key} is there twice")
         if not names or len(set(names)) < len(names) or BACKGROUND in names:
@@ -105,41 +109,44 @@ def _check_bundles(stack: str, obsid: str, instrument: str, bundles: list[Bundle
                 raise InputError(f"{where}: {error}") from None
 
 
-def _srcprop_hdu(bundles: list[Bundle]) -> bytes:
-    names, components, bands, apertures, counts = [], [], [], [], []
-    for bundle in bundles:
-        name = encode_name(bundle.key.bundle)
-        sources = [*map(encode_name, bundle.components), BACKGROUND.encode()]
-        for (band, aperture), values in bundle.counts.items():
-            names += [name] * len(sources)
-            components += sources
-            bands += [band.encode()] * len(sources)
-            apertures += [aperture.encode()] * len(sources)
-            counts.append(values)
-    return table_hdu(
-        "SRCPROP",
+def _srcprop_hdu(bundles: list[Bundle]) -> fits.BinTableHDU:
+    rows = [
+        (bundle.key.bundle, component, band, aperture, count)
+        for bundle in bundles
+        for (band, aperture), counts in bundle.counts.items()
+        for component, count in zip((*bundle.components, BACKGROUND), counts.tolist())
+    ]
+    names, components, bands, apertures, counts = zip(*rows) if rows else [()] * 5
+    hdu = fits.BinTableHDU.from_columns(
         [
-            Column("bundle", np.array(names)),
-            Column("component", np.array(components), comment=f"region; {BACKGROUND} last"),
-            Column("band", np.array(bands)),
-            Column("aperture", np.array(apertures)),
-            Column("counts", np.concatenate(counts or [np.zeros(0, int)]), "count", "raw counts"),
+            text_column("bundle", names),
+            text_column("component", components),
+            text_column("band", bands),
+            text_column("aperture", apertures),
+            fits.Column("counts", "K", unit="count", array=np.array(counts, dtype=np.int64)),
         ],
+        name="SRCPROP",
     )
+    hdu.header.comments["TTYPE2"] = f"region; {BACKGROUND} last"
+    hdu.header.comments["TTYPE5"] = "raw counts"
+    return hdu
 
 
-def _psf_hdu(kind: Matrix, rows: list[tuple[bytes, int, np.ndarray]]) -> bytes:
-    names, sizes, matrices = zip(*rows)
-    return table_hdu(
-        "PSF_" + "_".join(kind).upper(),
+def _psf_hdu(kind: Matrix, bundles: list[Bundle]) -> fits.BinTableHDU:
+    matrices = np.empty(len(bundles), dtype=object)
+    for i, bundle in enumerate(bundles):
+        matrices[i] = np.ravel(bundle.F[kind]).astype(np.float64)
+    hdu = fits.BinTableHDU.from_columns(
         [
-            Column("bundle", np.array(names)),
-            Column("n", np.array(sizes), comment="number of components"),
-            Column("F", list(matrices), F_UNITS[kind.quantity], "(n+1) x (n+1), row after row"),
+            text_column("bundle", [bundle.key.bundle for bundle in bundles]),
+            fits.Column("n", "K", array=[len(bundle.components) for bundle in bundles]),
+            fits.Column("F", "QD()", unit=F_UNITS[kind.quantity] or None, array=matrices),
         ],
-        [
-            ("QUANTITY", kind.quantity, QUANTITIES[kind.quantity].description),
-            ("BAND", kind.band, ""),
-            ("APERTURE", kind.aperture, ""),
-        ],
+        name="PSF_" + "_".join(kind).upper(),
     )
+    hdu.header.comments["TTYPE2"] = "number of components"
+    hdu.header.comments["TTYPE3"] = "(n+1) x (n+1), row after row"
+    hdu.header["QUANTITY"] = (kind.quantity, QUANTITIES[kind.quantity].description)
+    hdu.header["BAND"] = kind.band
+    hdu.header["APERTURE"] = kind.aperture
+    return hdu

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 
-from ..catalog.bundle import InputError
-from ..catalog.names import encode_name
+from ..catalog.bundle import InputError, is_name
 from .prep3_tables import MAX_COUNTS
 
 JSON_SUFFIXES = (".jsonl", ".ndjson")
@@ -108,9 +107,10 @@ def text(record: dict, column: str) -> str:
         value = int(value)
     if type(value) is int:
         value = str(value)
-    if not isinstance(value, str) or not value:
-        raise InputError(f"column {column}: {value!r}, expected a name")
-    encode_name(value)
+    if not isinstance(value, str) or not is_name(value):
+        raise InputError(
+            f"column {column}: {value!r}, expected a name in printable ASCII, no blanks at its ends"
+        )
     return value
 
 

@@ -17,14 +17,13 @@ from urllib.parse import quote
 import numpy as np
 
 from ..catalog.bundle import Bundle, InputError, ObsidBundle, check_matrices
-from ..catalog.masters import Blocks, Links, associate
-from ..catalog.names import decode_name, encode_name, encode_or_empty
+from ..catalog.masters import Blocks, Links, associate, names_array
 from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES
-from .fitsio import Rejection
 from .mst3 import write_mst3_tables
 from .prep3_tables import BACKGROUND, MAX_COUNTS
 from .prep3_write import write_prep3
 from .records import array, choice, get, number, records, text, whole
+from .rejection import Rejection
 
 # Exposure factors of the quantities in a flat table; net counts need none.
 EXPOSURE_COLUMNS = {
@@ -120,12 +119,12 @@ def import_associations(
 
     link_rows = list(rows(path, LINK_COLUMNS, _link))
     block_rows = list(rows(blocks, BLOCK_COLUMNS, _block)) if blocks is not None else []
-    links = Links(*(_encoded(r[i] for r in link_rows) for i in range(1, 5)))
+    links = Links(*(names_array([r[i] for r in link_rows]) for i in range(1, 5)))
     block_table = Blocks(
-        _encoded(r[1] for r in block_rows),
+        names_array([r[1] for r in block_rows]),
         np.array([r[2] for r in block_rows], dtype=np.int64),
-        _encoded(r[3] for r in block_rows),
-        _encoded(r[4] for r in block_rows),
+        names_array([r[3] for r in block_rows]),
+        names_array([r[4] for r in block_rows]),
         np.array([r[5] for r in block_rows], dtype=np.float64),
     )
     for conflict in associate(links, block_table)[1]:
@@ -152,7 +151,7 @@ def import_associations(
 def prep3_name(stack: str, obsid: str) -> str:
     """A file name for any stack and obsid, different for different ones."""
     # The obsid's underscores are escaped, so the last one but "_prep3" separates.
-    parts = quote(decode_name(encode_name(stack)), safe="+"), quote(obsid, safe="+")
+    parts = quote(stack, safe="+"), quote(obsid, safe="+")
     name = f"{parts[0]}_{parts[1].replace('_', '%5F')}"
     if len(name) > 200:
         name = f"{name[:150]}_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
@@ -281,7 +280,3 @@ def _block(record: dict) -> tuple[str, int, str, str, float]:
         text(record, "obsid"),
         number(record, "exposure") if given else math.nan,
     )
-
-
-def _encoded(names: Iterator[str]) -> np.ndarray:
-    return np.array([encode_or_empty(name) for name in names], dtype=np.bytes_)

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from astropy.io import fits
 
-from ..files.fitsio import BLOCK
-
+BLOCK = 2880
 _FORMS = {"i": "K", "f": "D"}
 
 
