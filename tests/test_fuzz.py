@@ -30,6 +30,8 @@ from mpiapp.files.mst3 import read_mst3
 from mpiapp.files.prep3 import contradictions, read_prep3, scan_prep3
 from mpiapp.files.tables import import_associations, import_table
 
+pytestmark = pytest.mark.slow
+
 CASES = int(os.environ.get("MPIAPP_FUZZ_CASES", "2000"))
 BATCHES = 10
 NUMBERS = [0, 1, -1, 2, 7, 80, 255, 2**31 - 1, 2**31, 2**53 + 1, 2**63 - 1, -(2**63), 10**30]
