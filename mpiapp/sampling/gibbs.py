@@ -235,9 +235,9 @@ class GibbsEngine:
     def __init__(
         self,
         chains: int = 16,
-        draws: int = 125,
+        draws: int = 75,
         ess_target: float = 1000.0,
-        max_draws: int = 2000,
+        max_draws: int = 4000,
         burn_in: int = 20,
         exact: bool = True,
     ):
