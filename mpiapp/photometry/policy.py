@@ -209,13 +209,21 @@ class Ladder:
         self._finish(rung, summaries, unconverged)
         return None
 
-    def _summaries(self, problem: Problem, draws: Draws) -> list[Summary]:
-        """Mode and bounds of every column; the backgrounds' serve the test of Eq. 11."""
+    def _summaries(self, problem: Problem, draws: Draws) -> list[Summary | None]:
+        """Mode and bounds of every column that is reported or may be pegged.
+
+        With a largest draw t the mode is at most t and hilim - lolim at most 2 t,
+        so that a column whose 4 t lies below P_upper passes the test of Eq. 11.
+        """
         if not np.isfinite(draws.values).all():
             raise SamplingError("the draws are not finite")
         p = self.policy
-        summaries = []
+        clear = 4.0 * draws.values.max(axis=(0, 1)) <= problem.upper
+        summaries: list[Summary | None] = []
         for i, label in enumerate(problem.labels):
+            if clear[i] and label not in self.report:
+                summaries.append(None)
+                continue
             try:
                 summaries.append(
                     summarise(
@@ -229,12 +237,12 @@ class Ladder:
                 raise SamplingError(f"{label}: {error}") from error
         return summaries
 
-    def _pegged(self, problem: Problem, summaries: list[Summary]) -> list[int]:
+    def _pegged(self, problem: Problem, summaries: list[Summary | None]) -> list[int]:
         """Columns whose mode + 3/2 (hilim - lolim) exceeds P_upper (Eq. 11)."""
         return [
             i
             for i, (s, upper) in enumerate(zip(summaries, problem.upper))
-            if s.mode + 1.5 * (s.hilim - s.lolim) > upper
+            if s is not None and s.mode + 1.5 * (s.hilim - s.lolim) > upper
         ]
 
     def _after_pegged(self, rung: _Rung, pegged: list[int]) -> _Rung | None:
@@ -271,7 +279,7 @@ class Ladder:
         self._null(Outcome.NULL_FAILED, rung, error)
         return None
 
-    def _finish(self, rung: _Rung, summaries: list[Summary], unconverged: bool) -> None:
+    def _finish(self, rung: _Rung, summaries: list[Summary | None], unconverged: bool) -> None:
         problem, draws, policy = self.run.problem, self.run.draws, self.policy
         common = rung.flags
         if unconverged:

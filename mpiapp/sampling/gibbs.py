@@ -26,9 +26,12 @@ from .exact import tabulate
 from .kernels import OPTIONS, draw_on_lines, lane_states, scratch
 
 _EXACT_LANES = 64
-_CLEAR = 4.0  # a source fewer standard deviations from zero counts as cut by it
+_CLEAR = 4.0  # a source fewer standard deviations from a bound counts as cut by it
 _CORRELATED = 0.2  # exchange counts between sources correlated more than this
-_INTERIOR = 2.5  # a background this many standard deviations from zero follows the sources
+_INTERIOR = 2.5  # a background this many standard deviations from its bounds follows the sources
+_ROUNDS = 300  # of expectation maximisation, which creeps between blended sources
+_STEEP = 5.0  # decay lengths in a standard deviation beyond which zero decides the width
+_INSIDE = 1.0 - 1e-9  # of an upper bound: where estimates that it cuts stand
 
 
 @njit(**OPTIONS)
@@ -56,7 +59,7 @@ def maximise(counts, f, omega, offset, first, f_sum, omega_sum, upper, theta, ro
         for j in range(len(theta)):
             total = f_sum[j] if j < sources else omega_sum[j - sources]
             if total > 0.0:
-                theta[j] = min(max(theta[j] * gain[j] / total, 1e-3 / total), 0.999 * upper[j])
+                theta[j] = min(max(theta[j] * gain[j] / total, 1e-3 / total), _INSIDE * upper[j])
 
 
 @njit(**OPTIONS)
@@ -151,50 +154,59 @@ def sweep(
     return failed
 
 
-def _information(problem: Problem):
-    """Fisher information with C + 1 for μ: source block, mixed block, background diagonal."""
+def _information(problem: Problem, theta: np.ndarray):
+    """Precision of the posterior about theta: source block, mixed block, background diagonal.
+
+    The expected Fisher information with a count more in each row; the precision
+    12/P² of a prior uniform to P; and g² where a bound cuts off a density of
+    gradient g, since e^{-gx} is as wide as a Gaussian of that precision.
+    """
     n = problem.n_sources
-    weighted = problem.F / np.sqrt(problem.counts + 1.0)[:, None]
+    mu = problem.F @ theta + problem.offset
+    weighted = problem.F / np.sqrt(mu + 1.0)[:, None]
     s, b = weighted[:, :n], weighted[:, n:]
-    return s.T @ s, s.T @ b, np.einsum("rk,rk->k", b, b)
+    ratio = np.divide(problem.counts, mu, out=np.zeros(len(mu)), where=mu > 0.0)
+    gradient = (ratio - 1.0) @ problem.F
+    at_bound = np.where(
+        gradient > 0.0,
+        theta >= _INSIDE * problem.upper,
+        gradient < -_STEEP * np.sqrt((weighted**2).sum(axis=0)),
+    )
+    box = np.where(at_bound, gradient**2, 0.0) + 12.0 / problem.upper**2
+    return s.T @ s + np.diag(box[:n]), s.T @ b, np.einsum("rk,rk->k", b, b) + box[n:]
 
 
 def _directions(problem: Problem, theta: np.ndarray) -> np.ndarray:
     """Lines of a sweep, (n_lines, n_columns), each about a standard deviation long.
 
     First the principal axes of the sources, backgrounds integrated out.  They
-    mix well until zero cuts the posterior; where it does, each such source
+    mix well until a bound cuts the posterior; where one does, each such source
     alone is added, and exchanges of counts with the sources it is correlated with.
-    These do without the axes if zero cuts every source.
-    theta : (n_columns,) estimate that tells what is clear of zero.
+    These do without the axes if every source is cut.
+    theta : (n_columns,) estimate that tells what is clear of the bounds.
     """
     n = problem.n_sources
-    ss, sb, bb = _information(problem)
-    seen = np.flatnonzero(np.diag(ss) > 0.0)
-    fitted = bb > 0.0
-    regression = np.zeros_like(sb.T)
-    regression[fitted] = -sb.T[fitted] / bb[fitted, None]
+    ss, sb, bb = _information(problem, theta)
+    room = np.minimum(theta, problem.upper - theta)
+    regression = -sb.T / bb[:, None]
     schur = ss + sb @ regression
-    scale = 1.0 / np.sqrt(np.diag(ss)[seen])
-    values, vectors = np.linalg.eigh(schur[np.ix_(seen, seen)] * np.outer(scale, scale))
+    scale = 1.0 / np.sqrt(np.diag(ss))
+    values, vectors = np.linalg.eigh(schur * np.outer(scale, scale))
     axes = (vectors / np.sqrt(np.maximum(values, 1e-10))).T
     covariance = axes.T @ axes
     sigma = np.sqrt(np.diag(covariance))
-    cut = theta[seen] < _CLEAR * sigma * scale
+    cut = room[:n] < _CLEAR * sigma * scale
     correlated = np.abs(covariance) > _CORRELATED * np.outer(sigma, sigma)
     first, second = np.nonzero(np.triu(correlated & (cut[:, None] | cut), 1))
-    pairs = np.zeros((len(first), len(seen)))
+    pairs = np.zeros((len(first), n))
     pairs[np.arange(len(first)), first] = 1.0
     pairs[np.arange(len(first)), second] = np.sign(covariance[first, second])
-    alone = np.eye(len(seen))[cut]
+    alone = np.eye(n)[cut]
     if cut.all():
         axes = axes[:0]
-    directions = np.zeros((len(axes) + len(pairs) + len(alone), problem.n_columns))
-    directions[:, seen] = np.vstack([axes, pairs, alone]) * scale
-    follows = np.zeros(len(bb), dtype=bool)
-    follows[fitted] = theta[n:][fitted] * np.sqrt(bb[fitted]) > _INTERIOR
-    directions[:, n:] = np.where(follows, directions[:, :n] @ regression.T, 0.0)
-    return directions
+    directions = np.vstack([axes, pairs, alone]) * scale
+    follows = room[n:] * np.sqrt(bb) > _INTERIOR
+    return np.hstack([directions, np.where(follows, directions @ regression.T, 0.0)])
 
 
 class GibbsEngine:
@@ -223,9 +235,9 @@ class GibbsEngine:
     def __init__(
         self,
         chains: int = 16,
-        draws: int = 125,
+        draws: int = 75,
         ess_target: float = 1000.0,
-        max_draws: int = 2000,
+        max_draws: int = 4000,
         burn_in: int = 20,
         exact: bool = True,
     ):
@@ -288,7 +300,7 @@ class GibbsEngine:
         positive = sums > 0.0
         unit = np.where(positive, 1.0 / np.where(positive, sums, 1.0), p.upper)
         estimate = np.minimum(0.5 * p.upper, unit * (1.0 + p.counts.sum() / columns))
-        maximise(*p[1:], estimate, 50)
+        maximise(*p[1:], estimate, _ROUNDS)
         directions = _directions(problem, estimate)
         moves = directions @ problem.F.T
         totals = moves.sum(axis=1)
@@ -296,7 +308,7 @@ class GibbsEngine:
         rng = np.random.Generator(np.random.PCG64(seed))
         spread = np.sqrt((directions**2).sum(axis=0)) + unit
         start = estimate[:, None] + spread[:, None] * rng.uniform(-2.0, 2.0, (columns, self.chains))
-        start = np.clip(np.abs(start), 1e-6 * unit[:, None], 0.999 * p.upper[:, None])
+        start = np.clip(np.abs(start), 1e-6 * unit[:, None], _INSIDE * p.upper[:, None])
         state = lane_states(seed.spawn(1)[0], self.chains)
         t1 = perf_counter()
 
@@ -305,14 +317,11 @@ class GibbsEngine:
             directions, moves, totals, start, state, scratch(self.chains),
         )  # fmt: skip
         failed = sweep(*args, np.empty((self.chains, self.burn_in * tune_factor, columns)))
-        blind = np.flatnonzero(~positive[: problem.n_sources])
         values = np.empty((self.chains, 0, columns))
         n = self.draws
         while True:
             block = np.empty((self.chains, n, columns))
             failed += sweep(*args, block)
-            for j in blind:
-                block[:, :, j] = rng.uniform(0.0, p.upper[j], block.shape[:2])
             values = np.concatenate([values, block], axis=1) if values.size else block
             rhat, ess = rhat_and_ess(values)
             have = values.shape[1]
