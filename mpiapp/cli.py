@@ -30,7 +30,14 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--force", action="store_true", help="resume even if configuration or inputs have changed"
     )
+    p.add_argument("--shard", metavar="K/N", help="only part K of N, into a file of its own")
     p.set_defaults(call=_run)
+
+    p = commands.add_parser("merge", help="make one results file of those of the shards")
+    p.add_argument("out", metavar="OUT", help="results file to write")
+    p.add_argument("results", metavar="RESULTS", nargs="+", help="results files of the shards")
+    p.add_argument("--force", action="store_true", help="whatever their configurations and inputs")
+    p.set_defaults(call=_merge)
 
     p = commands.add_parser("plan", help="show the work list and its cost; measure nothing")
     p.add_argument("config", metavar="CONFIG", help="TOML file")
@@ -113,10 +120,11 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     from .catalog.bundle import InputError
     from .config import ConfigError
+    from .files.results import ResultsError
 
     try:
         return args.call(args)
-    except (ConfigError, InputError, FileNotFoundError) as error:
+    except (ConfigError, InputError, ResultsError, FileNotFoundError) as error:
         print(f"mpiapp: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
@@ -126,14 +134,39 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(args) -> int:
     from .parallel import job, world
+    from .parallel.planning import Shard
 
     try:
         here = world.connect()
     except world.WorldError as error:
         print(f"mpiapp: {error}", file=sys.stderr)
         return job.EXIT_USAGE
+    try:
+        shard = args.shard and Shard.parse(args.shard)
+    except ValueError:
+        print(f"mpiapp: --shard {args.shard}: expected K/N with 1 <= K <= N", file=sys.stderr)
+        return job.EXIT_USAGE
+    options = job.Options(args.resume, args.force, shard or None)
     with here.guard():
-        return job.run(args.config, here, job.Options(args.resume, args.force))
+        return job.run(args.config, here, options)
+
+
+def _merge(args) -> int:
+    from .files.merge import merge
+    from .photometry.outcome import Outcome
+
+    merged = merge(args.out, args.results, force=args.force)
+    print(f"{merged.path}: {merged.n_runs} runs of {len(args.results)} files")
+    if merged.gaps:
+        for gap in merged.gaps:
+            print(f"mpiapp: gap: {gap}", file=sys.stderr)
+        print(
+            "mpiapp: complete it with `mpiapp run CONFIG --resume`, or finish the shards, remove "
+            f"{merged.path} and merge again",
+            file=sys.stderr,
+        )
+        return 3
+    return 0 if all(Outcome(code).is_planned for code in set(merged.outcomes)) else 4
 
 
 def _plan(args) -> int:
