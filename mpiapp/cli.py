@@ -15,6 +15,8 @@ from ._version import __version__
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
+_KINDS = ("job", "requeue", "array", "merge", "scaling")
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the `mpiapp` command."""
@@ -30,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--force", action="store_true", help="resume even if configuration or inputs have changed"
     )
+    p.add_argument("--output", metavar="RESULTS", help="instead of the configuration's results")
     p.add_argument("--shard", metavar="K/N", help="only part K of N, into a file of its own")
     p.set_defaults(call=_run)
 
@@ -38,6 +41,20 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("results", metavar="RESULTS", nargs="+", help="results files of the shards")
     p.add_argument("--force", action="store_true", help="whatever their configurations and inputs")
     p.set_defaults(call=_merge)
+
+    p = commands.add_parser("jobscript", help="print a batch script for a machine")
+    p.add_argument("machine", metavar="MACHINE", help="machine of the table of machines")
+    p.add_argument("config", metavar="CONFIG", help="TOML file of the job")
+    p.add_argument("--kind", choices=_KINDS, default="job", help="what the script is for (job)")
+    p.add_argument("--name", default="mpiapp", help="name of the job (mpiapp)")
+    p.add_argument("--nodes", type=int, default=1, help="number of nodes (1)")
+    p.add_argument("--ranks", type=int, help="ranks on each node (one per core)")
+    p.add_argument("--walltime", default="04:00:00", help="HH:MM:SS (04:00:00)")
+    p.add_argument("--shards", type=int, default=10, help="parts of an array (10)")
+    p.add_argument(
+        "--machines", default="config/machines.toml", help="table of machines (%(default)s)"
+    )
+    p.set_defaults(call=_jobscript)
 
     p = commands.add_parser("plan", help="show the work list and its cost; measure nothing")
     p.add_argument("config", metavar="CONFIG", help="TOML file")
@@ -146,9 +163,28 @@ def _run(args) -> int:
     except ValueError:
         print(f"mpiapp: --shard {args.shard}: expected K/N with 1 <= K <= N", file=sys.stderr)
         return job.EXIT_USAGE
-    options = job.Options(args.resume, args.force, shard or None)
+    options = job.Options(args.resume, args.force, shard or None, args.output)
     with here.guard():
         return job.run(args.config, here, options)
+
+
+def _jobscript(args) -> int:
+    from .jobscript import load_machine, render
+
+    print(
+        render(
+            args.kind,
+            load_machine(args.machines, args.machine),
+            args.config,
+            name=args.name,
+            nodes=args.nodes,
+            ranks=args.ranks,
+            walltime=args.walltime,
+            shards=args.shards,
+        ),
+        end="",
+    )
+    return 0
 
 
 def _merge(args) -> int:

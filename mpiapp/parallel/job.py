@@ -77,11 +77,14 @@ class Options:
         Continue it even if the configuration or the inputs have changed.
     shard : Shard, optional
         Do only this part, into a file of its own.
+    output : str, optional
+        Results file, instead of the configuration's.
     """
 
     resume: bool = False
     force: bool = False
     shard: Shard | None = None
+    output: str | None = None
 
 
 def run(path: str | Path, world: World, options: Options = Options()) -> int:
@@ -144,7 +147,7 @@ class _Job:
         self.flag = flag
         self.interrupt = Interrupt(config.limits, scheduled_end())
         self.started = time.perf_counter()
-        self.final = Path(config.output.results)
+        self.final = Path(options.output or config.output.results)
         if options.shard:
             self.final = options.shard.path(self.final)
         self.inputs = find_inputs(config)
