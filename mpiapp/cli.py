@@ -125,6 +125,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     p = commands.add_parser("timing", help="print time per run as in the memo's Table 4")
     p.add_argument("results", metavar="RESULTS", nargs="+", help="results files (HDF5)")
+    p.add_argument("--plot", metavar="DIR", help="draw speed-up and efficiency into this folder")
     p.set_defaults(call=_timing)
     return parser
 
@@ -303,4 +304,11 @@ def _timing(args) -> int:
     from .report.timing import timing_tables
 
     print(timing_tables(args.results))
+    if args.plot:
+        from .report.scaling import plot_scaling, scaling_of
+
+        if len(scaling := scaling_of(args.results)) > 1:
+            print(f"\n{plot_scaling(scaling, args.plot)}")
+        else:
+            print("mpiapp: nothing to plot: scaling needs several complete files", file=sys.stderr)
     return 0
