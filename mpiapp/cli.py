@@ -15,6 +15,8 @@ from ._version import __version__
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
+_KINDS = ("job", "requeue", "array", "merge", "scaling")
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the `mpiapp` command."""
@@ -30,7 +32,29 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--force", action="store_true", help="resume even if configuration or inputs have changed"
     )
+    p.add_argument("--output", metavar="RESULTS", help="instead of the configuration's results")
+    p.add_argument("--shard", metavar="K/N", help="only part K of N, into a file of its own")
     p.set_defaults(call=_run)
+
+    p = commands.add_parser("merge", help="make one results file of those of the shards")
+    p.add_argument("out", metavar="OUT", help="results file to write")
+    p.add_argument("results", metavar="RESULTS", nargs="+", help="results files of the shards")
+    p.add_argument("--force", action="store_true", help="whatever their configurations and inputs")
+    p.set_defaults(call=_merge)
+
+    p = commands.add_parser("jobscript", help="print a batch script for a machine")
+    p.add_argument("machine", metavar="MACHINE", help="machine of the table of machines")
+    p.add_argument("config", metavar="CONFIG", help="TOML file of the job")
+    p.add_argument("--kind", choices=_KINDS, default="job", help="what the script is for (job)")
+    p.add_argument("--name", default="mpiapp", help="name of the job (mpiapp)")
+    p.add_argument("--nodes", type=int, default=1, help="number of nodes (1)")
+    p.add_argument("--ranks", type=int, help="ranks on each node (one per core)")
+    p.add_argument("--walltime", default="04:00:00", help="HH:MM:SS (04:00:00)")
+    p.add_argument("--shards", type=int, default=10, help="parts of an array (10)")
+    p.add_argument(
+        "--machines", default="config/machines.toml", help="table of machines (%(default)s)"
+    )
+    p.set_defaults(call=_jobscript)
 
     p = commands.add_parser("plan", help="show the work list and its cost; measure nothing")
     p.add_argument("config", metavar="CONFIG", help="TOML file")
@@ -101,6 +125,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     p = commands.add_parser("timing", help="print time per run as in the memo's Table 4")
     p.add_argument("results", metavar="RESULTS", nargs="+", help="results files (HDF5)")
+    p.add_argument("--plot", metavar="DIR", help="draw speed-up and efficiency into this folder")
     p.set_defaults(call=_timing)
     return parser
 
@@ -113,10 +138,11 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     from .catalog.bundle import InputError
     from .config import ConfigError
+    from .files.results import ResultsError
 
     try:
         return args.call(args)
-    except (ConfigError, InputError, FileNotFoundError) as error:
+    except (ConfigError, InputError, ResultsError, FileNotFoundError) as error:
         print(f"mpiapp: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
@@ -126,14 +152,58 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(args) -> int:
     from .parallel import job, world
+    from .parallel.planning import Shard
 
     try:
         here = world.connect()
     except world.WorldError as error:
         print(f"mpiapp: {error}", file=sys.stderr)
         return job.EXIT_USAGE
+    try:
+        shard = args.shard and Shard.parse(args.shard)
+    except ValueError:
+        print(f"mpiapp: --shard {args.shard}: expected K/N with 1 <= K <= N", file=sys.stderr)
+        return job.EXIT_USAGE
+    options = job.Options(args.resume, args.force, shard or None, args.output)
     with here.guard():
-        return job.run(args.config, here, job.Options(args.resume, args.force))
+        return job.run(args.config, here, options)
+
+
+def _jobscript(args) -> int:
+    from .jobscript import load_machine, render
+
+    print(
+        render(
+            args.kind,
+            load_machine(args.machines, args.machine),
+            args.config,
+            name=args.name,
+            nodes=args.nodes,
+            ranks=args.ranks,
+            walltime=args.walltime,
+            shards=args.shards,
+        ),
+        end="",
+    )
+    return 0
+
+
+def _merge(args) -> int:
+    from .files.merge import merge
+    from .photometry.outcome import Outcome
+
+    merged = merge(args.out, args.results, force=args.force)
+    print(f"{merged.path}: {merged.n_runs} runs of {len(args.results)} files")
+    if merged.gaps:
+        for gap in merged.gaps:
+            print(f"mpiapp: gap: {gap}", file=sys.stderr)
+        print(
+            "mpiapp: complete it with `mpiapp run CONFIG --resume`, or finish the shards, remove "
+            f"{merged.path} and merge again",
+            file=sys.stderr,
+        )
+        return 3
+    return 0 if all(Outcome(code).is_planned for code in set(merged.outcomes)) else 4
 
 
 def _plan(args) -> int:
@@ -234,4 +304,11 @@ def _timing(args) -> int:
     from .report.timing import timing_tables
 
     print(timing_tables(args.results))
+    if args.plot:
+        from .report.scaling import plot_scaling, scaling_of
+
+        if len(scaling := scaling_of(args.results)) > 1:
+            print(f"\n{plot_scaling(scaling, args.plot)}")
+        else:
+            print("mpiapp: nothing to plot: scaling needs several complete files", file=sys.stderr)
     return 0

@@ -255,6 +255,10 @@ class Results:
             out[n] = column
         return out
 
+    def rows(self, name: str, start: int, stop: int) -> np.ndarray:
+        """Some rows of a table without text."""
+        return self._file[name][start:stop]
+
     def chunks(self, name: str, rows: int = 100_000) -> Iterator[np.ndarray]:
         """The rows of a table, some at a time, in the order of the file."""
         dataset = self._file[name]

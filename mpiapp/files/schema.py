@@ -102,6 +102,8 @@ JOBS = (
     Column("scheduler", "text", "identifiers of the batch system (JSON)"),
     Column("command", "text", "command line"),
     Column("ranks", "text", "host, CPU and process of every rank (JSON)"),
+    Column("shard", "text", "its part of the work list, as 3/10; empty for all of it"),
+    Column("planned", "i8", "runs of the work list, or of its part"),
 )
 
 INPUTS = (

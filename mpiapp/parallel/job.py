@@ -27,7 +27,7 @@ from .board import Board
 from .checkpoint import Done, check_inputs, open_work_file
 from .dispatch import stream
 from .interrupt import Interrupt, StopFlag, scheduled_end
-from .planning import Fault, Plan, ScannedFile, find_inputs, make_plan, scan_file
+from .planning import Fault, Plan, ScannedFile, Shard, find_inputs, make_plan, scan_file
 from .progress import Progress
 from .warmup import warm_up
 from .watch import Watch
@@ -75,10 +75,16 @@ class Options:
         Continue the work file of an earlier job, if there is one.
     force : bool
         Continue it even if the configuration or the inputs have changed.
+    shard : Shard, optional
+        Do only this part, into a file of its own.
+    output : str, optional
+        Results file, instead of the configuration's.
     """
 
     resume: bool = False
     force: bool = False
+    shard: Shard | None = None
+    output: str | None = None
 
 
 def run(path: str | Path, world: World, options: Options = Options()) -> int:
@@ -141,7 +147,9 @@ class _Job:
         self.flag = flag
         self.interrupt = Interrupt(config.limits, scheduled_end())
         self.started = time.perf_counter()
-        self.final = Path(config.output.results)
+        self.final = Path(options.output or config.output.results)
+        if options.shard:
+            self.final = options.shard.path(self.final)
         self.inputs = find_inputs(config)
         self.end = ""
         self.writer = open_work_file(config, self.final, resume=options.resume, force=options.force)
@@ -162,7 +170,7 @@ class _Job:
             return EXIT_USAGE
         except Stopped:
             return EXIT_STOPPED
-        self._begin(ranks)
+        self._begin(ranks, plan)
         self.writer.add("inputs", [(self.number, path, digest) for path, digest in new])
         try:
             self._refuse(plan.faults)
@@ -212,7 +220,8 @@ class _Job:
                 raise Stopped
             return [found[path] for path in paths]
 
-        return make_plan(self.config, self.inputs, scan, n_workers, _worker.engine.typical_seconds)
+        plan = make_plan(self.config, self.inputs, scan, n_workers, _worker.engine.typical_seconds)
+        return plan.shard(self.options.shard)
 
     @property
     def _window(self) -> int:
@@ -251,11 +260,12 @@ class _Job:
         if faults and self.config.ladder.on_bad_input == "abort":
             raise BadInput(faults[0].message)
 
-    def _begin(self, ranks: list[dict]) -> None:
+    def _begin(self, ranks: list[dict], plan: Plan) -> None:
         row = (
             self.number, _now(), "", "", 0.0, self.config.model_dump_json(), self.config.hash(),
             json.dumps(provenance.versions(self.world.library)), provenance.revision(),
             json.dumps(provenance.scheduler()), provenance.command_line(), json.dumps(ranks),
+            str(self.options.shard or ""), plan.n_runs,
         )  # fmt: skip
         self.writer.add("jobs", [row])
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import glob
+import heapq
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 from .. import provenance
@@ -39,21 +41,74 @@ class ScannedFile(NamedTuple):
     faults: list[Fault]
 
 
+class Shard(NamedTuple):
+    """Part `number` (from 1) of `total` parts of a job."""
+
+    number: int
+    total: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """From "3/10"; ValueError if it is no such thing."""
+        number, _, total = text.partition("/")
+        shard = cls(int(number), int(total))
+        if not 1 <= shard.number <= shard.total:
+            raise ValueError(text)
+        return shard
+
+    def path(self, results: Path) -> Path:
+        """The results file of this shard, beside that of the whole job."""
+        return results.with_name(f"{results.stem}.shard{self.number}of{self.total}{results.suffix}")
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.total}"
+
+
 @dataclass(frozen=True)
 class Plan:
-    """Everything that is to be done, and what cannot be."""
+    """Everything that is to be done, and what cannot be.
+
+    `groups` are the (work list, level, group) of a shard; None for everything.
+    """
 
     worklists: list[WorkList]
     inputs: list[tuple[str, str]]
     faults: list[Fault]
+    groups: frozenset[tuple[int, str, int]] | None = None
 
     @property
     def n_runs(self) -> int:
-        return sum(worklist.n_runs for worklist in self.worklists)
+        return sum(unit.n_runs for _, unit in self.units())
+
+    def shard(self, shard: Shard | None) -> Plan:
+        """One part of the work, None for all of it.
+
+        What shares its files stays together; the parts have about equal cost and
+        do not depend on the number of ranks.
+        """
+        if shard is None:
+            return self
+        cost: Counter[tuple[int, str, int]] = Counter()
+        for i, worklist in enumerate(self.worklists):
+            for unit in worklist.units:
+                cost[i, unit.level, unit.group] += round(unit.cost * 1000)
+        loads = [(0, part) for part in range(shard.total)]
+        mine = set()
+        for key in sorted(cost, key=lambda key: (-cost[key], key)):
+            load, part = heapq.heappop(loads)
+            heapq.heappush(loads, (load + cost[key], part))
+            if part == shard.number - 1:
+                mine.add(key)
+        return replace(self, groups=frozenset(mine))
 
     def units(self) -> list[tuple[WorkList, Unit]]:
         """Every unit with its work list, heaviest first."""
-        pairs = [(worklist, unit) for worklist in self.worklists for unit in worklist.units]
+        pairs = [
+            (worklist, unit)
+            for i, worklist in enumerate(self.worklists)
+            for unit in worklist.units
+            if self.groups is None or (i, unit.level, unit.group) in self.groups
+        ]
         return sorted(pairs, key=lambda pair: -pair[1].cost)
 
 

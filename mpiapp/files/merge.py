@@ -1,0 +1,157 @@
+"""`mpiapp merge`: the results of shards become one file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .results import Results, ResultsError, Writer, open_results, work_path
+from .schema import Batch
+
+_CHUNK_RUNS = 50_000
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What became of a merge.
+
+    Attributes
+    ----------
+    path : Path
+        The merged file: a work file to be resumed if there are gaps.
+    gaps : list of str
+        What is missing, a line each.
+    outcomes : (n_runs,) array
+        Outcome codes of all runs.
+    """
+
+    path: Path
+    n_runs: int
+    gaps: list[str]
+    outcomes: np.ndarray
+
+
+def merge(out: str | Path, shards: Sequence[str | Path], *, force: bool = False) -> Merged:
+    """Copy the rows of all shards into `out`, jobs and rows renumbered.
+
+    With gaps the result is left as the work file of `out`, which `mpiapp run
+    --resume` completes.
+
+    Raises
+    ------
+    ResultsError
+        If `out` exists; if a run is in two files; or if the files have different
+        configurations or saw different inputs, unless `force`.
+    """
+    out = Path(out)
+    paths = sorted({Path(path) for path in shards})
+    for path in (out, work_path(out)):
+        if path.exists():
+            raise ResultsError(f"{path}: exists already; move it or remove it first")
+    _check_keys(paths)
+    if not force:
+        _check_origin(paths)
+    gaps = _gaps(paths)
+    # Merged under a third name, so that a merge that is killed is not taken for a job.
+    merging = work_path(out).with_name(out.name + ".merging")
+    merging.unlink(missing_ok=True)
+    writer = Writer(merging, batch_runs=_CHUNK_RUNS)
+    inputs: set[tuple[str, str]] = set()
+    for path in paths:
+        with open_results(path) as results:
+            _copy(results, writer, inputs)
+    writer.flush()
+    outcomes = writer.column("outcome")
+    final = work_path(out) if gaps else out
+    writer.publish(final)
+    return Merged(final, len(outcomes), gaps, outcomes)
+
+
+def _check_keys(paths: Sequence[Path]) -> None:
+    ids, origin = [], []
+    for i, path in enumerate(paths):
+        with open_results(path) as results:
+            found = np.concatenate(
+                [np.empty(0, "u8"), *(chunk["run_id"] for chunk in results.chunks("runs"))]
+            )
+        ids.append(found)
+        origin.append(np.full(len(found), i, "i4"))
+    ids, origin = np.concatenate(ids), np.concatenate(origin)
+    order = np.argsort(ids, kind="stable")
+    ids, origin = ids[order], origin[order]
+    twice = np.flatnonzero(ids[1:] == ids[:-1])
+    if len(twice):
+        i = twice[0]
+        raise ResultsError(
+            f"{len(twice)} runs are in two files, the first with run_id {ids[i]} in "
+            f"{paths[origin[i]]} and {paths[origin[i + 1]]}; leave one of them out"
+        )
+
+
+def _check_origin(paths: Sequence[Path]) -> None:
+    """All from one configuration and the same inputs."""
+    first: tuple[Path, str] | None = None
+    digests: dict[str, tuple[Path, str]] = {}
+    for path in paths:
+        with open_results(path) as results:
+            jobs, inputs = results.table("jobs"), results.table("inputs")
+        for job in jobs:
+            first = first or (path, job["config_hash"])
+            if job["config_hash"] != first[1]:
+                raise ResultsError(
+                    f"{path}: another configuration than that of {first[0]}; leave it out, or "
+                    "merge with --force"
+                )
+        for row in inputs:
+            other, digest = digests.setdefault(row["path"], (path, row["digest"]))
+            if digest != row["digest"]:
+                raise ResultsError(
+                    f"{path}: {row['path']} was another file than in {other}; leave it out, or "
+                    "merge with --force"
+                )
+
+
+def _gaps(paths: Sequence[Path]) -> list[str]:
+    gaps, parts = [], {}
+    for path in paths:
+        with open_results(path) as results:
+            jobs, n_runs = results.table("jobs"), len(results)
+        if not len(jobs):
+            gaps.append(f"{path}: no job has got as far as its work list")
+            continue
+        last = jobs[-1]
+        if n_runs < last["planned"]:
+            gaps.append(f"{path}: {n_runs} of {last['planned']} runs")
+        number, _, total = last["shard"].partition("/")
+        if total:
+            parts.setdefault(int(total), set()).add(int(number))
+    for total, numbers in parts.items():
+        missing = sorted(set(range(1, total + 1)) - numbers)
+        gaps += [f"shard {number}/{total} is missing" for number in missing]
+    return gaps
+
+
+def _copy(results: Results, writer: Writer, inputs: set[tuple[str, str]]) -> None:
+    offset = len(writer.table("jobs"))
+    for name in ("jobs", "ranks"):
+        rows = results.table(name)
+        rows["job"] += offset
+        writer.add(name, [tuple(row) for row in rows])
+    new = [row for row in results.table("inputs") if (row["path"], row["digest"]) not in inputs]
+    inputs.update((row["path"], row["digest"]) for row in new)
+    writer.add("inputs", [(row["job"] + offset, row["path"], row["digest"]) for row in new])
+    known = {(row["run_id"], row["where"], row["message"]) for row in writer.table("failures")}
+    for name in ("attempts", "failures"):
+        rows = [tuple(row) for row in results.table(name)]
+        if name == "failures":
+            rows = [row for row in rows if row[0] or (row[0], row[1], row[3]) not in known]
+        writer.add(name, rows)
+    start = 0
+    for runs in results.chunks("runs", _CHUNK_RUNS):
+        stop = start + int(runs["n_rows"].sum())
+        runs["job"] += offset
+        writer.append(Batch(results.rows("photometry", start, stop), runs, [], []))
+        start = stop

@@ -1,0 +1,137 @@
+"""Strong and weak scaling of several jobs: throughput, speed-up and efficiency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.table import Table
+
+from ..files.results import open_results
+from .text import lay_out, number
+
+_SPENT = ("scan", "measure", "write", "dispatch", "idle")
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """One file: how many runs how many workers did in how long.
+
+    `seconds` is the time between the end of the start-up and the end of the
+    job, summed over the jobs of the file; `imbalance` is the longest time that
+    a worker was busy over the mean.
+    """
+
+    name: str
+    workers: int
+    runs: int
+    seconds: float
+    startup: float
+    imbalance: float
+
+    @property
+    def throughput(self) -> float:
+        """Runs per second."""
+        return self.runs / self.seconds
+
+    @classmethod
+    def of(cls, name: str, ranks: np.ndarray) -> list[Scaling]:
+        """From /ranks; nothing if no job ended in order, or its jobs had different workers."""
+        jobs = [ranks[ranks["job"] == job] for job in np.unique(ranks["job"])]
+        workers = [own[own["rank"] > 0] if len(own) > 1 else own for own in jobs]
+        if len({len(members) for members in workers}) != 1:
+            return []
+        seconds = sum(float(sum(own[what] for what in _SPENT).max()) for own in jobs)
+        busy = np.sum([members["measure"] for members in workers], axis=0)
+        runs = int(sum(members["runs"].sum() for members in workers))
+        if not runs or not seconds:
+            return []
+        return [
+            cls(
+                name,
+                len(workers[0]),
+                runs,
+                seconds,
+                max(float(own["startup"].max()) for own in jobs),
+                float(busy.max() / busy.mean()),
+            )
+        ]
+
+
+def scaling_of(paths: Sequence[str | Path]) -> list[Scaling]:
+    """The files that can be compared, fewest workers first."""
+    found = []
+    for path in paths:
+        with open_results(path) as results:
+            found += Scaling.of(Path(path).name, results.table("ranks"))
+    return sorted(found, key=lambda s: s.workers)
+
+
+def efficiency(scaling: Sequence[Scaling]) -> list[float]:
+    """Throughput per worker relative to that of the fewest workers.
+
+    The same figure for the same work on more workers (strong scaling) and for
+    work that grows with them (weak scaling).
+    """
+    base = min(scaling, key=lambda s: s.workers)
+    return [s.throughput / s.workers / (base.throughput / base.workers) for s in scaling]
+
+
+def kind(scaling: Sequence[Scaling]) -> str:
+    """ "strong" if all did the same work, "weak" if it grew with the workers, else "mixed"."""
+    if len({s.runs for s in scaling}) == 1:
+        return "strong"
+    shares = [s.runs / s.workers for s in scaling]
+    return "weak" if max(shares) <= 1.1 * min(shares) else "mixed"
+
+
+def scaling_table(scaling: Sequence[Scaling]) -> str:
+    """One row per file, fewest workers first."""
+    scaling = sorted(scaling, key=lambda s: s.workers)
+    rows = [
+        (s.name, kind(scaling), s.workers, s.runs, number(s.seconds, 3), number(s.throughput, 3),
+         f"{e * s.workers / scaling[0].workers:.2f}", f"{100 * e:.0f}", f"{s.imbalance:.2f}",
+         number(s.startup, 3))
+        for s, e in zip(scaling, efficiency(scaling))
+    ]  # fmt: skip
+    names = (
+        "File", "Scaling", "Workers", "Runs", "Time (s)", "Runs/s", "Speed-up", "Efficiency (%)",
+        "Slowest/mean", "Start-up (s)",
+    )  # fmt: skip
+    return lay_out(Table(rows=rows, names=names))
+
+
+def plot_scaling(scaling: Sequence[Scaling], folder: str | Path) -> Path:
+    """Speed-up and efficiency over the number of workers, as scaling.png in `folder`.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed (extra `plot`).
+    """
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    scaling = sorted(scaling, key=lambda s: s.workers)
+    workers = np.array([s.workers for s in scaling])
+    ratio = np.array(efficiency(scaling))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+    left.plot(workers, workers / workers[0], "--", color="0.6", label="ideal")
+    left.plot(workers, ratio * workers / workers[0], "o-", label=kind(scaling))
+    left.set(xscale="log", yscale="log", xlabel="workers", ylabel="speed-up")
+    left.legend()
+    right.axhline(100, ls="--", color="0.6")
+    right.plot(workers, 100 * ratio, "o-")
+    right.set(xscale="log", xlabel="workers", ylabel="efficiency (%)", ylim=(0, None))
+    for axes in (left, right):
+        axes.set_xticks(workers, [str(n) for n in workers])
+        axes.minorticks_off()
+    path = Path(folder) / "scaling.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+    return path

@@ -1,0 +1,105 @@
+"""Shards of a job, and one file made of them."""
+
+import numpy as np
+import pytest
+from jobs import mpiapp, photometry, table, write_job
+
+from mpiapp.files.merge import merge
+from mpiapp.files.results import ResultsError, open_results, work_path
+
+N_RUNS = (4 * 5 + 5) * 2 * 2
+N = 3
+
+pytestmark = pytest.mark.slow
+
+
+def shard_path(folder, number):
+    return folder / f"results.shard{number}of{N}.h5"
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    """A job in three shards, each done by itself."""
+    folder = tmp_path_factory.mktemp("shards")
+    config = write_job(folder, text=table(4, 5))
+    for number in range(1, N + 1):
+        done = mpiapp("run", config, "--shard", f"{number}/{N}")
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    assert mpiapp("run", write_job(folder, text=table(4, 5))).returncode == 0
+    return photometry(folder / "results.h5")
+
+
+def all_shards(folder):
+    return [shard_path(folder, number) for number in range(1, N + 1)]
+
+
+def test_merged_shards_are_the_whole_job(shards, whole, tmp_path):
+    done = mpiapp("merge", tmp_path / "all.h5", *all_shards(shards))
+    assert done.returncode == 0, done.stderr
+    assert photometry(tmp_path / "all.h5").tobytes() == whole.tobytes()
+    with open_results(tmp_path / "all.h5") as results:
+        runs, rows, jobs = (results.table(name) for name in ("runs", "photometry", "jobs"))
+        inputs = results.table("inputs")
+    assert jobs["job"].tolist() == [0, 1, 2]
+    assert jobs["shard"].tolist() == ["1/3", "2/3", "3/3"]
+    assert np.bincount(runs["job"]).tolist() == jobs["planned"].tolist()
+    assert (np.diff(inputs["path"].argsort()) == 1).all() and len(inputs) == 4
+    for run in runs:
+        own = rows[int(run["first_row"]) : int(run["first_row"] + run["n_rows"])]
+        assert (own["run_id"] == run["run_id"]).all()
+
+
+def test_the_parts_are_disjoint_and_about_equal(shards):
+    sizes = []
+    for path in all_shards(shards):
+        with open_results(path) as results:
+            sizes.append(len(results))
+    assert sum(sizes) == N_RUNS
+    # five files or stacks of 20 runs each cannot be shared more evenly among three
+    assert sorted(sizes) == [20, 40, 40]
+
+
+def test_gaps_are_listed_and_can_be_filled(shards, whole, tmp_path):
+    folder = tmp_path / "again"
+    folder.mkdir()
+    config = write_job(folder, text=table(4, 5))
+    for number in (1, 3):
+        assert mpiapp("run", config, "--shard", f"{number}/{N}").returncode == 0
+    done = mpiapp("merge", folder / "results.h5", shard_path(folder, 1), shard_path(folder, 3))
+    assert done.returncode == 3
+    assert "shard 2/3 is missing" in done.stderr
+    assert not (folder / "results.h5").exists()
+    done = mpiapp("run", config, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert photometry(folder / "results.h5").tobytes() == whole.tobytes()
+
+
+def test_runs_in_two_files_are_refused(shards, tmp_path):
+    copy = tmp_path / "copy.h5"
+    copy.write_bytes(shard_path(shards, 2).read_bytes())
+    with pytest.raises(ResultsError, match="runs are in two files"):
+        merge(tmp_path / "all.h5", [*all_shards(shards), copy])
+    assert not work_path(tmp_path / "all.h5").exists()
+
+
+def test_another_configuration_is_refused_unless_forced(shards, tmp_path):
+    config = write_job(tmp_path, text=table(4, 5))
+    config.write_text(config.read_text().replace("seed = 7", "seed = 8"))
+    assert mpiapp("run", config, "--shard", f"3/{N}").returncode == 0
+    mixed = [shard_path(shards, 1), shard_path(shards, 2), shard_path(tmp_path, 3)]
+    with pytest.raises(ResultsError, match="another configuration"):
+        merge(tmp_path / "all.h5", mixed)
+    assert merge(tmp_path / "all.h5", mixed, force=True).n_runs == N_RUNS
+
+
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "x", "1/"])
+def test_a_shard_that_is_none_is_a_usage_error(tmp_path, shard):
+    done = mpiapp("run", "job.toml", "--shard", shard)
+    assert done.returncode == 2
+    assert "expected K/N" in done.stderr
