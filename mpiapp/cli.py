@@ -97,6 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar=("TABLE", "PUBLISHED"),
         help="real detections and their published values, as one more sample",
     )
+    p.add_argument("--report", metavar="DIR", help="write the report here instead")
     p.set_defaults(call=_verify)
 
     p = commands.add_parser("timing", help="print time per run as in the memo's Table 4")
@@ -226,7 +227,7 @@ def _verify(args) -> int:
     from .report.verify import verify
 
     engines = args.engines.split(",") if args.engines else None
-    print(verify(args.directory, args.size, engines, args.ranks, args.seed, args.real))
+    print(verify(args.directory, args.size, engines, args.ranks, args.seed, args.real, args.report))
     return 0
 
 
