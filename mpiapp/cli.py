@@ -111,7 +111,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     p = commands.add_parser("verify", help="repeat the memo's verification, and report it")
     p.add_argument("directory", metavar="DIR", help="folder for all of it; continued if there")
-    p.add_argument("--size", type=float, default=40, help="runs per sample; 0: the memo's (40)")
+    p.add_argument("--size", type=float, default=25, help="runs per sample; 0: the memo's (25)")
     p.add_argument("--engines", help="of pymc3, get_draws, gibbs (those that are installed)")
     p.add_argument("--ranks", type=int, default=0, help="worker ranks under mpiexec (no MPI)")
     p.add_argument("--seed", type=int, default=2022, help="of samples and draws (2022)")
@@ -121,6 +121,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar=("TABLE", "PUBLISHED"),
         help="real detections and their published values, as one more sample",
     )
+    p.add_argument("--report", metavar="DIR", help="write the report here instead")
     p.set_defaults(call=_verify)
 
     p = commands.add_parser("timing", help="print time per run as in the memo's Table 4")
@@ -296,7 +297,7 @@ def _verify(args) -> int:
     from .report.verify import verify
 
     engines = args.engines.split(",") if args.engines else None
-    print(verify(args.directory, args.size, engines, args.ranks, args.seed, args.real))
+    print(verify(args.directory, args.size, engines, args.ranks, args.seed, args.real, args.report))
     return 0
 
 

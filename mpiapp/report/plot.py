@@ -39,14 +39,14 @@ def plot_run(results: Results, key: str, path: str | Path) -> Path:
     unit = unit_of(found.quantity)
     for i in range(n):
         is_source = i < problem.n_sources
-        axis = f"{labels[i]} ({unit})" if is_source else f"{labels[i]} ({unit} pixel$^{{-1}}$)"
+        axis = f"{labels[i]}\n({unit})" if is_source else f"{labels[i]}\n({unit} pixel$^{{-1}}$)"
         _trace(axes[i, 0], draws.values[:, :, i], axis, draws.rhat[i], draws.ess[i])
         policy = config.policy()
         summary = summarise(
             draws.of(i), bandwidth=policy.bandwidth, level=policy.level,
             upper_limit=policy.upper_limit,
         )  # fmt: skip
-        _marginal(axes[i, 1], draws.of(i), summary, policy.bandwidth, _exact(problem, i), axis)
+        _marginal(axes[i, 1], draws.of(i), summary, policy.bandwidth, _exact(problem, i), labels[i])
     rest = axes[n:].reshape(-1)
     pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
     for ax, (i, j) in zip(rest, pairs):
@@ -93,7 +93,7 @@ def _exact(problem: Problem, i: int):
         return None
 
 
-def _marginal(ax, draws: np.ndarray, s: Summary, bandwidth: float, exact, axis: str) -> None:
+def _marginal(ax, draws: np.ndarray, s: Summary, bandwidth: float, exact, label: str) -> None:
     x = np.linspace(draws.min(), draws.max(), 400)
     ax.hist(draws, 50, density=True, color=GREY, alpha=0.4, label="draws")
     ax.plot(x, density(draws, x, bandwidth=bandwidth), color=BLUE, label="MPDF")
@@ -101,5 +101,5 @@ def _marginal(ax, draws: np.ndarray, s: Summary, bandwidth: float, exact, axis: 
         ax.plot(x, exact.pdf(x), color=BLACK, lw=1, ls="--", label="exact")
     ax.axvline(s.mode, color=ORANGE, lw=1, label="mode")
     ax.axvspan(s.lolim, s.hilim, color=ORANGE, alpha=0.2, lw=0, label="68 % bounds")
-    ax.set(xlabel=axis, ylabel="probability density", xlim=(0 if s.is_upper_limit else None, None))
-    legend(ax, "upper right")
+    ax.set(xlabel=label, ylabel="probability density", xlim=(0 if s.is_upper_limit else None, None))
+    legend(ax, "best")

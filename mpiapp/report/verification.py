@@ -11,26 +11,35 @@ from astropy.table import Table, vstack
 
 from .. import __version__
 from ..catalog.problem import Problem
+from ..catalog.runs import RunKey
 from ..config import Config
 from ..files.results import open_results
+from ..photometry.outcome import Flag
+from ..sampling.get_draws import maximum_likelihood
 from ..simulate import simulate
 from ..simulate.samples import SAMPLES
 from . import studies
 from .compare import Comparison, compare, formatted, table_3, worst_table, write_table
 from .figures import comparison_figures, save
 from .matching import Side, open_side
-from .rerun import assembled
+from .rerun import assembled, job_config
 from .timing import timing_tables
 
 STUDY_DETECTIONS = 400
 REAL = "csc21"
 PAIRS = (("pymc3", "get_draws"), ("gibbs", "pymc3"))
+PICTURED = ("sample3", "sample4", "sample7")
 _FLUX_UNITS = {"flux": "energy flux", "photflux": "photon flux", "rate": "count rate",
                "cnts": "net counts"}  # fmt: skip
 
 
-def write_report(folder: Path, published: str | None = None) -> Path:
-    """Compare every two engines that are there, run the studies, write `verification.md`."""
+def write_report(folder: Path, published: str | None = None, out: Path | None = None) -> Path:
+    """Compare every two engines that are there, run the studies, write `verification.md`.
+
+    `folder` has the inputs and results; the report, its tables and its figures go
+    to `out`, by default the same.
+    """
+    out = out or folder
     lines = [
         "# Verification",
         "",
@@ -43,11 +52,12 @@ def write_report(folder: Path, published: str | None = None) -> Path:
     lines += _jobs_section(done)
     for ours, reference in PAIRS:
         if ours in done and reference in done:
-            lines += _comparison_section(folder, ours, reference, done)
+            lines += _comparison_section(out, ours, reference, done)
     if published:
-        lines += _real_section(folder, done, published)
-    lines += _studies_section(folder)
-    path = folder / "verification.md"
+        real = {name: folder / f"{name}_{REAL}.h5" for name in done}
+        lines += _real_section(out, {n: p for n, p in real.items() if p.exists()}, published)
+    lines += _studies_section(folder, out)
+    path = out / "verification.md"
     path.write_text("\n".join(lines).rstrip() + "\n")
     return path
 
@@ -77,16 +87,16 @@ def _jobs_section(done: dict[str, Path]) -> list[str]:
             "```text", timing_tables(list(done.values())), "```", ""]  # fmt: skip
 
 
-def _comparison_section(folder, ours, reference, done) -> list[str]:
+def _comparison_section(out: Path, ours: str, reference: str, done) -> list[str]:
     found = list(compare_samples(done[ours], done[reference]))
     table = table_3(found, by=("level", "quantity"))
     name = f"{ours}_{reference}"
     for suffix in (".ecsv", ".tex"):
-        write_table(table, folder / f"table3_{name}{suffix}")
+        write_table(table, out / "tables" / f"table3_{name}{suffix}")
     figures = []
-    pictured = [c for c in found if c.sample in ("sample3", "sample7")]
-    for c in pictured:
-        figures += comparison_figures(c, folder / "figures" / name, (ours, reference))
+    for c in found:
+        if c.sample in PICTURED:
+            figures += comparison_figures(c, out / "figures" / name, (ours, reference))
     lines = [
         f"## {ours} against {reference}",
         "",
@@ -101,12 +111,33 @@ def _comparison_section(folder, ours, reference, done) -> list[str]:
                   *markdown(memo_table()), ""]  # fmt: skip
     far = worst_table(found, above=1.0)
     if len(far):
+        far["explanation"] = explained(found, done[reference])
         lines += ["The largest *f* above 1:", "", *markdown(far), ""]
     else:
         lines += ["No *f* is above 1.", ""]
     for path in figures:
-        lines += [f"![{path.stem}]({path.relative_to(folder)})", ""]
+        lines += [f"![{path.stem}]({path.relative_to(out)})", ""]
     return lines
+
+
+def explained(found: list[Comparison], reference: Path) -> list[str]:
+    """Why each f above 1 is so large, as far as the reference's own problem tells."""
+    with open_results(reference) as results:
+        config = job_config(results)
+    far = [w for c in found for w in c.worst[c.worst["f"] > 1]]
+    keys = {RunKey(*(w[name] for name in RunKey._fields)) for w in far}
+    problems = {key: p for key, p in assembled(config) if key in keys}
+    why = []
+    for w in far:
+        problem = problems[RunKey(*(w[name] for name in RunKey._fields))]
+        best, _ = maximum_likelihood(problem)
+        if config.engine.name == "get_draws" and best[problem.sources.index(w["component"])] <= 0:
+            why.append("its maximum-likelihood solution is negative: 5-σ prior cut short (2.3)")
+        elif w["reference_flags"] & (Flag.UNCONVERGED | Flag.LOW_ESS):
+            why.append("the reference's chain did not mix")
+        else:
+            why.append("")
+    return why
 
 
 def compare_samples(side: Path, reference: Path) -> Iterator[Comparison]:
@@ -147,7 +178,7 @@ def memo_table() -> Table:
     return Table(rows=rows, names=names)
 
 
-def _real_section(folder: Path, done: dict[str, Path], published: str) -> list[str]:
+def _real_section(out: Path, done: dict[str, Path], published: str) -> list[str]:
     """Every engine against published CSC 2.1 values."""
     found = []
     with open_side(published) as reference:
@@ -155,17 +186,17 @@ def _real_section(folder: Path, done: dict[str, Path], published: str) -> list[s
             with open_side(path) as side:
                 found.append(compare(side, reference, name))
     table = vstack([table_3([c], by=("quantity",)) for c in found], metadata_conflicts="silent")
-    write_table(table, folder / "table3_csc21.ecsv")
+    write_table(table, out / "tables" / "table3_csc21.ecsv")
     last = found[-1]
-    paths = comparison_figures(last, folder / "figures" / "csc21", (last.sample, "CSC 2.1"))
+    paths = comparison_figures(last, out / "figures" / "csc21", (last.sample, "CSC 2.1"))
     said = "Rows of the catalog from their published counts; *Sample* names the engine."
     lines = ["## CSC 2.1", "", said, "", *markdown(formatted(table)), ""]
     for path in paths:
-        lines += [f"![{path.stem}]({path.relative_to(folder)})", ""]
+        lines += [f"![{path.stem}]({path.relative_to(out)})", ""]
     return lines
 
 
-def _studies_section(folder: Path) -> list[str]:
+def _studies_section(folder: Path, out: Path) -> list[str]:
     """Figures 1, 3, 5 and 6, calibration and coverage."""
     null, low, limits = (_problems(folder, n) for n in ("sample1", "sample2", "sample4"))
     made = {
@@ -177,8 +208,8 @@ def _studies_section(folder: Path) -> list[str]:
     }
     lines = ["## Studies", "", "Drawn with the compiled engine.", ""]
     for title, (name, study) in made.items():
-        path = save(study.figure, folder / "figures" / f"{name}.png")
-        lines += [f"### {title}", "", study.text, "", f"![{title}]({path.relative_to(folder)})", ""]
+        path = save(study.figure, out / "figures" / f"{name}.png")
+        lines += [f"### {title}", "", study.text, "", f"![{title}]({path.relative_to(out)})", ""]
     return lines
 
 

@@ -16,12 +16,11 @@ from pathlib import Path
 from ..catalog.bundle import InputError
 from ..simulate import simulate
 from ..simulate.samples import SAMPLES
-from .verification import write_report
+from .verification import REAL, write_report
 
 # The engines in the order in which each is held against the one before.
 ENGINES = {"get_draws": "sherpa", "pymc3": "pymc3", "gibbs": "numba"}
-DEFAULT_SIZE = 40
-REAL = "csc21"
+DEFAULT_SIZE = 25
 
 
 def verify(
@@ -31,6 +30,7 @@ def verify(
     ranks: int = 0,
     seed: int = 2022,
     real: tuple[str, str] | None = None,
+    out: str | Path | None = None,
 ) -> Path:
     """Simulate, measure and report; returns the report's path.
 
@@ -44,6 +44,8 @@ def verify(
         Worker ranks under mpiexec; 0 measures in one process without MPI.
     real : (table, published), optional
         Flat tables of real detections and of their published values, as one more sample.
+    out : path, optional
+        Folder for the report, its tables and figures; by default `folder`.
 
     Raises
     ------
@@ -59,11 +61,14 @@ def verify(
                 "not installed"
             )
     write_inputs(folder, size, seed)
+    samples = {name: sample.level for name, sample in SAMPLES.items()}
     if real:
         _import_real(folder, real[0])
     for name in [n for n in ENGINES if n in chosen]:
-        _measure(folder, name, ranks, seed)
-    return write_report(folder, real[1] if real else None)
+        _measure(folder, name, name, samples, ranks, seed)
+        if real:
+            _measure(folder, f"{name}_{REAL}", name, {REAL: "obsid"}, ranks, seed)
+    return write_report(folder, real[1] if real else None, Path(out) if out else None)
 
 
 def write_inputs(folder: Path, size: float, seed: int) -> None:
@@ -87,33 +92,30 @@ def _import_real(folder: Path, table: str) -> None:
         import_table(table, out / "prep3")
 
 
-def configuration(folder: Path, engine: str, seed: int) -> str:
-    """The TOML text of one engine's job."""
+def configuration(folder: Path, job: str, engine: str, samples: dict[str, str], seed: int) -> str:
+    """The TOML text of one job; `samples` names folders of `inputs` and the level of each."""
     parts = [f"seed = {seed}"]
-    for name, sample in SAMPLES.items():
+    for name, level in samples.items():
         inputs = folder / "inputs" / name
-        parts.append(f"[[input]]\nprep3 = '{inputs / 'prep3'}'\nlevels = ['{sample.level}']")
-        if sample.level == "master":
+        parts.append(f"[[input]]\nprep3 = '{inputs / 'prep3'}'\nlevels = ['{level}']")
+        if level == "master":
             parts[-1] += f"\nmst3 = '{inputs / 'mst3.fits'}'"
-    if (folder / "inputs" / REAL).exists():
-        parts.append(
-            f"[[input]]\nprep3 = '{folder / 'inputs' / REAL / 'prep3'}'\nlevels = ['obsid']"
-        )
-    parts.append(f"[output]\nresults = '{folder / engine}.h5'\nflush_seconds = 60.0")
+    parts.append(f"[output]\nresults = '{folder / job}.h5'")
     parts.append(f"[engine]\nname = '{engine}'")
     return "\n\n".join(parts) + "\n"
 
 
-def _measure(folder: Path, engine: str, ranks: int, seed: int) -> None:
-    """Run one engine's job in processes of its own, unless its results are there."""
-    if (folder / f"{engine}.h5").exists():
+def _measure(
+    folder: Path, job: str, engine: str, samples: dict[str, str], ranks: int, seed: int
+) -> None:
+    """Run one job in processes of its own, unless its results are there."""
+    if (folder / f"{job}.h5").exists():
         return
-    config = folder / f"{engine}.toml"
-    config.write_text(configuration(folder, engine, seed))
-    command = [sys.executable, "-m", "mpiapp", "run", str(config)]
-    if ranks:
-        command = [_mpiexec(), "-n", str(ranks + 1), sys.executable, "-m", "mpiapp", "run",
-                   str(config)]  # fmt: skip
+    config = folder / f"{job}.toml"
+    config.write_text(configuration(folder, job, engine, samples, seed))
+    launcher = [_mpiexec(), "-n", str(ranks + 1)] if ranks else []
+    resume = ["--resume"] if (folder / f"{job}.h5.part").exists() else []
+    command = [*launcher, sys.executable, "-m", "mpiapp", "run", str(config), *resume]
     code = subprocess.run(command, check=False).returncode
     # 4: some runs failed, which is what the NULL-like samples are for.
     if code not in (0, 4):
