@@ -82,6 +82,7 @@ def draw_distances(axes, f: np.ndarray) -> None:
     axes.axvline(np.median(f), color=ORANGE, lw=1.5, label=f"median {np.median(f):.2g}")
     axes.axvline(1.0, color=BLACK, lw=1, ls="--", label=r"$f = 1$")
     axes.set_ylim(top=1.3 * axes.get_ylim()[1])  # room for the legend
+    axes.yaxis.get_major_locator().set_params(integer=True)
     axes.set(xscale="log", xlabel=r"distance $f$ (half-widths of the reference)", ylabel="runs")
     legend(axes)
 
@@ -101,10 +102,11 @@ def draw_values(axes, pairs: np.ndarray, quantity: str, names=("this", "referenc
         # an upper limit on this side has its lower bound at zero, below any logarithmic axis
         return np.nan_to_num(np.abs([value - lower, upper - value]))
 
-    axes.errorbar(
-        rv, v, xerr=bars(rv, rlo, rhi), yerr=bars(v, lo, hi), fmt="o", ms=2, lw=0.5, color=BLUE,
-        label="values", rasterized=len(v) > 500,
-    )  # fmt: skip
+    if len(v):
+        axes.errorbar(
+            rv, v, xerr=bars(rv, rlo, rhi), yerr=bars(v, lo, hi), fmt="o", ms=2, lw=0.5,
+            color=BLUE, label="values", rasterized=len(v) > 500,
+        )  # fmt: skip
     if limit.any():
         axes.plot(
             p["reference_hilim"][limit], p["hilim"][limit], "v", ms=3, color=ORANGE,

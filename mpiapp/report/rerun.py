@@ -12,9 +12,8 @@ from ..catalog.runs import RunKey
 from ..catalog.worklist import Matrix, Target
 from ..config import Config
 from ..files.results import Results
-from ..parallel.planning import find_inputs, make_plan
+from ..parallel.planning import find_inputs, make_plan, scan_here
 from ..parallel.worker import Worker
-from ..parallel.world import SerialExecutor
 from ..photometry.policy import Run
 
 
@@ -28,7 +27,7 @@ class PlannedRun(NamedTuple):
 
 def planned_runs(config: Config) -> Iterator[PlannedRun]:
     """Every run that a configuration names, in the order of the work list."""
-    plan = make_plan(config, find_inputs(config), SerialExecutor())
+    plan = make_plan(config, find_inputs(config), scan_here)
     for worklist in plan.worklists:
         for unit in worklist.units:
             for target in worklist.targets(unit):
@@ -40,9 +39,11 @@ def planned_runs(config: Config) -> Iterator[PlannedRun]:
 
 def assembled(config: Config) -> Iterator[tuple[RunKey, Problem]]:
     """Every problem of a configuration as assembled, without sampling it; bad input is left out."""
+    engine = _Collector()
+    worker = Worker(engine, config.policy(), config.seed)
     for planned in planned_runs(config):
-        engine = _Collector()
-        _measure(Worker(engine, config.policy(), config.seed), planned)
+        engine.problems.clear()
+        _measure(worker, planned)
         if engine.problems:
             yield planned.key, engine.problems[0]
 
