@@ -30,6 +30,7 @@ from mpiapp.files.prep3_write import write_prep3
 
 printable = st.sampled_from([chr(code) for code in range(0x20, 0x7F)])
 names = st.text(printable, min_size=1, max_size=30).map(str.strip).filter(bool)
+header_names = names.filter(lambda name: not set("':") & set(name))
 not_reserved = names.filter(lambda name: name != "background")
 finite = st.floats(0, 1e300, allow_nan=False).map(lambda x: x + 0.0)
 
@@ -37,7 +38,7 @@ finite = st.floats(0, 1e300, allow_nan=False).map(lambda x: x + 0.0)
 @st.composite
 def obsids(draw):
     """Stack, obsid, instrument, exposure and bundles with any names and numbers."""
-    stack, obsid = draw(names), draw(names)
+    stack, obsid = draw(header_names), draw(header_names)
     instrument = draw(st.sampled_from(sorted(INSTRUMENT_BANDS)))
     kinds = [
         (quantity, band, aperture)
@@ -102,6 +103,20 @@ def test_names_that_fits_cannot_hold_are_refused(tmp_path, name, what):
     with pytest.raises(InputError, match=re.escape(f"the name {name!r} is")):
         write_prep3(tmp_path / "prep3.fits", stack, obsid, "ACIS", bundles)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["'/", "a'//b", "a: 1", "a.b: 2.5"])
+def test_a_name_in_the_header_comes_back_or_is_refused(tmp_path, name):
+    path = tmp_path / "prep3.fits"
+    good = make_bundle("b", ("r",))
+    bundle = Bundle(ObsidBundle(name, "O", "b"), "ACIS", ("r",), good.counts, good.F)
+    try:
+        write_prep3(path, name, "O", "ACIS", [bundle])
+    except InputError as error:
+        refused = str(error)
+        assert "does not survive in a FITS header" in refused
+    else:
+        assert read_prep3(path).header.stack == name
 
 
 def test_astropy_reads_the_same_numbers(tmp_path):

@@ -62,6 +62,11 @@ def write_prep3(
     )
     if exposure_s is not None:
         primary.header["EXPOSURE"] = (float(exposure_s), "[s] exposure")
+    read_back = fits.Header.fromstring(primary.header.tostring())
+    for keyword, name in (("STACKID", stack), ("OBS_ID", obsid)):
+        # astropy takes some strings with quotes or colons for something else.
+        if read_back.get(keyword) != name:
+            raise InputError(f"{keyword} {name!r} does not survive in a FITS header; rename it")
     hdus = [primary, _srcprop_hdu(bundles)]
     for quantity in QUANTITIES:
         for band in INSTRUMENT_BANDS[instrument]:
