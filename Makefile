@@ -50,7 +50,7 @@ lint: .venv/lint ## Check style, formatting and shell scripts
 	$(bin)/ruff check
 	$(bin)/ruff format --check
 	@if command -v shellcheck >/dev/null; then \
-	    shellcheck .ci/run .make/find-python $(wildcard jobscripts/*.slurm jobscripts/*.pbs); \
+	    shellcheck .ci/run .make/find-python tests/slurm_node.sh $(wildcard jobscripts/*.slurm jobscripts/*.pbs); \
 	else echo "shellcheck is not installed: shell scripts were not checked"; fi
 
 install: ## Install into the active Python 3.10 environment, with its MPI (EXTRAS=mpich adds one)
