@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
+from jobs import needs_pymc3
 from problems import matrix, problem, simulated
 from scipy import stats
 
+from mpiapp.photometry.mpdf import summarise
 from mpiapp.sampling import SamplingError, create
 from mpiapp.sampling.diagnostics import rhat_and_ess
 from mpiapp.sampling.exact import marginal
@@ -180,6 +184,28 @@ def test_ranks_of_truths_drawn_from_the_prior_are_uniform(shape, exact):
     assert p_values.min() > 0.01 / len(upper)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_intervals_of_the_true_quantile_setting_cover_68_percent_of_truths(shape):
+    """Truths drawn from the prior; 4000 of them, so that 2 % is 2.7 standard errors of a coverage.
+
+    Any set that holds 68 % of the posterior covers the truth with 68 % probability
+    when truths follow the prior, so the rule by which the set is chosen does not
+    matter, as long as it knows the draws alone; the kernel must be narrow.
+    """
+    n_sources, n_obsids = SHAPES[shape]
+    rng = np.random.default_rng(4)
+    F = matrix(n_sources, n_obsids, blend=0.5, background_area=50.0)
+    upper = np.append(np.full(n_sources, 30.0), np.full(n_obsids, 1.0))
+    engine = GibbsEngine()
+    covered = 0
+    for n in range(4000):
+        theta = rng.uniform(0.0, upper)
+        draws = engine.sample(problem(rng.poisson(F @ theta), F, n_sources, upper), seed(n))
+        s = summarise(draws.of(0), bandwidth=0.1, upper_limit="quantile")
+        covered += s.lolim <= theta[0] <= s.hilim
+    assert abs(covered / 4000 - 0.68) < 0.02
+
+
 @pytest.mark.parametrize(
     ("counts", "mu", "v", "total", "lo", "hi"),
     [
@@ -269,6 +295,42 @@ def test_priors_that_cut_into_the_likelihood_bound_the_draws(case, exact):
     assert draws.rhat.max() < 1.05 and not draws.limited
     z = deviations_from_marginal(draws.values[:, :, 0], marginal(p))
     assert np.abs(z).max() < stats.norm.isf(0.5e-3 / (5 * 2 * len(CUT)))
+
+
+def against_pymc3(shape, n_problems):
+    """Deviations of pymc3's draws from many of ours, over random problems of one shape.
+
+    Batches of 50 draws stand for independent chains: autocorrelations of NUTS are gone
+    after a few draws.
+    """
+    rng = np.random.default_rng(sum(shape))
+    reference = GibbsEngine(draws=1000, ess_target=12_000, max_draws=2000)
+    pymc3 = create("pymc3")
+    z = []
+    for n in range(n_problems):
+        source, background = rng.choice([5.0, 30.0, 300.0, 1e4]), rng.choice([0.03, 0.3])
+        p = simulated(*shape, source, background, rng)
+        ours = reference.sample(p, seed(n))
+        theirs = pymc3.sample(p, seed(n)).values.reshape(40, 50, p.n_columns)
+        for j in range(p.n_sources):
+            x = ours.of(j)
+            z.append(deviations(theirs[:, :, j], x.mean(), x.std(), np.quantile(x, P), ours.ess[j]))
+    return np.array(z)
+
+
+@needs_pymc3
+def test_draws_agree_with_pymc3():
+    z = against_pymc3((1, 1), 3)
+    assert np.abs(z).max() < stats.norm.isf(0.5e-3 / z.size)
+
+
+@needs_pymc3
+@pytest.mark.slow
+@pytest.mark.skipif("MPIAPP_SLOW" not in os.environ, reason="minutes: set MPIAPP_SLOW=1")
+def test_draws_agree_with_pymc3_on_54_problems_of_every_shape():
+    shapes = [(1, 1), (2, 1), (1, 2), (1, 5), (2, 3), (2, 5), (3, 1), (5, 1), (3, 4)]
+    z = np.vstack([against_pymc3(shape, 6) for shape in shapes])
+    assert np.abs(z).max() < stats.norm.isf(0.5e-3 / z.size)
 
 
 def test_priors_anywhere_about_the_truth_leave_the_chains_mixed():

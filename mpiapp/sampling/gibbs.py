@@ -11,7 +11,6 @@ lanes of vector instructions.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
@@ -24,42 +23,9 @@ from .draws import Draws, SamplingError
 from .exact import draw as draw_exact
 from .exact import tabulate
 from .kernels import OPTIONS, draw_on_lines, lane_states, scratch
+from .lines import INSIDE, lines, maximise
 
 _EXACT_LANES = 64
-_CLEAR = 4.0  # a source fewer standard deviations from a bound counts as cut by it
-_CORRELATED = 0.2  # exchange counts between sources correlated more than this
-_INTERIOR = 2.5  # a background this many standard deviations from its bounds follows the sources
-_ROUNDS = 300  # of expectation maximisation, which creeps between blended sources
-_STEEP = 5.0  # decay lengths in a standard deviation beyond which zero decides the width
-_INSIDE = 1.0 - 1e-9  # of an upper bound: where estimates that it cuts stand
-
-
-@njit(**OPTIONS)
-def maximise(counts, f, omega, offset, first, f_sum, omega_sum, upper, theta, rounds):
-    """Improve the positive estimate theta (n_columns,) by `rounds` of expectation maximisation.
-
-    The multiplicative update of Richardson (1972) and Lucy (1974), kept inside the box.
-    """
-    sources = len(f_sum)
-    gain = np.empty(len(theta))
-    for _ in range(rounds):
-        gain[:] = 0.0
-        for k in range(len(first) - 1 if len(omega_sum) else 1):
-            begin, end = (first[k], first[k + 1]) if len(omega_sum) else (0, len(counts))
-            b = theta[sources + k] if len(omega_sum) else 0.0
-            for r in range(begin, end):
-                mu = offset[r] + omega[r] * b
-                for j in range(sources):
-                    mu += f[r, j] * theta[j]
-                ratio = counts[r] / mu
-                for j in range(sources):
-                    gain[j] += f[r, j] * ratio
-                if len(omega_sum):
-                    gain[sources + k] += omega[r] * ratio
-        for j in range(len(theta)):
-            total = f_sum[j] if j < sources else omega_sum[j - sources]
-            if total > 0.0:
-                theta[j] = min(max(theta[j] * gain[j] / total, 1e-3 / total), _INSIDE * upper[j])
 
 
 @njit(**OPTIONS)
@@ -154,61 +120,6 @@ def sweep(
     return failed
 
 
-def _information(problem: Problem, theta: np.ndarray):
-    """Precision of the posterior about theta: source block, mixed block, background diagonal.
-
-    The expected Fisher information with a count more in each row; the precision
-    12/P² of a prior uniform to P; and g² where a bound cuts off a density of
-    gradient g, since e^{-gx} is as wide as a Gaussian of that precision.
-    """
-    n = problem.n_sources
-    mu = problem.F @ theta + problem.offset
-    weighted = problem.F / np.sqrt(mu + 1.0)[:, None]
-    s, b = weighted[:, :n], weighted[:, n:]
-    ratio = np.divide(problem.counts, mu, out=np.zeros(len(mu)), where=mu > 0.0)
-    gradient = (ratio - 1.0) @ problem.F
-    at_bound = np.where(
-        gradient > 0.0,
-        theta >= _INSIDE * problem.upper,
-        gradient < -_STEEP * np.sqrt((weighted**2).sum(axis=0)),
-    )
-    box = np.where(at_bound, gradient**2, 0.0) + 12.0 / problem.upper**2
-    return s.T @ s + np.diag(box[:n]), s.T @ b, np.einsum("rk,rk->k", b, b) + box[n:]
-
-
-def _directions(problem: Problem, theta: np.ndarray) -> np.ndarray:
-    """Lines of a sweep, (n_lines, n_columns), each about a standard deviation long.
-
-    First the principal axes of the sources, backgrounds integrated out.  They
-    mix well until a bound cuts the posterior; where one does, each such source
-    alone is added, and exchanges of counts with the sources it is correlated with.
-    These do without the axes if every source is cut.
-    theta : (n_columns,) estimate that tells what is clear of the bounds.
-    """
-    n = problem.n_sources
-    ss, sb, bb = _information(problem, theta)
-    room = np.minimum(theta, problem.upper - theta)
-    regression = -sb.T / bb[:, None]
-    schur = ss + sb @ regression
-    scale = 1.0 / np.sqrt(np.diag(ss))
-    values, vectors = np.linalg.eigh(schur * np.outer(scale, scale))
-    axes = (vectors / np.sqrt(np.maximum(values, 1e-10))).T
-    covariance = axes.T @ axes
-    sigma = np.sqrt(np.diag(covariance))
-    cut = room[:n] < _CLEAR * sigma * scale
-    correlated = np.abs(covariance) > _CORRELATED * np.outer(sigma, sigma)
-    first, second = np.nonzero(np.triu(correlated & (cut[:, None] | cut), 1))
-    pairs = np.zeros((len(first), n))
-    pairs[np.arange(len(first)), first] = 1.0
-    pairs[np.arange(len(first)), second] = np.sign(covariance[first, second])
-    alone = np.eye(n)[cut]
-    if cut.all():
-        axes = axes[:0]
-    directions = np.vstack([axes, pairs, alone]) * scale
-    follows = room[n:] * np.sqrt(bb) > _INTERIOR
-    return np.hstack([directions, np.where(follows, directions @ regression.T, 0.0)])
-
-
 class GibbsEngine:
     """Compiled sampler in one thread; exact for one source.
 
@@ -300,15 +211,15 @@ class GibbsEngine:
         positive = sums > 0.0
         unit = np.where(positive, 1.0 / np.where(positive, sums, 1.0), p.upper)
         estimate = np.minimum(0.5 * p.upper, unit * (1.0 + p.counts.sum() / columns))
-        maximise(*p[1:], estimate, _ROUNDS)
-        directions = _directions(problem, estimate)
+        maximise(*p[1:], estimate)
+        directions = lines(problem, estimate)
         moves = directions @ problem.F.T
         totals = moves.sum(axis=1)
         moves = np.ascontiguousarray(moves[:, p.rows])
         rng = np.random.Generator(np.random.PCG64(seed))
         spread = np.sqrt((directions**2).sum(axis=0)) + unit
         start = estimate[:, None] + spread[:, None] * rng.uniform(-2.0, 2.0, (columns, self.chains))
-        start = np.clip(np.abs(start), 1e-6 * unit[:, None], _INSIDE * p.upper[:, None])
+        start = np.clip(np.abs(start), 1e-6 * unit[:, None], INSIDE * p.upper[:, None])
         state = lane_states(seed.spawn(1)[0], self.chains)
         t1 = perf_counter()
 
@@ -340,25 +251,3 @@ class GibbsEngine:
             limited=bool(ess.min() < self.ess_target),
             seconds={"init": t1 - t0, "sample": perf_counter() - t1},
         )
-
-
-def warm() -> None:
-    """Compile all that the engine needs, or load it from numba's cache (NUMBA_CACHE_DIR).
-
-    Call it in one process before many start: the others then only load.
-    """
-    problem = Problem(
-        counts=np.array([3, 4, 50]),
-        F=np.array([[0.9, 0.1, 10.0], [0.1, 0.9, 10.0], [0.05, 0.05, 200.0]]),
-        upper=np.array([1e3, 1e3, 10.0]),
-        sources=("a", "b"),
-        backgrounds=("o",),
-        row_obsid=np.zeros(3, dtype=np.int64),
-        offset=np.zeros(3),
-    )
-    engine = GibbsEngine(chains=2, draws=4, ess_target=0)
-    engine.sample(problem, np.random.SeedSequence(0))
-    one = replace(
-        problem, F=np.ascontiguousarray(problem.F[:, 1:]), upper=problem.upper[1:], sources=("b",)
-    )
-    engine.sample(one, np.random.SeedSequence(0))

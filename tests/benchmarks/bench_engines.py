@@ -1,13 +1,15 @@
 """Seconds per run and effective draws per second of every engine, on problems of every shape.
 
-    python tests/benchmarks/bench_engines.py [--quick] [--memo all]
+    python tests/benchmarks/bench_engines.py [--quick] [--memo all] [--figure FILE]
 
 All engines see the same problems in one run, so the ratios mean something even
 where the seconds, of processor time, do not.  What cannot be imported is left
 out with a note: pymc3 (the memo's recipe and our pymc3 engine) and sherpa's
 get_draws.  The expensive ones run once a problem, and only on 1x1 and 2x5
-unless --memo all.  At the end: the exponent with which the cost of the compiled engine
-grows with the number of obsids, and the mean over the mix of a whole catalog.
+unless --memo all.  Their ratio is to gibbs drawing on until its smallest effective
+sample size is at least theirs.  At the end: the exponent with which the cost of the
+compiled engine grows with the number of obsids, and the mean over the mix of a
+whole catalog.
 """
 
 from __future__ import annotations
@@ -85,6 +87,38 @@ def timed(function, problem, repeats, rounds):
     return best, float(np.median(sizes))
 
 
+def matched(ess):
+    """The compiled engine, drawing on until its smallest effective sample size is `ess`."""
+    draws = int(np.ceil(1.1 * ess / 16))
+    return draws_of(create("gibbs", draws=max(draws, 4), ess_target=max(ess, 1.0)))
+
+
+def draw_figure(path, points):
+    """Seconds per run against shape, a marker per engine; points: (shape, level, engine, s)."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    shapes = list(SHAPES)
+    markers = {"gibbs": ("o", "tab:blue"), "memo": ("s", "tab:red"), "pymc3": ("^", "tab:orange")}
+    for engine, (marker, color) in markers.items():
+        for level, fill in (("faint", "none"), ("bright", color)):
+            mine = [(shapes.index(s), t) for s, at, e, t in points if e == engine and at == level]
+            if mine:
+                x, y = np.transpose(mine)
+                label = f"{'the memo' if engine == 'memo' else engine}, {level}"
+                axes.plot(x, y, marker, color=color, markerfacecolor=fill, label=label)
+    axes.set_yscale("log")
+    axes.set_xticks(range(len(shapes)), shapes)
+    axes.set_xlabel("sources × obsids")
+    axes.set_ylabel("processor time per run (s)")
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(ncols=2, fontsize="small", loc="center left", bbox_to_anchor=(0.3, 0.55))
+    figure.savefig(path, dpi=150)
+
+
 def exponent(function, n_sources):
     """Slope of log seconds against log obsids from 1 to 100, least squares."""
     rng = np.random.default_rng(2)
@@ -122,7 +156,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="the compiled engine alone")
     parser.add_argument("--memo", choices=("some", "all"), default="some")
+    parser.add_argument("--figure", help="draw the table into this file")
     args = parser.parse_args()
+    points = []
     compiled = draws_of(create("gibbs"))
     others, notes = ({}, []) if args.quick else optional_engines()
     for note in notes:
@@ -135,19 +171,24 @@ def main():
             problem = simulated(n_sources, n_obsids, source, background, rng, blend=blend)
             compiled(problem, np.random.SeedSequence(0))
             seconds, ess = timed(compiled, problem, max(2, 40 // n_obsids), 5)
+            points.append((shape, level, "gibbs", seconds))
             line = f"{shape + ' ' + level:24}{1e3 * seconds:10.2f}{ess:9.0f}{ess / seconds:10.0f}"
-            for _name, function in others.items():
+            for name, function in others.items():
                 if shape not in EXPENSIVE and args.memo != "all":
                     line += f"{'-':>13}{'-':>9}{'-':>8}"
                     continue
                 try:
                     function(problem, np.random.SeedSequence(0))  # compiles where that is needed
                     slow, size = timed(function, problem, 1, 1)
-                    line += f"{slow:13.2f}{size:9.0f}{slow / seconds:8.0f}"
+                    equal, _ = timed(matched(size), problem, max(2, 40 // n_obsids), 5)
+                    line += f"{slow:13.2f}{size:9.0f}{slow / equal:8.0f}"
+                    points.append((shape, level, name, slow))
                 except Exception as error:  # another engine's failure is a result here
                     line += f"  {type(error).__name__:>28}"
             print(line, flush=True)
-    print("ratios are seconds per run over those of gibbs")
+    print("ratios are to gibbs at no smaller an effective sample size")
+    if args.figure:
+        draw_figure(args.figure, points)
     for n_sources in (1, 2):
         print(f"{n_sources} sources: cost grows as obsids ** {exponent(compiled, n_sources):.2f}")
     mean, parts = mix(compiled, 400)
