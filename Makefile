@@ -36,8 +36,8 @@ test: .venv/test ## Run the tests: the quick ones on each of two MPI ranks, then
 	    -m "not mpi and not pymc3 and not slow"
 	$(bin)/python -m pytest
 
-test-current: .venv-current/test ## Run the tests that need no old Python on a current one
-	.venv-current/bin/python -m pytest -m "not pymc3"
+test-current: .venv-current/test ## Run the quick tests that need no old Python on a current one
+	.venv-current/bin/python -m pytest -m "not pymc3 and not slow"
 
 bench: .venv/run ## Run the benchmarks, which print ratios measured side by side
 	for benchmark in tests/benchmarks/bench_*.py; do $(bin)/python "$$benchmark"; done

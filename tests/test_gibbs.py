@@ -79,6 +79,7 @@ def one_source_problems():
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exact", [True, False], ids=["exact", "gibbs"])
 def test_draws_follow_the_exact_marginal_over_500_problems(exact):
     engine = GibbsEngine(exact=exact)
@@ -90,6 +91,7 @@ def test_draws_follow_the_exact_marginal_over_500_problems(exact):
     assert_standard(np.array(z))
 
 
+@pytest.mark.slow
 def test_backgrounds_of_the_exact_method_follow_their_marginals():
     # Of one obsid the columns may be exchanged: the background then is the source of an exact
     # marginal.
@@ -159,6 +161,7 @@ def test_blends_of_5_to_10000_counts_mix_well(n_sources, blend):
 SHAPES = {"1x1": (1, 1), "2x1 blended": (2, 1), "2x3": (2, 3)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exact", [True, False], ids=["exact", "gibbs"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_ranks_of_truths_drawn_from_the_prior_are_uniform(shape, exact):
@@ -184,6 +187,7 @@ def test_ranks_of_truths_drawn_from_the_prior_are_uniform(shape, exact):
     assert p_values.min() > 0.01 / len(upper)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_intervals_of_the_true_quantile_setting_cover_68_percent_of_truths(shape):
     """Truths drawn from the prior; 4000 of them, so that 2 % is 2.7 standard errors of a coverage.
