@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
 
 import pytest
 from jobs import environment, mpiapp, mpiexec, needs_mpiexec, photometry, table, write_job
@@ -74,9 +75,9 @@ def test_a_job_stops_when_asked_and_loses_nothing(tmp_path, ranks, request_, rou
     config = slow_job(tmp_path)
     extra = {}
     if request_ == "walltime":
-        # Runs of 0.4 s: 40 s or 20 s of work in 10 to 13 s
+        # Runs of 0.4 s: 40 s or 20 s of work in 13 to 16 s
         config = slow_job(tmp_path, 0.4)
-        end = int(time.time() + rng.uniform(10, 13))
+        end = int(time.time() + rng.uniform(13, 16))
         extra["SLURM_JOB_END_TIME"] = str(end)
     job = start(config, ranks=ranks, **extra)
     if request_ != "walltime":
@@ -86,7 +87,8 @@ def test_a_job_stops_when_asked_and_loses_nothing(tmp_path, ranks, request_, rou
         job.send_signal(getattr(signal, f"SIG{request_}"))
     stderr = job.communicate(timeout=60)[1]
     if request_ == "walltime":
-        assert time.time() < end + 1.0
+        # Schedulers kill some 10 s after they ask; everything is on disk before they do.
+        assert time.time() < end + 10
         text = config.read_text().replace("seconds = 0.4", "seconds = 0.01")
         config.write_text(text)
         args = ("--resume", "--force")
@@ -97,7 +99,10 @@ def test_a_job_stops_when_asked_and_loses_nothing(tmp_path, ranks, request_, rou
     assert "--resume" in stderr
     with open_results(work_path(tmp_path / "results.h5")) as results:
         assert len(results) == n_computed(tmp_path) < N_RUNS
-        assert results.table("jobs")["exit_reason"][-1].startswith("stopped")
+        last = results.table("jobs")[-1]
+    assert last["exit_reason"].startswith("stopped")
+    if request_ == "walltime":
+        assert datetime.fromisoformat(last["ended"]).timestamp() <= end
     again = mpiapp("run", config, *args, ranks=ranks)
     assert again.returncode == 0, again.stderr
     assert n_computed(tmp_path) == N_RUNS  # none was done twice
