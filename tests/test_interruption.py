@@ -11,14 +11,23 @@ import time
 from datetime import datetime
 
 import pytest
-from jobs import environment, mpiapp, mpiexec, needs_mpiexec, photometry, table, write_job
+from jobs import (
+    by_the_clock,
+    environment,
+    mpiapp,
+    mpiexec,
+    needs_mpiexec,
+    photometry,
+    table,
+    write_job,
+)
 
 from mpiapp.config import Limits
 from mpiapp.files.results import open_results, work_path
 from mpiapp.parallel.interrupt import Interrupt, RunTimeLimit, StopFlag, scheduled_end, time_limit
 from mpiapp.photometry.outcome import Outcome
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, by_the_clock]
 
 # MPIAPP_STOPS=4 pytest tests/test_interruption.py stops 20 jobs.
 N_RUNS = (4 * 5 + 5) * 2 * 2

@@ -12,7 +12,16 @@ import traceback
 
 import numpy as np
 import pytest
-from jobs import environment, mpiapp, mpiexec, needs_mpiexec, photometry, table, write_job
+from jobs import (
+    by_the_clock,
+    environment,
+    mpiapp,
+    mpiexec,
+    needs_mpiexec,
+    photometry,
+    table,
+    write_job,
+)
 
 from mpiapp.files.journal import JournaledFile, journal_path
 from mpiapp.files.results import open_results, work_path
@@ -82,6 +91,7 @@ def run_here(config) -> int:
     return child
 
 
+@by_the_clock
 def test_a_job_killed_at_random_moments_ends_with_the_rows_of_an_undisturbed_one(
     tmp_path, undisturbed, monkeypatch
 ):
@@ -109,6 +119,7 @@ def test_a_job_killed_at_random_moments_ends_with_the_rows_of_an_undisturbed_one
     assert interrupted > KILLS / 2  # or the moments were not within the job
 
 
+@by_the_clock
 @needs_mpiexec
 def test_a_job_under_mpi_killed_at_random_moments_ends_with_the_same_rows(tmp_path, undisturbed):
     rng = random.Random(2)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from jobs import environment, mpiapp, mpiexec, photometry, table, write_job
+from jobs import by_the_clock, environment, mpiapp, mpiexec, photometry, table, write_job
 
 from mpiapp.files.results import open_results
 from mpiapp.jobscript import Machine, render
@@ -24,6 +24,7 @@ MACHINE = Machine(
 
 pytestmark = [
     pytest.mark.slow,
+    by_the_clock,
     pytest.mark.mpi,
     pytest.mark.skipif(os.geteuid() != 0, reason="starting SLURM needs root"),
     pytest.mark.skipif(
