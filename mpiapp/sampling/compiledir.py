@@ -16,12 +16,13 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import platform
 import re
 import shutil
 import sys
 import tempfile
 from pathlib import Path
+
+from ..provenance import cpu_model
 
 
 def claim(rank: int = 0, scratch: str | os.PathLike | None = None) -> Path:
@@ -47,7 +48,7 @@ def claim(rank: int = 0, scratch: str | os.PathLike | None = None) -> Path:
             "theano is imported already, so its compile directory can no longer be chosen: "
             "call compiledir.claim before anything that imports pymc3"
         )
-    job = _scratch(scratch) / f"mpiapp-{_job()}-{os.getuid()}-{_cpu()}"
+    job = _scratch(scratch) / f"mpiapp-{_job()}-{os.getuid()}-{_slug(cpu_model())}"
     job.mkdir(mode=0o700, exist_ok=True)
     if job.is_symlink() or job.stat().st_uid != os.getuid():
         raise PermissionError(f"{job} belongs to someone else: set another scratch directory")
@@ -111,16 +112,6 @@ def _job() -> str:
     variables = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
     job = next((os.environ[name] for name in variables if os.environ.get(name)), None)
     return _slug(job or f"p{os.getppid()}")
-
-
-def _cpu() -> str:
-    """The model of this CPU, fit for a file name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    models = (line.partition(":")[2] for line in lines if line.startswith("model name"))
-    return _slug(next(models, "") or platform.processor() or platform.machine())
 
 
 def _slug(text: str) -> str:
