@@ -23,8 +23,8 @@ from jobs import (
     write_job,
 )
 
-from mpiapp.files.journal import JournaledFile, journal_path
-from mpiapp.files.results import open_results, work_path
+from mpiapp.files.journal import PAGE, JournaledFile, journal_path, snapshot
+from mpiapp.files.results import ResultsError, open_results, work_path
 from mpiapp.parallel import job
 from mpiapp.parallel.world import World
 
@@ -56,10 +56,14 @@ def n_computed(folder) -> int:
 
 def check_work_file(folder):
     """Whatever there is opens, and every run in it has its rows."""
-    for path in (folder / "results.h5", work_path(folder / "results.h5")):
+    for path in (work_path(folder / "results.h5"), folder / "results.h5"):
         if path.exists():
-            with open_results(path) as results:
-                runs, rows = results.table("runs"), results.table("photometry")
+            try:
+                with open_results(path) as results:
+                    runs, rows = results.table("runs"), results.table("photometry")
+            except ResultsError:
+                assert not path.exists()  # it has just got its final name, which comes next
+                continue
             assert len(rows) == runs["n_rows"].sum()
             assert (rows["run_id"] == np.repeat(runs["run_id"], runs["n_rows"])).all()
             assert len(np.unique(runs["run_id"])) == len(runs)
@@ -256,6 +260,35 @@ def test_input_faults_are_recorded_once(cut, tmp_path):
     with open_results(tmp_path / "results.h5") as results:
         failures = results.table("failures")
     assert (failures["run_id"] == 0).sum() == 1
+
+
+def test_a_reader_of_a_file_being_written_sees_one_commit_and_no_mixture(tmp_path):
+    """Commit k fills a growing file with the byte k; a process commits while this one reads."""
+    path = tmp_path / "file"
+    path.write_bytes(b"")
+
+    def fill(file, k):
+        file.seek(0)
+        file.write(bytes([k]) * (PAGE * 20 + 1000 * k))
+        file.commit()
+
+    writer = JournaledFile(path, writable=True)
+    fill(writer, 0)
+    child = os.fork()
+    if child == 0:
+        for k in range(1, 250):
+            fill(writer, k)
+        os._exit(0)
+    seen = []
+    while os.waitpid(child, os.WNOHANG) == (0, 0):
+        with snapshot(path) as copy:
+            copy.seek(0)
+            seen.append(copy.read())
+    for content in seen:
+        k = content[0]
+        # Pages of a commit that has not happened yet may lie behind the end.
+        assert content[: PAGE * 20 + 1000 * k] == bytes([k]) * (PAGE * 20 + 1000 * k)
+    assert len({content[0] for content in seen}) > 5
 
 
 class Torn(Exception):

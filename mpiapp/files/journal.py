@@ -6,10 +6,13 @@ writes stays in memory until `commit`, which brings it to the disk so:
 
 1. pages beyond the end of the committed file are written in place;
 2. pages that replace committed ones go into `<file>.journal`, with a checksum;
-3. the same pages are written in place, and the journal is emptied.
+3. the same pages are written in place, and the journal is reduced to its header.
 
 A journal with the right checksum is the newest state, and opening the file
 finishes step 3; any other journal was never committed and counts for nothing.
+
+Every change of the journal has another number in its header, so that a reader of a
+file that a job still writes knows whether its copy is of one state (`snapshot`).
 """
 
 from __future__ import annotations
@@ -18,13 +21,19 @@ import contextlib
 import fcntl
 import io
 import os
+import shutil
 import struct
+import tempfile
+import time
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 PAGE = 4096
-_HEADER = struct.Struct("<8sQQI")  # magic, number of pages, size of the file, CRC-32 of the pages
-_MAGIC = b"mpiappJ1"
+# magic, serial number, number of pages, size of the file, CRC-32 of the pages
+_HEADER = struct.Struct("<8sQQQI")
+_MAGIC = b"mpiappJ2"
+_ATTEMPTS = 100
 
 
 class JournaledFile(io.RawIOBase):
@@ -51,6 +60,7 @@ class JournaledFile(io.RawIOBase):
         self._writable = writable
         self._pages: dict[int, bytearray] = {}
         self._position = 0
+        self._serial = time.time_ns()  # beyond those of any earlier job
         if writable:
             self._lock()
         self._committed = self._size = os.fstat(self._fd).st_size
@@ -66,20 +76,9 @@ class JournaledFile(io.RawIOBase):
             pass  # a file system without locks
 
     def _recover(self) -> None:
-        try:
-            content = journal_path(self.path).read_bytes()
-        except FileNotFoundError:
-            return
-        if len(content) < _HEADER.size:
-            return
-        magic, n_pages, size, checksum = _HEADER.unpack_from(content)
-        body = memoryview(content)[_HEADER.size : _HEADER.size + n_pages * (8 + PAGE)]
-        if magic != _MAGIC or len(body) != n_pages * (8 + PAGE) or zlib.crc32(body) != checksum:
-            return
-        for start in range(0, len(body), 8 + PAGE):
-            number = int.from_bytes(body[start : start + 8], "little")
-            self._pages[number] = bytearray(body[start + 8 : start + 8 + PAGE])
-        self._size = size
+        pages, size = _newest(_journal(self.path))
+        if pages:
+            self._pages, self._size = pages, size
         if self._writable:
             self._write_in_place(self._pages)
             self._finish()
@@ -98,12 +97,16 @@ class JournaledFile(io.RawIOBase):
         self._finish()
 
     def _write_journal(self, pages: dict[int, bytearray]) -> None:
+        self._serial += 1
         body = b"".join(n.to_bytes(8, "little") + bytes(page) for n, page in pages.items())
-        header = _HEADER.pack(_MAGIC, len(pages), self._size, zlib.crc32(body))
+        header = _HEADER.pack(_MAGIC, self._serial, len(pages), self._size, zlib.crc32(body))
         fd = os.open(journal_path(self.path), os.O_WRONLY | os.O_CREAT, 0o666)
         try:
             _write_all(fd, header + body, 0)
-            os.fsync(fd)
+            if pages:
+                os.fsync(fd)
+            else:
+                os.ftruncate(fd, len(header))
         finally:
             os.close(fd)
 
@@ -117,21 +120,22 @@ class JournaledFile(io.RawIOBase):
         os.fsync(self._fd)
         self._committed = self._size
         self._pages.clear()
-        if journal_path(self.path).exists():
-            os.truncate(journal_path(self.path), 0)
+        self._write_journal({})
 
     def rename(self, path: str | Path) -> None:
         """Give the file, fully committed, another name."""
-        os.replace(self.path, path)
-        self.path = Path(path)
+        old, self.path = self.path, Path(path)
+        self._write_journal({})
+        os.replace(old, path)
+        journal_path(old).unlink()
 
     def close(self) -> None:
-        """Close without committing; a writer's empty journal is removed."""
+        """Close without committing; a writer's journal without pages is removed."""
         if not self.closed:
             os.close(self._fd)
             if self._writable:
                 with contextlib.suppress(FileNotFoundError):
-                    if journal_path(self.path).stat().st_size == 0:
+                    if journal_path(self.path).stat().st_size <= _HEADER.size:
                         journal_path(self.path).unlink()
         super().close()
 
@@ -208,6 +212,48 @@ def journal_path(path: str | Path) -> Path:
     """Where the journal of a file lies."""
     path = Path(path)
     return path.with_name(path.name + ".journal")
+
+
+def snapshot(path: str | Path) -> BinaryIO:
+    """A copy in a temporary file of the newest committed state, while a job may go on writing.
+
+    Raises
+    ------
+    OSError
+        If there is no such file, no room for the copy, or the job commits without a pause.
+    """
+    for _ in range(_ATTEMPTS):
+        before = _journal(path)
+        with JournaledFile(path) as source:
+            copy = tempfile.TemporaryFile()  # noqa: SIM115 (the caller's)
+            shutil.copyfileobj(source, copy, 256 * PAGE)
+        if _journal(path) == before:
+            return copy
+        copy.close()
+    raise OSError("a job writes to it without a pause: try again")
+
+
+def _journal(path: str | Path) -> bytes:
+    try:
+        return journal_path(path).read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def _newest(journal: bytes) -> tuple[dict[int, bytearray], int]:
+    """The pages of a complete journal and the size of the file with them; of another, none."""
+    if len(journal) < _HEADER.size:
+        return {}, 0
+    magic, _, n_pages, size, checksum = _HEADER.unpack_from(journal)
+    body = memoryview(journal)[_HEADER.size : _HEADER.size + n_pages * (8 + PAGE)]
+    if magic != _MAGIC or len(body) != n_pages * (8 + PAGE) or zlib.crc32(body) != checksum:
+        return {}, 0
+    return {
+        int.from_bytes(body[start : start + 8], "little"): bytearray(
+            body[start + 8 : start + 8 + PAGE]
+        )
+        for start in range(0, len(body), 8 + PAGE)
+    }, size
 
 
 def _write_all(fd: int, data, start: int) -> None:

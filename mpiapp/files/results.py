@@ -33,7 +33,7 @@ from astropy.table.meta import get_yaml_from_table
 
 from .. import __version__
 from . import schema
-from .journal import JournaledFile, journal_path
+from .journal import JournaledFile, journal_path, snapshot
 from .schema import SCHEMA_VERSION, TABLES, Batch
 
 _CHUNK_BYTES = 256 * 1024
@@ -278,7 +278,7 @@ def open_results(path: str | Path) -> Iterator[Results]:
     path = Path(path)
     try:
         # A journal tells of a job that writes, or was killed in the middle of a commit.
-        source = JournaledFile(path) if journal_path(path).exists() else path
+        source = snapshot(path) if journal_path(path).exists() else path
         file = h5py.File(source, "r")
     except OSError as error:
         raise ResultsError(f"{path}: cannot be read as HDF5: {error}") from error
