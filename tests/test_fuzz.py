@@ -129,7 +129,6 @@ def check_mst3(path: Path) -> None:
                 assert associations.label(stack, component) == master
         pairs = {pair: 1.0 for obsids in associations.blocks_of(master).values() for pair in obsids}
         associations.best_block(master, pairs)
-    associations.unknown_names(set(), set())
 
 
 def small_prep3(path: Path) -> bytes:

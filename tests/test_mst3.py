@@ -164,15 +164,6 @@ def test_components_of_a_rejected_master_stay_neighbours(example):
     assert associations.label("S1", "r2") == "M2"
 
 
-def test_names_that_no_prep3_file_has_are_found(example):
-    associations = read_mst3(example).associations
-    components = {(s, c) for _, kind, s, c in LINKS if kind != "n"} - {("S2", "r3")}
-    found = associations.unknown_names(components, {("S1", "O1")})
-    assert [(c.master, c.table) for c in found] == [("M1", "links"), ("M1", "blocks")]
-    assert "component r3 of stack S2" in found[0].message
-    assert "obsid O2, stack S2" in found[1].message
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

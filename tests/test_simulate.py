@@ -12,8 +12,10 @@ from astropy.table import Table
 
 from mpiapp.catalog.bundle import InputError
 from mpiapp.catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES
+from mpiapp.config import Config
 from mpiapp.files.mst3 import read_mst3
 from mpiapp.files.prep3 import contradictions, read_prep3, scan_prep3
+from mpiapp.parallel.planning import find_inputs, make_plan, scan_here
 from mpiapp.simulate import PRESETS, simulate
 from mpiapp.simulate.instrument import enclosed_fraction
 from mpiapp.simulate.observe import groups
@@ -76,11 +78,9 @@ def test_its_masters_fit_its_detections(crowded):
     file = read_mst3(crowded.mst3)
     assert file.rejected == []
     masters = file.associations
-    components = {
-        (s.header.stack, c) for s in scans for names in s.components.values() for c in names
-    }
-    obsids = {(s.header.stack, s.header.obsid) for s in scans}
-    assert masters.unknown_names(components, obsids) == []
+    inputs = {"prep3": str(crowded.prep3), "mst3": str(crowded.mst3)}
+    config = Config(input=[inputs], output={"results": "none.h5"})
+    assert make_plan(config, find_inputs(config), scan_here).faults == []
     assert len(masters) == crowded.masters
     links = {name: masters.components_of(name) for name in masters.masters()}
     assert Counter(kind for rows in links.values() for _, _, kind in rows).keys() == {"u", "a", "n"}

@@ -111,12 +111,33 @@ def test_a_master_of_an_unknown_component_is_a_fault_of_its_own():
     assert found["M2/avg"].fault == ""
 
 
+def test_what_a_master_names_and_no_file_has_is_told_and_costs_only_what_needs_it():
+    scans = [scan("S1", "1", {"x": ["r1", "r2"]}), scan("S1", "2", {"x": ["r1", "r2"]})]
+    links = [
+        ("M1", "u", "S1", "r1"),
+        ("M1", "a", "S9", "r5"),
+        ("M2", "u", "S1", "r2"),
+        ("M3", "u", "S9", "r6"),  # with no component that there is, it has no runs to fail
+    ]
+    blocks = [("M2", 1, "S1", "1", 5.0), ("M2", 2, "S1", "2", 5.0), ("M2", 2, "S1", "7", 5.0)]
+    worklist = WorkList(scans, Selection(("master",)), masters(links, blocks))
+    assert [(master, text.partition(":")[2][:36]) for master, text in worklist.doubts] == [
+        ("M1", " component r5 of stack S9 is in no p"),
+        ("M2", " no prep3 file of this job is of obs"),
+        ("M3", " component r6 of stack S9 is in no p"),
+    ]
+    found = targets(worklist)
+    assert {name for name, target in found.items() if target.fault} == {"M2/block2"}
+    assert found["M2/block2"].fault == worklist.doubts[1][1]
+    assert set(found) == {"M1/avg", "M2/avg", "M2/block1", "M2/block2"}
+
+
 def test_unknown_exposures_leave_the_best_block_open_but_measure_all():
     scans = [scan("S", "1", {"x": "a"}, None), scan("S", "2", {"x": "a"}, 5.0)]
     blocks = [("M", 1, "S", "1", np.nan), ("M", 2, "S", "2", np.nan)]
     worklist = WorkList(scans, Selection(("master",)), masters([("M", "u", "S", "a")], blocks))
     assert len(targets(worklist)) == 3
-    assert "no exposure for S/1" in worklist.unranked_blocks["M"]
+    assert [(m, "no exposure for S/1" in text) for m, text in worklist.doubts] == [("M", True)]
 
 
 def test_bands_of_different_instruments_meet_only_where_they_exist():

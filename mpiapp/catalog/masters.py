@@ -12,7 +12,7 @@ neighbour with a column of its own.  A nondetection ("n") contributes nothing
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -154,34 +154,6 @@ class Associations:
             if c < len(known) and known[c] == wanted:
                 return self._links.master[self._unique_rows[start + c]].decode()
         return f"{stack}/{component}"
-
-    def unknown_names(
-        self,
-        components: Collection[tuple[str, str]],
-        obsids: Collection[tuple[str, str]],
-    ) -> list[Conflict]:
-        """What the masters name but the prep3 files lack.
-
-        `components` holds every (stack, component), `obsids` every
-        (stack, obsid) that there is.
-        """
-        found = []
-        for master in self.masters():
-            for stack, component, kind in self.components_of(master):
-                if kind != "n" and (stack, component) not in components:
-                    message = (
-                        f"master {master}: no prep3 file has component {component} of stack "
-                        f"{stack}; add the file or correct the association"
-                    )
-                    found.append(Conflict(master, "links", None, "component", message))
-            for block, stack, obsid, _ in self._block_rows(master):
-                if (stack, obsid) not in obsids:
-                    message = (
-                        f"master {master}, block {block}: no prep3 file of obsid {obsid}, stack "
-                        f"{stack}; add the file or correct the block"
-                    )
-                    found.append(Conflict(master, "blocks", None, "obsid", message))
-        return found
 
     def _find(self, master: str) -> int | None:
         name = master.encode()

@@ -130,8 +130,9 @@ class WorkList:
     Attributes
     ----------
     units : list of Unit, heaviest first
-    unranked_blocks : dict
-        Master sources whose best block cannot be told, and why; they are measured all the same.
+    doubts : list of (master, message)
+        What a master source names that no file has, and best blocks that cannot be told.  Runs
+        that need what is absent are faulty besides; the others are measured.
     """
 
     def __init__(
@@ -160,7 +161,12 @@ class WorkList:
                 for bundle, content in scan.bundles.items()
                 for component in content.components
             }
-        self.unranked_blocks: dict[str, str] = {}
+        self._obsids = {(scan.stack, scan.obsid) for scan in self.scans}
+        self.doubts = [
+            (master, message)
+            for master in self._masters
+            for message in (*self._absent_components(master), *self._absent_obsids(master).values())
+        ]
         self._best_block = self._rank_blocks()
         self.units = [u for level in selection.levels for u in self._units(level, unit_cost)]
         self.units.sort(key=lambda unit: -unit.cost)
@@ -173,8 +179,30 @@ class WorkList:
             try:
                 best[master] = self.associations.best_block(master, exposures)
             except InputError as error:
-                self.unranked_blocks[master] = str(error)
+                self.doubts.append((master, str(error)))
         return best
+
+    def _absent_components(self, master: str, match_types: str = "ua") -> list[str]:
+        return [
+            f"{master}: component {component} of stack {stack} is in no prep3 file of this job; "
+            "correct the mst3 file or add the stack's prep3 files"
+            for stack, component, match_type in self.associations.components_of(master)
+            if match_type in match_types and (stack, component) not in self._bundle_of
+        ]
+
+    def _absent_obsids(self, master: str) -> dict[int, str]:
+        """For each block with obsids of which there is no file, what is wrong."""
+        absent = {
+            block: [pair for pair in obsids if pair not in self._obsids]
+            for block, obsids in self.associations.blocks_of(master).items()
+        }
+        return {
+            block: f"{master}, block {block}: no prep3 file of this job is of "
+            + ", ".join(f"obsid {obsid}, stack {stack}" for stack, obsid in pairs)
+            + "; correct the mst3 file or add the prep3 file"
+            for block, pairs in absent.items()
+            if pairs
+        }
 
     @property
     def n_runs(self) -> int:
@@ -239,16 +267,10 @@ class WorkList:
     def _master_targets(self, master: str) -> Iterator[Target]:
         """The average over every obsid, then each Bayesian Block (section 2.2.3)."""
         bundles: dict[str, str] = {}
-        faults = []
+        faults = self._absent_components(master, "u")
         for stack, component, match_type in self.associations.components_of(master):
-            if match_type != "u":
-                continue
             bundle = self._bundle_of.get((stack, component))
-            if bundle is None:
-                faults.append(
-                    f"{master}: component {component} of stack {stack} is in no prep3 file of this "
-                    "job; correct the mst3 file or add the stack's prep3 files"
-                )
+            if match_type != "u" or bundle is None:
                 continue
             bundles[stack] = bundle
             if (stack, bundle) in self.faults:
@@ -265,19 +287,21 @@ class WorkList:
             for c in scan.bundles[bundle].components
         }
         best = self._best_block.get(master)
-        wanted = [(f"{master}/avg", seen, False)]
+        absent = self._absent_obsids(master)
+        wanted = [(f"{master}/avg", seen, False, faults)]
         for block, obsids in self.associations.blocks_of(master).items():
             inside = [(s, b) for s, b in seen if (s.stack, s.obsid) in obsids]
-            wanted.append((f"{master}/block{block}", inside, block == best))
-        for name, parts, is_best in wanted:
-            if parts or faults:
+            reasons = faults + [absent[block]] if block in absent else faults
+            wanted.append((f"{master}/block{block}", inside, block == best, reasons))
+        for name, parts, is_best, reasons in wanted:
+            if parts or (seen and reasons):
                 yield Target(
                     "master",
                     name,
                     tuple(Part(scan.path, bundle) for scan, bundle in parts),
-                    self.selection.of(scan.bundles[bundle] for scan, bundle in parts),
+                    self.selection.of(scan.bundles[bundle] for scan, bundle in parts or seen),
                     (master,),
                     labels,
                     is_best,
-                    "; ".join(faults),
+                    "; ".join(reasons),
                 )

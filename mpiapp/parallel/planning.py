@@ -236,7 +236,7 @@ def make_plan(
         )
         for group, mst3, scans, bad_bundles in groups
     ]
-    faults += [Fault(*item) for w in worklists for item in w.unranked_blocks.items()]
+    faults += [Fault(*item) for w in worklists for item in w.doubts]
     return Plan(worklists, inputs, faults)
 
 
