@@ -41,6 +41,24 @@ def test_agrees_with_arviz_where_draws_repeat():
     assert ess[0] == pytest.approx(float(az.ess(values, method="bulk")), rel=ACCURACY)
 
 
+def test_agrees_with_arviz_on_chains_of_every_kind():
+    az = pytest.importorskip("arviz")
+    white = np.random.default_rng(0).normal(size=(4, 201, 3))
+    kinds = {
+        "white": white,
+        "slow": np.cumsum(white, axis=1),
+        "smooth": white[:, 1:] + 0.9 * white[:, :-1],
+        "antithetic": white[:, 1:] - 0.5 * white[:, :-1],
+        "shifted": white + np.arange(4)[:, None, None],
+        "skewed": np.exp(3 * white),
+    }
+    for kind, values in kinds.items():
+        rhat, ess = rhat_and_ess(np.ascontiguousarray(values))
+        data = az.convert_to_dataset(values)
+        np.testing.assert_allclose(rhat, az.rhat(data).x.values, rtol=ACCURACY, err_msg=kind)
+        np.testing.assert_allclose(ess, az.ess(data).x.values, rtol=ACCURACY, err_msg=kind)
+
+
 def test_columns_are_diagnosed_one_by_one():
     rng = np.random.default_rng(3)
     values = np.stack([autoregressive(rng, phi, 2, 400) for phi in (0.0, 0.9)], axis=2)

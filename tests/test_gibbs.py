@@ -12,7 +12,6 @@ from scipy import stats
 
 from mpiapp.photometry.mpdf import summarise
 from mpiapp.sampling import SamplingError, create
-from mpiapp.sampling.diagnostics import rhat_and_ess
 from mpiapp.sampling.exact import marginal
 from mpiapp.sampling.gibbs import GibbsEngine
 from mpiapp.sampling.kernels import draw_on_lines, lane_states, scratch
@@ -396,26 +395,3 @@ def test_engine_is_chosen_by_name_and_checks_its_settings():
     assert create("gibbs", chains=4).chains == 4
     with pytest.raises(ValueError, match="chains=1"):
         create("gibbs", chains=1)
-
-
-def test_diagnostics_agree_with_arviz():
-    arviz = pytest.importorskip("arviz")
-    rng = np.random.default_rng(0)
-    white = rng.normal(size=(4, 201, 3))
-    slow = np.cumsum(white, axis=1)
-    smooth = white[:, 1:] + 0.9 * white[:, :-1]
-    antithetic = white[:, 1:] - 0.5 * white[:, :-1]
-    ties = np.round(white)
-    shifted = white + np.arange(4)[:, None, None]
-    skewed = np.exp(3 * white)
-    for values in (white, slow, smooth, antithetic, ties, shifted, skewed):
-        rhat, ess = rhat_and_ess(np.ascontiguousarray(values))
-        data = arviz.convert_to_dataset(values)
-        # Our normal quantiles are good to 1e-9.
-        np.testing.assert_allclose(rhat, arviz.rhat(data).x.values, rtol=1e-7)
-        np.testing.assert_allclose(ess, arviz.ess(data).x.values, rtol=1e-7)
-
-
-def test_diagnostics_of_a_column_that_never_moves_are_nan_and_all_draws():
-    rhat, ess = rhat_and_ess(np.ones((2, 10, 1)))
-    assert np.isnan(rhat[0]) and ess[0] == 20
