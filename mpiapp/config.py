@@ -175,17 +175,23 @@ class Config(_Section):
         return Policy(**self.summary.model_dump(), **ladder)
 
     def hash(self) -> str:
-        """Digest of everything that decides the numbers: not of output, limits or scratch."""
-        decisive = self.model_dump(
-            exclude={
-                "output": True,
-                "limits": True,
-                "engine": {"scratch"},
-                "ladder": {"on_bad_input"},
-            }
-        )
-        text = json.dumps(decisive, sort_keys=True, default=str)
+        """Digest of everything that decides the numbers."""
+        text = json.dumps(decisive(self.model_dump(mode="json")), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def decisive(config: dict) -> dict:
+    """The settings of a whole configuration that decide the numbers.
+
+    Not those of output, limits, scratch or engines that were not chosen.
+    """
+    engine = config["engine"]
+    section = engine["name"] if engine["name"] in ENGINES else "options"
+    return {
+        **{name: value for name, value in config.items() if name not in ("output", "limits")},
+        "engine": {"name": engine["name"], section: engine[section]},
+        "ladder": {k: v for k, v in config["ladder"].items() if k != "on_bad_input"},
+    }
 
 
 def load(path: str | Path) -> Config:

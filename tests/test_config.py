@@ -74,6 +74,8 @@ def test_the_hash_covers_what_decides_the_numbers_only(tmp_path):
     assert hashed() == hashed(engine={"scratch": "/fast"})
     assert hashed() != hashed(seed=1)
     assert hashed() != hashed(engine={"pymc3": {"tune": 500}})
+    assert hashed() == hashed(engine={"gibbs": {"draws": 80}})  # of an engine that is not used
+    assert hashed() != hashed(engine={"name": "gibbs"})
     assert hashed() != hashed(summary={"bandwidth": 0.5})
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..catalog.runs import RunKey
 from ..catalog.worklist import Target
-from ..config import Config
+from ..config import Config, decisive
 from ..files.results import ResultsError, Writer, open_results, work_path
 
 
@@ -55,7 +55,8 @@ def open_work_file(config: Config, final: Path, *, resume: bool, force: bool) ->
 def _same_config(config: Config, jobs: np.ndarray, path: Path, force: bool) -> None:
     for job in jobs:
         if job["config_hash"] != config.hash() and not force:
-            changed = _differences(json.loads(job["config"]), config.model_dump(mode="json"))
+            old, new = json.loads(job["config"]), config.model_dump(mode="json")
+            changed = _differences(decisive(old), decisive(new))
             raise ResultsError(
                 f"{path}: job {job['job']} had another configuration ({'; '.join(changed)}); "
                 "restore it, or give a new output, or mix both with --force"
