@@ -5,6 +5,8 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import NamedTuple
 
+from .worklist import Matrix, Target
+
 
 class RunKey(NamedTuple):
     """One sampling problem: level, target, band, aperture, quantity."""
@@ -14,6 +16,12 @@ class RunKey(NamedTuple):
     band: str
     aperture: str
     quantity: str
+
+    @classmethod
+    def of(cls, target: Target, matrix: Matrix) -> RunKey:
+        """The key of one run of a target."""
+        quantity, band, aperture = matrix
+        return cls(target.level, target.name, band, aperture, quantity)
 
     def __str__(self) -> str:
         return " ".join(self)

@@ -117,10 +117,7 @@ class Done:
             return list(targets)
         left = []
         for target in targets:
-            ids = np.array(
-                [RunKey(target.level, target.name, b, a, q).run_id for q, b, a in target.matrices],
-                np.uint64,
-            )
+            ids = np.array([RunKey.of(target, m).run_id for m in target.matrices], np.uint64)
             at = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
             open_ = self._ids[at] != ids
             if open_.any():

@@ -116,7 +116,7 @@ class Worker:
                     if self.flag.signal or self.board.stopping:
                         self.board.idle(asked=bool(self.flag.signal))
                         return rows.batch()
-                    key = _key(target, matrix)
+                    key = RunKey.of(target, matrix)
                     self.board.begin(key)
                     t0 = time.perf_counter()
                     run = self._run(target, files, matrix, key, fault)
@@ -132,12 +132,17 @@ class Worker:
         rows = _Rows(self, lost.rank)
         for target in targets:
             for matrix in target.matrices:
-                key = _key(target, matrix)
+                key = RunKey.of(target, matrix)
                 if key.run_id == lost.run_id:
                     error = RunTimeLimit(f"rank {lost.rank} did not answer any more")
                     run = _failed(target, Outcome.NULL_TIME_LIMIT, error)
                     rows.add(target, key, run, lost.seconds)
         return rows.batch()
+
+    def run(self, target: Target, matrix: Matrix) -> Run:
+        """One run by itself; what went wrong stands in it."""
+        files, fault = self._read(target)
+        return self._run(target, files, matrix, RunKey.of(target, matrix), fault)
 
     def _read(self, target: Target) -> tuple[list[Prep3File], str]:
         files = []
@@ -251,11 +256,6 @@ class _Rows:
             len(self.photometry),
             len(rows),
         )
-
-
-def _key(target: Target, matrix: Matrix) -> RunKey:
-    quantity, band, aperture = matrix
-    return RunKey(target.level, target.name, band, aperture, quantity)
 
 
 def _failed(target: Target, outcome: Outcome, error: BaseException, text: str = "") -> Run:

@@ -32,9 +32,7 @@ def planned_runs(config: Config) -> Iterator[PlannedRun]:
         for unit in worklist.units:
             for target in worklist.targets(unit):
                 for matrix in target.matrices:
-                    quantity, band, aperture = matrix
-                    key = RunKey(target.level, target.name, band, aperture, quantity)
-                    yield PlannedRun(key, target, matrix)
+                    yield PlannedRun(RunKey.of(target, matrix), target, matrix)
 
 
 def assembled(config: Config) -> Iterator[tuple[RunKey, Problem]]:
@@ -43,7 +41,7 @@ def assembled(config: Config) -> Iterator[tuple[RunKey, Problem]]:
     worker = Worker(engine, config.policy(), config.seed)
     for planned in planned_runs(config):
         engine.problems.clear()
-        _measure(worker, planned)
+        worker.run(planned.target, planned.matrix)
         if engine.problems:
             yield planned.key, engine.problems[0]
 
@@ -59,11 +57,6 @@ class _Collector:
     def sample(self, problem, seed, *, tune_factor=1):
         self.problems.append(problem)
         raise sampling.SamplingError("only the problem is wanted")
-
-
-def _measure(worker: Worker, planned: PlannedRun) -> Run:
-    files, fault = worker._read(planned.target)
-    return worker._run(planned.target, files, planned.matrix, planned.key, fault)
 
 
 def job_config(results: Results) -> Config:
@@ -98,7 +91,8 @@ def rerun(results: Results, key: RunKey) -> tuple[Run, Config]:
     for planned in planned_runs(config):
         if planned.key == key:
             engine = sampling.create(config.engine.name, **config.engine.settings())
-            run = _measure(Worker(engine, config.policy(), config.seed), planned)
+            worker = Worker(engine, config.policy(), config.seed)
+            run = worker.run(planned.target, planned.matrix)
             if run.draws is None:
                 raise InputError(f"{key}: no draws: {run.error}")
             return run, config
