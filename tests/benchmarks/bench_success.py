@@ -1,10 +1,10 @@
 """How runs of faint detections end: the success table beside the memo's Table 3.
 
-    python tests/benchmarks/bench_success.py [detections] [engine] [ranks]
+    python tests/benchmarks/bench_success.py [detections] [engine] [ranks] [quantity]
 
 Simulates detections of 0-5 source and 0-50 background counts, ACIS and HRC, measures all their
-bands and quantities, and counts outcomes.  The memo's samples 1 and 2 are the ones that it is held
-against: obsid-level detections without energy fluxes in CSC 2.0.
+bands and all or one of their quantities, and counts outcomes.  It is held against the memo's samples
+1 and 2: obsid-level detections without energy fluxes in CSC 2.0.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from mpiapp.catalog.quantities import QUANTITIES
 from mpiapp.files.results import open_results
 from mpiapp.photometry.outcome import Flag, Outcome
 from mpiapp.simulate import simulate
@@ -23,14 +24,17 @@ from mpiapp.simulate import simulate
 MEMO = {"u": (866, 867), "h": (830, 846), "m": (1425, 1522), "s": (2296, 2367)}
 
 
-def main(detections: int = 10_000, engine: str = "gibbs", ranks: int = 0) -> None:
+def main(
+    detections: int = 10_000, engine: str = "gibbs", ranks: int = 0, quantity: str = ""
+) -> None:
     with tempfile.TemporaryDirectory(prefix="mpiapp-success-") as name:
         folder = Path(name)
         made = simulate(folder, detections, 3, "faint")
+        quantities = [quantity] if quantity else list(QUANTITIES)
         config = folder / "job.toml"
         config.write_text(
             f"[[input]]\nprep3 = '{made.prep3}'\nlevels = ['obsid']\n"
-            f"[select]\napertures = ['aper']\n"
+            f"[select]\napertures = ['aper']\nquantities = {quantities}\n"
             f"[output]\nresults = '{folder / 'results.h5'}'\n[engine]\nname = '{engine}'\n"
         )
         launcher = ["mpiexec", "-n", str(ranks)] if ranks else []
@@ -55,8 +59,9 @@ def main(detections: int = 10_000, engine: str = "gibbs", ranks: int = 0) -> Non
         share = 100 * success[key] / total[key]
         print(f"{key[0]:9} {key[1]:4}  {success[key]}/{total[key]:<12} {share:6.2f}  {beside}")
     for title, counts in (("outcomes", outcomes), ("flags", flags)):
-        print(f"{title}: " + "; ".join(f"{k}: {n}" for k, n in counts.most_common()))
+        listed = "; ".join(f"{k}: {n}" for k, n in counts.most_common())
+        print(f"{title}: {listed or 'none'}")
 
 
 if __name__ == "__main__":
-    main(*(kind(value) for kind, value in zip((int, str, int), sys.argv[1:])))
+    main(*(kind(value) for kind, value in zip((int, str, int, str), sys.argv[1:])))
