@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_success.py [detections] [engine] [ranks] [quantity]
 
 Simulates detections of 0-5 source and 0-50 background counts, ACIS and HRC, measures all their
-bands and all or one of their quantities, and counts outcomes.  It is held against the memo's samples
+bands and all or one of their quantities, and counts outcomes.  Beside them stand the memo's samples
 1 and 2: obsid-level detections without energy fluxes in CSC 2.0.
 """
 
