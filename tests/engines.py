@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import resource
 import sys
 import time
 
@@ -31,6 +32,14 @@ class GammaEngine:
         values = rng.gamma(25.0, theta / 25.0, (*self.shape, problem.n_columns))
         n = problem.n_columns
         return Draws(np.minimum(values, problem.upper), np.ones(n), np.full(n, 1000.0), method="t")
+
+
+class FulldiskEngine(GammaEngine):
+    """Leaves room for no file of more than so many bytes, on any rank."""
+
+    def __init__(self, room):
+        super().__init__()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
 
 
 class LoggedEngine(GammaEngine):

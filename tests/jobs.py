@@ -53,7 +53,7 @@ def write_job(
     return config
 
 
-LOCAL = ("gamma", "failing", "dying", "crashing", "logged")
+LOCAL = ("gamma", "fulldisk", "failing", "dying", "crashing", "logged")
 
 
 def environment() -> dict[str, str]:

@@ -69,6 +69,31 @@ def test_failed_runs_are_rows_and_the_exit_code_tells(tmp_path, ranks):
     assert "SamplingError" in failures["traceback"][0]
 
 
+@pytest.mark.parametrize("ranks", [0, pytest.param(3, marks=under_mpi)])
+def test_a_full_disk_is_named_and_costs_no_run_that_was_written(tmp_path, ranks):
+    room = "[engine.options]\nroom = {}\n"
+    config = write_job(tmp_path, "fulldisk", room.format(100_000), table(4, 20), "batch_runs = 16")
+    done = mpiapp("run", config, ranks=ranks)
+    assert done.returncode == 2
+    assert "results.h5.part: cannot be written: File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    with open_results(tmp_path / "results.h5.part") as results:
+        assert 16 <= len(results) < 400
+    config.write_text(config.read_text().replace("100000", "100000000"))
+    assert mpiapp("run", config, "--resume", "--force", ranks=ranks).returncode == 0
+    with open_results(tmp_path / "results.h5") as results:
+        assert len(results) == 400
+
+
+@pytest.mark.parametrize("folder", ["job.toml", "/proc/none"])
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, folder):
+    config = write_job(tmp_path)
+    done = mpiapp("run", config, "--output", tmp_path / folder / "results.h5")
+    assert done.returncode == 2
+    assert f"{folder}/results.h5.part: cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("engine", ["dying", "crashing"])
 @needs_mpiexec
 def test_a_rank_that_dies_or_crashes_ends_the_job_at_once(tmp_path, engine):

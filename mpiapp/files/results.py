@@ -57,6 +57,8 @@ def _h5_dtype(columns: tuple[schema.Column, ...]) -> np.dtype:
 class Writer:
     """Appends batches to a results file; each flush leaves a file that opens after any kill.
 
+    Any method may raise ResultsError if the disk is full.
+
     Parameters
     ----------
     path : path
@@ -165,13 +167,22 @@ class Writer:
 
     def _commit(self) -> None:
         self._file.flush()
-        self._store.commit()
+        self._save()
+
+    def _save(self) -> None:
+        try:
+            self._store.commit()
+        except OSError as error:
+            raise ResultsError(
+                f"{self.path}: cannot be written: {error.strerror}; all but the last batch is safe "
+                "in it: make room and continue with --resume"
+            ) from error
 
     def close(self) -> None:
         """Flush and close; the work file stays where it is."""
         self.flush()
         self._file.close()
-        self._store.commit()
+        self._save()
         self._store.close()
 
     def publish(self, final: str | Path) -> None:

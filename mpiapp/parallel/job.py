@@ -32,10 +32,9 @@ from .progress import Progress
 from .warmup import warm_up
 from .watch import Watch
 from .worker import Worker
-from .world import World
+from .world import EXIT_USAGE, World
 
 EXIT_OK = 0
-EXIT_USAGE = 2
 EXIT_STOPPED = 3
 EXIT_RUNS_FAILED = 4
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 
+from ..files.results import ResultsError
 from .board import Board
 
 # Set by the process managers of MPICH and its kin, Open MPI, and PMIx.
@@ -21,6 +22,7 @@ _LAUNCHED = ("PMI_RANK", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "MPI_L
 _TASKS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 
 EXIT_CRASH = 1
+EXIT_USAGE = 2
 
 # Longest sleep between two polls, in s.  A large message moves on only when its sender
 # polls: with mpi4py's own 1 ms the rows of 3,200 runs take a quarter of a second.
@@ -113,12 +115,18 @@ class World:
 
     @contextmanager
     def guard(self) -> Iterator[None]:
-        """End the whole job at once, with a traceback that names the rank, if this rank crashes.
+        """End the whole job at once if this rank crashes, with a traceback that names the rank.
 
-        Without it the other ranks would wait for this one for ever.
+        Without it the other ranks would wait for this one for ever.  A results file that can
+        no longer be written takes no traceback.
         """
         try:
             yield
+        except ResultsError as error:
+            if self.size == 1:
+                raise
+            print(f"mpiapp: {error}", file=sys.stderr)
+            self.abort(EXIT_USAGE)
         except BaseException:
             if self.size == 1:
                 raise
