@@ -107,6 +107,7 @@ def build_parser() -> argparse.ArgumentParser:
         help='run id, or "level target band aperture quantity"',
     )
     p.add_argument("--out", default="run.png", metavar="FILE", help="the figure (run.png)")
+    p.add_argument("--draws", metavar="FILE", help="save the draws for ArviZ (netCDF)")
     p.set_defaults(call=_plot)
 
     p = commands.add_parser("verify", help="repeat the memo's verification, and report it")
@@ -289,7 +290,7 @@ def _plot(args) -> int:
     from .report.plot import plot_run
 
     with open_results(args.results) as results:
-        print(plot_run(results, args.run, args.out))
+        print(plot_run(results, args.run, args.out, args.draws))
     return 0
 
 

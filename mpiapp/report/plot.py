@@ -6,7 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..catalog.bundle import InputError
 from ..catalog.problem import Problem
+from ..catalog.quantities import QUANTITIES
+from ..catalog.runs import RunKey
 from ..files.results import Results
 from ..photometry.mpdf import Summary, density, summarise
 from ..photometry.policy import Run
@@ -19,18 +22,23 @@ PARAMETERS_SHOWN = 6
 CHAINS_SHOWN = 4
 
 
-def plot_run(results: Results, key: str, path: str | Path) -> Path:
+def plot_run(
+    results: Results, key: str, path: str | Path, draws_path: str | Path | None = None
+) -> Path:
     """Trace and marginal of every parameter, and their pairs; returns the figure's path.
 
     Of each marginal: the draws, the MPDF with its mode and bounds, and the exact
     curve where one source is fitted.  The first PARAMETERS_SHOWN parameters are
-    drawn, sources first.
+    drawn, sources first.  All draws go to `draws_path`, if given, as ArviZ's
+    InferenceData (netCDF), for any other diagnostic.
 
-    Raises InputError if there is no such run, or its input is gone.
+    Raises InputError if there is no such run, its input is gone, or ArviZ is missing.
     """
     found = find_key(results, key)
     run, config = rerun(results, found)
     problem, draws = run.problem, run.draws
+    if draws_path:
+        _save_draws(found, run, draws_path)
     n = min(problem.n_columns, PARAMETERS_SHOWN)
     labels = [_label(problem, i) for i in range(n)]
     n_pairs = n * (n - 1) // 2
@@ -58,6 +66,24 @@ def plot_run(results: Results, key: str, path: str | Path) -> Path:
         ax.remove()
     figure.suptitle(_title(str(found), run), fontsize=8)
     return save(figure, Path(path))
+
+
+def _save_draws(key: RunKey, run: Run, path: str | Path) -> None:
+    try:
+        import arviz
+    except ImportError:
+        raise InputError("ArviZ is missing, which writes draws: pip install arviz") from None
+    problem, values, n = run.problem, run.draws.values, run.problem.n_sources
+    data = arviz.from_dict(
+        {"source": values[:, :, :n], "background": values[:, :, n:]},
+        dims={"source": ["component"], "background": ["obsid"]},
+        coords={"component": list(problem.sources), "obsid": list(problem.backgrounds)},
+    )
+    unit = QUANTITIES[key.quantity].unit
+    data.posterior.attrs["run"] = str(key)
+    data.posterior["source"].attrs["units"] = unit
+    data.posterior["background"].attrs["units"] = f"{unit} pixel-1"
+    data.to_netcdf(str(path))
 
 
 def _label(problem: Problem, i: int) -> str:
