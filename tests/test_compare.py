@@ -243,9 +243,17 @@ def test_a_run_is_plotted_with_the_draws_that_it_had(two_jobs, tmp_path):
     (again,) = (p for p in run.photometry if p.source == row["component"].decode())
     assert (again.value, again.lolim, again.hilim) == (row["value"], row["lolim"], row["hilim"])
     key = " ".join(row[name].decode() for name in RunKey._fields)
-    done = mpiapp("plot", two_jobs[0], "--run", key, "--out", tmp_path / "run.png")
+    drawn = ["--out", tmp_path / "run.png", "--draws", tmp_path / "run.nc"]
+    done = mpiapp("plot", two_jobs[0], "--run", key, *drawn)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run.png").stat().st_size > 10_000
+    arviz = pytest.importorskip("arviz")
+    posterior = arviz.from_netcdf(tmp_path / "run.nc").posterior
+    assert posterior.attrs["run"] == key
+    draws = posterior.source.sel(component=row["component"].decode()).values.ravel()
+    assert len(draws) == row["n_draws"]
+    inside = np.mean((draws >= row["lolim"]) & (draws <= row["hilim"]))
+    assert inside == pytest.approx(0.7, abs=0.1)  # 68 % of the smoothed density
 
 
 def test_an_unknown_run_is_said_with_an_example(two_jobs):
