@@ -3,8 +3,9 @@
     python tests/benchmarks/bench_workers.py [ENGINE [RUNS [PAIRS]]]
 
 Jobs with one and with two workers alternate.  Throughput counts from the end of the start-up;
-start-up has a column of its own.  Memory is the peak of a worker over its runs: at a tenth of
-them, when everything has been met once, and at the end.
+start-up has a column of its own.  Beside them two jobs without MPI, alone and at the same time,
+show what the machine itself gives for a second core.  Memory is the peak of a worker over its runs:
+at a tenth of them, when everything has been met once, and at the end.
 """
 
 from __future__ import annotations
@@ -42,6 +43,24 @@ def run(config: Path, workers: int, out: Path) -> tuple[Scaling, float, float]:
     return scaling, float(max(early)), float(max(late))
 
 
+def side_by_side(config: Path, outs: list[Path]) -> float:
+    """Runs per second of serial jobs at the same time, together."""
+    jobs = [
+        subprocess.Popen(
+            [sys.executable, "-m", "mpiapp", "run", config, "--output", out],
+            env=environment(), stderr=subprocess.DEVNULL,
+        )
+        for out in outs
+    ]  # fmt: skip
+    assert not any(job.wait() for job in jobs)
+    total = 0.0
+    for out in outs:
+        with open_results(out) as results:
+            (scaling,) = Scaling.of(out.name, results.table("ranks"))
+        total += scaling.throughput
+    return total
+
+
 def main() -> None:
     engine = sys.argv[1] if len(sys.argv) > 1 else "gibbs"
     n_runs = int(sys.argv[2]) if len(sys.argv) > 2 else 20_000
@@ -52,7 +71,7 @@ def main() -> None:
         config = write_job(Path(folder), engine, text=table(20, n_sources))
         print(f"{engine} on {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
         print("workers     runs   runs/s  start-up s  slowest/mean   MB at 1/10   MB at the end")
-        ratios = []
+        ratios, ceilings = [], []
         for k in range(pairs):
             found = {}
             for workers in (1, 2):
@@ -63,8 +82,13 @@ def main() -> None:
                     f"{s.imbalance:13.2f} {early:12.0f} {late:15.0f}"
                 )
             ratios.append(found[2] / found[1] / 2)
+            alone = side_by_side(config, [Path(folder) / f"{k}_alone.h5"])
+            both = side_by_side(config, [Path(folder) / f"{k}_{which}.h5" for which in "ab"])
+            ceilings.append(both / alone / 2)
     text = ", ".join(f"{100 * ratio:.0f} %" for ratio in ratios)
     print(f"two workers reach {text} of twice one worker: median {100 * np.median(ratios):.0f} %")
+    text = ", ".join(f"{100 * ratio:.0f} %" for ratio in ceilings)
+    print(f"two jobs apart reach {text} of twice one: median {100 * np.median(ceilings):.0f} %")
 
 
 if __name__ == "__main__":
