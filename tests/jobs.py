@@ -21,10 +21,11 @@ exposure_rate
 TESTS = Path(__file__).resolve().parent
 
 
-def table(n_obsids: int = 3, n_sources: int = 4) -> str:
-    """A flat table of one stack: every source in every obsid, in bands b and h."""
+def table(n_obsids: int = 3, n_sources: int = 4, stacks: str = "S") -> str:
+    """A flat table: every source of a stack in every obsid of it, in bands b and h."""
     rows = [
-        f"{100 + k},S,r{i},ACIS,{band},aper,{5 + 7 * i + k},{30 + i},0.9,0.05,20,400,10000"
+        f"{100 + k},{stack},r{i},ACIS,{band},aper,{5 + 7 * i + k},{30 + i},0.9,0.05,20,400,10000"
+        for stack in stacks.split()
         for k in range(n_obsids)
         for i in range(n_sources)
         for band in "bh"

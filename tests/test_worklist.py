@@ -5,6 +5,7 @@ import pytest
 
 from mpiapp.catalog.masters import Blocks, Links, associate
 from mpiapp.catalog.worklist import BundleScan, FileScan, Part, Selection, WorkList
+from mpiapp.parallel.planning import Plan
 
 B = frozenset({("rate", "b", "aper"), ("cnts", "b", "aper")})
 W = frozenset({("rate", "w", "aper")})
@@ -154,11 +155,29 @@ def test_the_selection_limits_the_runs():
 
 
 @pytest.mark.parametrize("unit_cost", [0.5, 7.0, 1e9])
-def test_units_hold_every_target_once_and_the_heaviest_come_first(unit_cost):
+def test_units_hold_every_target_once(unit_cost):
     scans = [scan("S", str(k), {f"x{i}": [f"a{i}", f"b{i}"] for i in range(20)}) for k in range(3)]
     worklist = WorkList(scans, Selection(("obsid", "stack")), unit_cost=unit_cost)
     every = [t.name for unit in worklist.units for t in worklist.targets(unit)]
     assert len(every) == len(set(every)) == 3 * 20 + 20
-    costs = [unit.cost for unit in worklist.units]
-    assert costs == sorted(costs, reverse=True)
     assert worklist.n_runs == 2 * len(every)
+
+
+def test_parcels_hold_every_unit_once_keep_stacks_together_and_shrink():
+    sources = {f"x{i}": [f"a{i}"] for i in range(40)}
+    scans = [scan(s, str(k), sources) for s in ("S", "T", "U") for k in range(6 if s == "S" else 2)]
+    plan = Plan([WorkList(scans, Selection(), unit_cost=3.0)], [], [])
+    parcels = list(plan.parcels(2))
+    units = [unit for parcel in parcels for _, unit in parcel]
+    assert sorted(units) == sorted(unit for _, unit in plan.units())
+    stacks = [{unit.stack for _, unit in parcel} for parcel in parcels]
+    assert all(len(found) == 1 for found in stacks)
+    assert stacks[0] == {"S"}  # the most work
+    left = total = sum(unit.cost for unit in units)
+    for parcel in parcels:
+        cost = sum(unit.cost for _, unit in parcel)
+        assert len(parcel) == 1 or cost <= left / 16
+        left -= cost
+    first, last = (sum(unit.cost for _, unit in parcels[i]) for i in (0, -1))
+    assert first > total / 32 > 3 * last
+    assert all(len(parcel) == 1 for parcel in plan.parcels(float("inf")))

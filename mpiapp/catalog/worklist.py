@@ -1,4 +1,4 @@
-"""The work list: which targets there are, what they cost, and the units they are sent out in.
+"""The work list: which targets there are, what they cost, and the units they are cut into.
 
 Rank 0 keeps the scans of the files and a few numbers per unit; the targets of a
 unit are made again, from the scans, when the unit is sent.
@@ -17,7 +17,6 @@ from .masters import Associations
 from .quantities import APERTURES, BANDS, LEVELS, QUANTITIES
 
 Matrix = tuple[str, str, str]
-MASTERS_PER_GROUP = 64
 
 
 class Part(NamedTuple):
@@ -96,8 +95,12 @@ class Selection:
 
 
 class Unit(NamedTuple):
-    """Targets `first` to `stop` of one group, sent to a worker together."""
+    """Targets `first` to `stop` of one group; units of one stack share their files.
 
+    A group is a file, a stack, or the master sources whose first stack it is.
+    """
+
+    stack: str
     level: str
     group: int
     first: int
@@ -129,7 +132,7 @@ class WorkList:
 
     Attributes
     ----------
-    units : list of Unit, heaviest first
+    units : list of Unit, by level and group
     doubts : list of (master, message)
         What a master source names that no file has, and best blocks that cannot be told.  Runs
         that need what is absent are faulty besides; the others are measured.
@@ -151,36 +154,38 @@ class WorkList:
         for scan in self.scans:
             self._stacks[scan.stack].append(scan)
         self._stack_names = list(self._stacks)
-        self._masters: list[str] = []
+        self._exposures = {(scan.stack, scan.obsid): scan.exposure for scan in self.scans}
         self._bundle_of: dict[tuple[str, str], str] = {}
+        self._masters: dict[str, list[str]] = defaultdict(list)
+        self._best_block: dict[str, int | None] = {}
+        self.doubts: list[tuple[str, str]] = []
         if associations is not None and "master" in selection.levels:
-            self._masters = list(associations.masters())
-            self._bundle_of = {
-                (scan.stack, component): bundle
-                for scan in self.scans
-                for bundle, content in scan.bundles.items()
-                for component in content.components
-            }
-        self._obsids = {(scan.stack, scan.obsid) for scan in self.scans}
-        self.doubts = [
-            (master, message)
-            for master in self._masters
-            for message in (*self._absent_components(master), *self._absent_obsids(master).values())
-        ]
-        self._best_block = self._rank_blocks()
+            self._register_masters()
         self.units = [u for level in selection.levels for u in self._units(level, unit_cost)]
-        self.units.sort(key=lambda unit: -unit.cost)
 
-    def _rank_blocks(self) -> dict[str, int | None]:
-        """The best block of each master source, where the exposures are known."""
-        best = {}
-        exposures = {(scan.stack, scan.obsid): scan.exposure for scan in self.scans}
-        for master in self._masters:
+    def _register_masters(self) -> None:
+        """The master sources of each stack, their best blocks, and what is doubtful about them."""
+        self._bundle_of = {
+            (scan.stack, component): bundle
+            for scan in self.scans
+            for bundle, content in scan.bundles.items()
+            for component in content.components
+        }
+        for master in self.associations.masters():
+            stacks = [
+                stack
+                for stack, component, match_type in self.associations.components_of(master)
+                if match_type == "u" and (stack, component) in self._bundle_of
+            ]
+            if stacks:
+                self._masters[min(stacks)].append(master)
+            self.doubts += [(master, message) for message in self._absent_components(master)]
+            self.doubts += [(master, message) for message in self._absent_obsids(master).values()]
             try:
-                best[master] = self.associations.best_block(master, exposures)
+                best = self.associations.best_block(master, self._exposures)
+                self._best_block[master] = best
             except InputError as error:
                 self.doubts.append((master, str(error)))
-        return best
 
     def _absent_components(self, master: str, match_types: str = "ua") -> list[str]:
         return [
@@ -193,7 +198,7 @@ class WorkList:
     def _absent_obsids(self, master: str) -> dict[int, str]:
         """For each block with obsids of which there is no file, what is wrong."""
         absent = {
-            block: [pair for pair in obsids if pair not in self._obsids]
+            block: [pair for pair in obsids if pair not in self._exposures]
             for block, obsids in self.associations.blocks_of(master).items()
         }
         return {
@@ -214,30 +219,26 @@ class WorkList:
         return [t for i, t in enumerate(every) if unit.first <= i < unit.stop]
 
     def _units(self, level: str, unit_cost: float) -> Iterator[Unit]:
-        n_groups = {
-            "obsid": len(self.scans),
-            "stack": len(self._stack_names),
-            "master": -(-len(self._masters) // MASTERS_PER_GROUP),
-        }[level]
-        for group in range(n_groups):
+        names = [s.stack for s in self.scans] if level == "obsid" else self._stack_names
+        for group, stack in enumerate(names):
             first, stop, runs, cost = 0, 0, 0, 0.0
             for target in self._targets(level, group):
                 stop += 1
                 runs += len(target.matrices)
                 cost += len(target.matrices) * run_cost(len(target.reported), len(target.parts))
                 if cost >= unit_cost:
-                    yield Unit(level, group, first, stop, runs, cost)
+                    yield Unit(stack, level, group, first, stop, runs, cost)
                     first, runs, cost = stop, 0, 0.0
             if runs:
-                yield Unit(level, group, first, stop, runs, cost)
+                yield Unit(stack, level, group, first, stop, runs, cost)
 
     def _targets(self, level: str, group: int) -> Iterator[Target]:
         if level == "obsid":
             return self._obsid_targets(self.scans[group])
+        stack = self._stack_names[group]
         if level == "stack":
-            return self._stack_targets(self._stack_names[group])
-        first = group * MASTERS_PER_GROUP
-        masters = self._masters[first : first + MASTERS_PER_GROUP]
+            return self._stack_targets(stack)
+        masters = self._masters.get(stack, ())
         return (target for master in masters for target in self._master_targets(master))
 
     def _obsid_targets(self, scan: FileScan) -> Iterator[Target]:

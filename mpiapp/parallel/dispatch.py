@@ -1,4 +1,4 @@
-"""Sends units to workers and yields their results as they come."""
+"""Sends parcels of work to workers and yields their results as they come."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ EXIT_OK = 0
 EXIT_STOPPED = 3
 EXIT_RUNS_FAILED = 4
 
-# Units under way per worker: one to work on, and the next.
+# Parcels under way per worker: one to work on, and the next.
 _WINDOW = 2
 _SCAN_FILES = 8
 
@@ -49,7 +49,7 @@ class BadInput(RuntimeError):
     """Input that cannot be used, in a job that is to end at the first (on_bad_input = "abort")."""
 
 
-def measure_unit(targets: Sequence[Target]) -> Batch:
+def measure_parcel(targets: Sequence[Target]) -> Batch:
     """All runs of a few targets; called on the worker ranks."""
     return _worker.measure(targets)
 
@@ -229,10 +229,11 @@ class _Job:
     def _measure(self, executor: Executor, plan: Plan) -> None:
         """All runs that are not done yet."""
         done = Done(np.sort(self.writer.column("run_id")))
+        # Alone, this process has all files at hand anyway, and writes the more often.
+        n_workers = self.world.n_workers if self.world.size > 1 else float("inf")
+        payloads = _payloads(plan, done, n_workers)
         with Progress(plan.n_runs, self.writer.n_runs, note=self.watch.oldest) as progress:
-            for batch in stream(
-                executor, measure_unit, _payloads(plan, done), self._window, self.watch
-            ):
+            for batch in stream(executor, measure_parcel, payloads, self._window, self.watch):
                 with _worker.busy("write"):
                     self.writer.append(batch)
                     if self.interrupt.reason:
@@ -269,11 +270,12 @@ class _Job:
         self.writer.add("jobs", [row])
 
 
-def _payloads(plan: Plan, done: Done) -> Iterator[list[Target]]:
-    """The targets of each unit, heaviest first, without what is done."""
-    for worklist, unit in plan.units():
-        if targets := done.remaining(worklist.targets(unit)):
-            yield targets
+def _payloads(plan: Plan, done: Done, n_workers: float) -> Iterator[list[Target]]:
+    """The targets of each parcel, without what is done."""
+    for parcel in plan.parcels(n_workers):
+        targets = [t for worklist, unit in parcel for t in worklist.targets(unit)]
+        if remaining := done.remaining(targets):
+            yield remaining
 
 
 def _n_failed(outcomes: np.ndarray) -> int:

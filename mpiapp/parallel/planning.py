@@ -5,8 +5,8 @@ from __future__ import annotations
 import glob
 import heapq
 import os
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -19,10 +19,11 @@ from ..files.mst3 import Mst3File, read_mst3
 from ..files.prep3 import Prep3Scan, contradictions, scan_prep3
 from ..files.schema import COMPONENT_BYTES, NAME_BYTES
 
-# A unit is at most this share of one worker's part of the job, so that all end together,
-# and at most this long, so that little is lost with it.
-_SHARE = 0.02
-_UNIT_SECONDS = 30.0
+# A parcel is at most this long, so that little is lost with a rank, and at most this share of
+# what is left for one worker, so that all end together; a unit at most that share of all of it.
+_PARCEL_SECONDS = 30.0
+_PARCEL_SHARE = 0.125
+_UNIT_SHARE = 0.01
 
 
 class Fault(NamedTuple):
@@ -39,6 +40,9 @@ class ScannedFile(NamedTuple):
     digest: str
     scan: Prep3Scan | None
     faults: list[Fault]
+
+
+Piece = tuple[WorkList, Unit]
 
 
 class Shard(NamedTuple):
@@ -68,12 +72,14 @@ class Shard(NamedTuple):
 class Plan:
     """Everything that is to be done, and what cannot be.
 
-    `groups` are the (work list, level, group) of a shard; None for everything.
+    `parcel_cost` is the most that is sent to a worker at once, `groups` are the
+    (work list, level, group) of a shard; None for everything.
     """
 
     worklists: list[WorkList]
     inputs: list[tuple[str, str]]
     faults: list[Fault]
+    parcel_cost: float = float("inf")
     groups: frozenset[tuple[int, str, int]] | None = None
 
     @property
@@ -101,15 +107,40 @@ class Plan:
                 mine.add(key)
         return replace(self, groups=frozenset(mine))
 
-    def units(self) -> list[tuple[WorkList, Unit]]:
-        """Every unit with its work list, heaviest first."""
-        pairs = [
+    def units(self) -> list[Piece]:
+        """Every unit with its work list."""
+        return [
             (worklist, unit)
             for i, worklist in enumerate(self.worklists)
             for unit in worklist.units
             if self.groups is None or (i, unit.level, unit.group) in self.groups
         ]
-        return sorted(pairs, key=lambda pair: -pair[1].cost)
+
+    def parcels(self, n_workers: float) -> Iterator[list[Piece]]:
+        """What is sent to a worker at once: units that share their files.
+
+        For infinitely many workers every unit is sent by itself.
+
+        Stacks with much work come first, and parcels shrink with what is left
+        (guided self-scheduling, Polychronopoulos & Kuck 1987): the worker that has
+        read a file measures most of what needs it, and all workers end together.
+        """
+        stacks: dict[tuple[int, str], list[Piece]] = defaultdict(list)
+        for worklist, unit in self.units():
+            stacks[id(worklist), unit.stack].append((worklist, unit))
+        cost = {key: sum(unit.cost for _, unit in pieces) for key, pieces in stacks.items()}
+        left = sum(cost.values())
+        for key in sorted(stacks, key=lambda key: -cost[key]):
+            parcel, size = [], 0.0
+            for worklist, unit in stacks[key]:
+                limit = min(self.parcel_cost, _PARCEL_SHARE * left / n_workers)
+                if parcel and size + unit.cost > limit:
+                    yield parcel
+                    parcel, size = [], 0.0
+                parcel.append((worklist, unit))
+                size += unit.cost
+                left -= unit.cost
+            yield parcel
 
 
 class InputFiles(NamedTuple):
@@ -219,7 +250,8 @@ def make_plan(
         for scan in scans
         for bundle in scan.bundles.values()
     )
-    unit_cost = min(_SHARE * cost / n_workers, _UNIT_SECONDS / seconds_per_run)
+    parcel_cost = _PARCEL_SECONDS / seconds_per_run
+    unit_cost = min(_UNIT_SHARE * cost / n_workers, parcel_cost)
     select = config.select
     worklists = [
         WorkList(
@@ -237,7 +269,7 @@ def make_plan(
         for group, mst3, scans, bad_bundles in groups
     ]
     faults += [Fault(*item) for w in worklists for item in w.doubts]
-    return Plan(worklists, inputs, faults)
+    return Plan(worklists, inputs, faults, parcel_cost)
 
 
 def _file_scan(scan: Prep3Scan) -> FileScan:

@@ -85,7 +85,7 @@ class Watch:
         return True
 
     def lost(self, payloads: Iterable[Sequence[Target]]) -> list[Lost]:
-        """The runs of ranks that no longer answer; the rest of their units go elsewhere."""
+        """The runs of ranks that no longer answer; the rest of their parcels go elsewhere."""
         found = []
         for run in self.board.in_flight():
             if run.rank in self.stuck or run.rank == 0 or run.seconds < self.overdue:

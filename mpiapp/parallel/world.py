@@ -25,8 +25,8 @@ EXIT_CRASH = 1
 EXIT_USAGE = 2
 
 # Longest sleep between two polls, in s.  A large message moves on only when its sender
-# polls: with mpi4py's own 1 ms the rows of 3,200 runs take a quarter of a second.
-_BACKOFF = 1e-4
+# polls, and each poll takes time from the workers on rank 0's core.
+_BACKOFF = 5e-4
 _NAP_SECONDS = 0.02
 
 

@@ -65,10 +65,10 @@ def main() -> None:
     engine = sys.argv[1] if len(sys.argv) > 1 else "gibbs"
     n_runs = int(sys.argv[2]) if len(sys.argv) > 2 else 20_000
     pairs = int(sys.argv[3]) if len(sys.argv) > 3 else 3
-    # A source in an obsid is 2 bands × 2 quantities; 1 of 20 such runs is one of the stack.
-    n_sources = max(1, n_runs // (21 * 4))
+    # A source in an obsid or stack is 2 bands × 2 quantities; stacks of 2 obsids and 25 sources.
+    stacks = " ".join(f"S{i}" for i in range(max(1, n_runs // (3 * 25 * 4))))
     with tempfile.TemporaryDirectory() as folder:
-        config = write_job(Path(folder), engine, text=table(20, n_sources))
+        config = write_job(Path(folder), engine, text=table(2, 25, stacks))
         print(f"{engine} on {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
         print("workers     runs   runs/s  start-up s  slowest/mean   MB at 1/10   MB at the end")
         ratios, ceilings = [], []
