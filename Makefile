@@ -7,7 +7,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test test-current bench docs lint install clean
+.PHONY: help run test test-current test-cluster bench docs lint install clean
 
 export PYTHON
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
@@ -38,6 +38,11 @@ test: .venv/test ## Run the tests: the quick ones on each of two MPI ranks, then
 
 test-current: .venv-current/test ## Run the quick tests that need no old Python on a current one
 	.venv-current/bin/python -m pytest -m "not pymc3 and not slow"
+
+cluster_tests := MPIAPP_SLOW=1 $(bin)/python -m pytest tests/test_interruption.py tests/test_slurm.py
+
+test-cluster: .venv/test ## Run the tests of signals and walltimes, under SLURM too; what fails, twice
+	$(cluster_tests) || $(cluster_tests) --last-failed
 
 bench: .venv/run ## Run the benchmarks, which print ratios measured side by side
 	for benchmark in tests/benchmarks/bench_*.py; do $(bin)/python "$$benchmark"; done

@@ -82,9 +82,9 @@ def needs_pymc3(test):
 without_pymc3 = pytest.mark.skipif(find_spec("pymc3") is None, reason="no pymc3: Python 3.10 only")
 
 
-# Kills, signals and schedulers: minutes long and judged by the clock, so not on a busy machine.
+# Signals and schedulers: minutes long and judged by the clock, so not on a busy machine.
 by_the_clock = pytest.mark.skipif(
-    "MPIAPP_SLOW" not in os.environ, reason="minutes, on a quiet machine: set MPIAPP_SLOW=1"
+    "MPIAPP_SLOW" not in os.environ, reason="minutes, on a quiet machine: make test-cluster"
 )
 
 

@@ -13,7 +13,6 @@ import traceback
 import numpy as np
 import pytest
 from jobs import (
-    by_the_clock,
     environment,
     mpiapp,
     mpiexec,
@@ -95,7 +94,6 @@ def run_here(config) -> int:
     return child
 
 
-@by_the_clock
 def test_a_job_killed_at_random_moments_ends_with_the_rows_of_an_undisturbed_one(
     tmp_path, undisturbed, monkeypatch
 ):
@@ -123,7 +121,6 @@ def test_a_job_killed_at_random_moments_ends_with_the_rows_of_an_undisturbed_one
     assert interrupted > KILLS / 2  # or the moments were not within the job
 
 
-@by_the_clock
 @needs_mpiexec
 def test_a_job_under_mpi_killed_at_random_moments_ends_with_the_same_rows(tmp_path, undisturbed):
     rng = random.Random(2)
