@@ -182,8 +182,7 @@ def test_ranks_of_truths_drawn_from_the_prior_are_uniform(shape, exact):
         p = problem(rng.poisson(F @ theta), F, n_sources, upper)
         last = engine.sample(p, seed(n)).values[:, -1]
         ranks[(last < theta).sum(axis=0), np.arange(len(upper))] += 1
-    p_values = stats.chisquare(ranks, axis=0).pvalue
-    assert p_values.min() > 0.01 / len(upper)
+    assert stats.chisquare(ranks, axis=0).pvalue.min() > 0.01
 
 
 @pytest.mark.slow
