@@ -243,13 +243,22 @@ def test_a_run_is_plotted_with_the_draws_that_it_had(two_jobs, tmp_path):
     (again,) = (p for p in run.photometry if p.source == row["component"].decode())
     assert (again.value, again.lolim, again.hilim) == (row["value"], row["lolim"], row["hilim"])
     key = " ".join(row[name].decode() for name in RunKey._fields)
-    drawn = ["--out", tmp_path / "run.png", "--draws", tmp_path / "run.nc"]
-    done = mpiapp("plot", two_jobs[0], "--run", key, *drawn)
+    done = mpiapp("plot", two_jobs[0], "--run", key, "--out", tmp_path / "run.png")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run.png").stat().st_size > 10_000
+
+
+def test_the_draws_of_a_run_are_saved_for_arviz(two_jobs, tmp_path):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("netCDF4")
     arviz = pytest.importorskip("arviz")
+    with open_results(two_jobs[0]) as results:
+        row = results.table("photometry")[3]
+    drawn = ["--out", tmp_path / "run.png", "--draws", tmp_path / "run.nc"]
+    done = mpiapp("plot", two_jobs[0], "--run", row["run_id"], *drawn)
+    assert done.returncode == 0, done.stderr
     posterior = arviz.from_netcdf(tmp_path / "run.nc").posterior
-    assert posterior.attrs["run"] == key
+    assert posterior.attrs["run"].split()[1] == row["target"].decode()
     draws = posterior.source.sel(component=row["component"].decode()).values.ravel()
     assert len(draws) == row["n_draws"]
     inside = np.mean((draws >= row["lolim"]) & (draws <= row["hilim"]))

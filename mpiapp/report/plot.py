@@ -29,10 +29,9 @@ def plot_run(
 
     Of each marginal: the draws, the MPDF with its mode and bounds, and the exact
     curve where one source is fitted.  The first PARAMETERS_SHOWN parameters are
-    drawn, sources first.  All draws go to `draws_path`, if given, as ArviZ's
-    InferenceData (netCDF), for any other diagnostic.
+    drawn, sources first.  All draws go to `draws_path`, if given, for ArviZ (netCDF).
 
-    Raises InputError if there is no such run, its input is gone, or ArviZ is missing.
+    Raises InputError if there is no such run, its input is gone, or xarray or netCDF4 is missing.
     """
     found = find_key(results, key)
     run, config = rerun(results, found)
@@ -69,21 +68,29 @@ def plot_run(
 
 
 def _save_draws(key: RunKey, run: Run, path: str | Path) -> None:
+    """As ArviZ's files have it: a group "posterior" with the dimensions chain and draw."""
     try:
-        import arviz
-    except ImportError:
-        raise InputError("ArviZ is missing, which writes draws: pip install arviz") from None
+        import netCDF4  # noqa: F401 (xarray writes through it)
+        from xarray import Dataset
+    except ImportError as error:
+        raise InputError(f"draws need {error.name}: pip install xarray netCDF4") from None
     problem, values, n = run.problem, run.draws.values, run.problem.n_sources
-    data = arviz.from_dict(
-        {"source": values[:, :, :n], "background": values[:, :, n:]},
-        dims={"source": ["component"], "background": ["obsid"]},
-        coords={"component": list(problem.sources), "obsid": list(problem.backgrounds)},
-    )
     unit = QUANTITIES[key.quantity].unit
-    data.posterior.attrs["run"] = str(key)
-    data.posterior["source"].attrs["units"] = unit
-    data.posterior["background"].attrs["units"] = f"{unit} pixel-1"
-    data.to_netcdf(str(path))
+    dims = ("chain", "draw")
+    draws = Dataset(
+        {
+            "source": ((*dims, "component"), values[:, :, :n], {"units": unit}),
+            "background": ((*dims, "obsid"), values[:, :, n:], {"units": f"{unit} pixel-1"}),
+        },
+        {
+            "chain": range(values.shape[0]),
+            "draw": range(values.shape[1]),
+            "component": list(problem.sources),
+            "obsid": list(problem.backgrounds),
+        },
+        {"run": str(key)},
+    )
+    draws.to_netcdf(path, group="posterior", engine="netcdf4")
 
 
 def _label(problem: Problem, i: int) -> str:
