@@ -112,7 +112,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     p = commands.add_parser("verify", help="repeat the memo's verification, and report it")
     p.add_argument("directory", metavar="DIR", help="folder for all of it; continued if there")
-    p.add_argument("--size", type=float, default=25, help="runs per sample; 0: the memo's (25)")
+    p.add_argument("--size", type=float, default=12, help="runs per sample; 0: the memo's (12)")
     p.add_argument("--engines", help="of pymc3, get_draws, gibbs (those that are installed)")
     p.add_argument("--ranks", type=int, default=0, help="worker ranks under mpiexec (no MPI)")
     p.add_argument("--seed", type=int, default=2022, help="of samples and draws (2022)")

@@ -20,7 +20,7 @@ from .verification import REAL, write_report
 
 # The engines in the order in which each is held against the one before.
 ENGINES = {"get_draws": "sherpa", "pymc3": "pymc3", "gibbs": "numba"}
-DEFAULT_SIZE = 25
+DEFAULT_SIZE = 12
 
 
 def verify(
