@@ -42,7 +42,8 @@ def timing_tables(paths: Sequence[str | Path]) -> str:
             "Where the ranks' time went, in % of it",
             lay_out(Table(rows=ranks, names=_RANKS)),
         ]
-    if len(scaling) > 1:
+    engines = {engine for _, engine, _ in groups}
+    if len(scaling) > 1 and len(engines) == 1:  # of two engines it would not be the workers' merit
         parts += ["Scaling", scaling_table(scaling)]
     return "\n\n".join(f"{part}" for part in parts)
 

@@ -15,7 +15,7 @@ from ..catalog.runs import RunKey
 from ..config import Config
 from ..files.results import open_results
 from ..photometry.outcome import Flag
-from ..sampling.get_draws import maximum_likelihood
+from ..sampling.get_draws import maximum_likelihood, prior_range
 from ..simulate import simulate
 from ..simulate.samples import SAMPLES
 from . import studies
@@ -130,9 +130,13 @@ def explained(found: list[Comparison], reference: Path) -> list[str]:
     why = []
     for w in far:
         problem = problems[RunKey(*(w[name] for name in RunKey._fields))]
+        source = problem.sources.index(w["component"])
         best, _ = maximum_likelihood(problem)
-        if config.engine.name == "get_draws" and best[problem.sources.index(w["component"])] <= 0:
+        is_get_draws = config.engine.name == "get_draws"
+        if is_get_draws and best[source] <= 0:
             why.append("its maximum-likelihood solution is negative: 5-σ prior cut short (2.3)")
+        elif is_get_draws and w["reference_hilim"] > 0.98 * prior_range(problem)[1][source]:
+            why.append("its bounds reach the end of its 5-σ prior, which lies below these (2.3)")
         elif w["reference_flags"] & (Flag.UNCONVERGED | Flag.LOW_ESS):
             why.append("the reference's chain did not mix")
         else:
