@@ -18,12 +18,15 @@ def warm_up(engine: Engine, world: World, scratch: str | None) -> None:
     the node's scratch, filled by copying.  What numba compiles goes to its cache.
     Called on every rank.
     """
+    # Whatever was sent before arrives now: its receivers would spin while the first rank compiles.
+    world.node_barrier()
     directory = claim(world.rank, scratch) if engine.compiles_per_rank else None
     if world.node_rank == 0:
         # In a process of its own: code just compiled and code from the cache differ in the last
         # digits, so that every rank has to load it.
         subprocess.run([sys.executable, "-m", numba_cache.__name__, engine.name], check=False)
         engine.warm()
+    world.node_barrier()
     first = world.node_broadcast(directory)
     if world.node_rank > 0 and directory is not None:
         fill(directory, first)

@@ -82,15 +82,19 @@ class World:
         """Rank 0's value, on every rank."""
         return self._comm.bcast(value) if self._comm else value
 
+    def node_barrier(self) -> None:
+        """Wait for the ranks of this host without taking the processor from those that work.
+
+        MPI itself waits by spinning.
+        """
+        if self._comm:
+            arrived = self._node.Ibarrier()
+            while not arrived.Test():
+                time.sleep(_NAP_SECONDS)
+
     def node_broadcast(self, value):
-        """The value of each host's first rank, on every rank of that host; also a barrier there."""
-        if not self._comm:
-            return value
-        # MPI waits by spinning, which would take the processor from a first rank that compiles.
-        arrived = self._node.Ibarrier()
-        while not arrived.Test():
-            time.sleep(_NAP_SECONDS)
-        return self._node.bcast(value)
+        """The value of each host's first rank, on every rank of that host."""
+        return self._node.bcast(value) if self._comm else value
 
     def board(self) -> Board:
         """A board for this job; every rank calls it."""
