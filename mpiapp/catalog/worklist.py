@@ -158,6 +158,7 @@ class WorkList:
         self._bundle_of: dict[tuple[str, str], str] = {}
         self._masters: dict[str, list[str]] = defaultdict(list)
         self._best_block: dict[str, int | None] = {}
+        self._absent: dict[str, dict[int, str]] = {}  # only of masters that lack obsids
         self.doubts: list[tuple[str, str]] = []
         if associations is not None and "master" in selection.levels:
             self._register_masters()
@@ -180,10 +181,11 @@ class WorkList:
             if stacks:
                 self._masters[min(stacks)].append(master)
             self.doubts += [(master, message) for message in self._absent_components(master)]
-            self.doubts += [(master, message) for message in self._absent_obsids(master).values()]
+            if absent := self._absent_obsids(master):
+                self._absent[master] = absent
+                self.doubts += [(master, message) for message in absent.values()]
             try:
-                best = self.associations.best_block(master, self._exposures)
-                self._best_block[master] = best
+                self._best_block[master] = self.associations.best_block(master, self._exposures)
             except InputError as error:
                 self.doubts.append((master, str(error)))
 
@@ -288,7 +290,7 @@ class WorkList:
             for c in scan.bundles[bundle].components
         }
         best = self._best_block.get(master)
-        absent = self._absent_obsids(master)
+        absent = self._absent.get(master, {})
         wanted = [(f"{master}/avg", seen, False, faults)]
         for block, obsids in self.associations.blocks_of(master).items():
             inside = [(s, b) for s, b in seen if (s.stack, s.obsid) in obsids]
