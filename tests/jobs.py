@@ -54,6 +54,30 @@ def write_job(
     return config
 
 
+LOGGED_RUNS = (4 * 5 + 5) * 2 * 2  # (obsids × sources + stack sources) × bands × quantities
+
+
+def logged_job(
+    folder: Path, seconds: float, options: str = "", limits: str = "", output: str = ""
+) -> Path:
+    """A job of LOGGED_RUNS runs of so many seconds, which leaves a line for each one computed."""
+    folder.mkdir(exist_ok=True)
+    return write_job(
+        folder,
+        "logged",
+        f"[engine.options]\nlog = '{folder / 'log'}'\nseconds = {seconds}\n{options}\n"
+        f"[limits]\n{limits}\n",
+        table(4, 5),
+        output,
+    )
+
+
+def n_computed(folder: Path) -> int:
+    """How many runs the job of `logged_job` has computed, those computed twice counted twice."""
+    log = folder / "log"
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+
 LOCAL = ("gamma", "fulldisk", "failing", "dying", "crashing", "logged")
 
 

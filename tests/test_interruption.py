@@ -12,14 +12,15 @@ from datetime import datetime
 
 import pytest
 from jobs import (
+    LOGGED_RUNS,
     by_the_clock,
     environment,
+    logged_job,
     mpiapp,
     mpiexec,
+    n_computed,
     needs_mpiexec,
     photometry,
-    table,
-    write_job,
 )
 
 from mpiapp.config import Limits
@@ -30,26 +31,7 @@ from mpiapp.photometry.outcome import Outcome
 pytestmark = [pytest.mark.slow, by_the_clock]
 
 # MPIAPP_STOPS=4 pytest tests/test_interruption.py stops 20 jobs.
-N_RUNS = (4 * 5 + 5) * 2 * 2
 ROUNDS = int(os.environ.get("MPIAPP_STOPS", "1"))  # of five jobs each
-
-
-def slow_job(folder, seconds=0.03, limits="", engine="", **options):
-    """A job of 100 runs of 30 ms."""
-    folder.mkdir(exist_ok=True)
-    return write_job(
-        folder,
-        "logged",
-        f"[engine.options]\nlog = '{folder / 'log'}'\nseconds = {seconds}\n{engine}\n"
-        f"[limits]\n{limits}\n",
-        table(4, 5),
-        **options,
-    )
-
-
-def n_computed(folder) -> int:
-    log = folder / "log"
-    return len(log.read_text().splitlines()) if log.exists() else 0
 
 
 def start(config, *args, ranks=0, **extra) -> subprocess.Popen:
@@ -81,11 +63,11 @@ def test_a_job_stops_when_asked_and_loses_nothing(tmp_path, ranks, request_, rou
     if ranks and mpiexec() is None:
         pytest.skip("no mpiexec: install the extra mpich")
     rng = random.Random(f"{ranks} {request_} {round_}")
-    config = slow_job(tmp_path)
+    config = logged_job(tmp_path, 0.03)
     extra = {}
     if request_ == "walltime":
         # Runs of 0.4 s: 40 s or 20 s of work in 13 to 16 s
-        config = slow_job(tmp_path, 0.4)
+        config = logged_job(tmp_path, 0.4)
         end = int(time.time() + rng.uniform(13, 16))
         extra["SLURM_JOB_END_TIME"] = str(end)
     job = start(config, ranks=ranks, **extra)
@@ -107,20 +89,20 @@ def test_a_job_stops_when_asked_and_loses_nothing(tmp_path, ranks, request_, rou
     assert job.returncode == 3, stderr
     assert "--resume" in stderr
     with open_results(work_path(tmp_path / "results.h5")) as results:
-        assert len(results) == n_computed(tmp_path) < N_RUNS
+        assert len(results) == n_computed(tmp_path) < LOGGED_RUNS
         last = results.table("jobs")[-1]
     assert last["exit_reason"].startswith("stopped")
     if request_ == "walltime":
         assert datetime.fromisoformat(last["ended"]).timestamp() <= end
     again = mpiapp("run", config, *args, ranks=ranks)
     assert again.returncode == 0, again.stderr
-    assert n_computed(tmp_path) == N_RUNS  # none was done twice
-    assert len(photometry(tmp_path / "results.h5")) == N_RUNS
+    assert n_computed(tmp_path) == LOGGED_RUNS  # none was done twice
+    assert len(photometry(tmp_path / "results.h5")) == LOGGED_RUNS
 
 
 @needs_mpiexec
 def test_a_signal_that_reaches_one_worker_stops_the_job(tmp_path):
-    config = slow_job(tmp_path, 0.1)
+    config = logged_job(tmp_path, 0.1)
     job = start(config, ranks=3)
     wait_for_runs(tmp_path)
     os.kill(worker_pid(tmp_path), signal.SIGUSR1)
@@ -128,7 +110,7 @@ def test_a_signal_that_reaches_one_worker_stops_the_job(tmp_path):
     assert job.returncode == 3, stderr
     assert "a worker was asked to stop" in stderr
     with open_results(work_path(tmp_path / "results.h5")) as results:
-        assert len(results) == n_computed(tmp_path) < N_RUNS
+        assert len(results) == n_computed(tmp_path) < LOGGED_RUNS
 
 
 def worker_pid(folder, rank=2) -> int:
@@ -138,7 +120,7 @@ def worker_pid(folder, rank=2) -> int:
 
 @needs_mpiexec
 def test_a_dead_rank_ends_the_job_in_ten_seconds_and_the_rest_is_resumed(tmp_path):
-    config = slow_job(tmp_path, 0.1, output="flush_seconds = 0.01")
+    config = logged_job(tmp_path, 0.1, output="flush_seconds = 0.01")
     job = start(config, ranks=3)
     wait_for_runs(tmp_path, 10)
     killed = time.monotonic()
@@ -149,11 +131,11 @@ def test_a_dead_rank_ends_the_job_in_ten_seconds_and_the_rest_is_resumed(tmp_pat
     with open_results(work_path(tmp_path / "results.h5")) as results:
         assert len(results) > 0
     assert mpiapp("run", config, "--resume", ranks=3).returncode == 0
-    assert len(photometry(tmp_path / "results.h5")) == N_RUNS
+    assert len(photometry(tmp_path / "results.h5")) == LOGGED_RUNS
 
 
 def test_a_second_signal_ends_the_job_at_once(tmp_path):
-    job = start(slow_job(tmp_path, 60.0))
+    job = start(logged_job(tmp_path, 60.0))
     wait_for_runs(tmp_path)
     job.send_signal(signal.SIGTERM)
     time.sleep(1.5)
@@ -165,7 +147,7 @@ def test_a_second_signal_ends_the_job_at_once(tmp_path):
 
 @needs_mpiexec
 def test_runs_longer_than_the_reserve_are_not_waited_for(tmp_path):
-    job = start(slow_job(tmp_path, 60.0, "job_seconds = 8"), ranks=3)
+    job = start(logged_job(tmp_path, 60.0, limits="job_seconds = 8"), ranks=3)
     begun = time.monotonic()
     stderr = job.communicate(timeout=50)[1]
     assert job.returncode == 3, stderr
@@ -179,14 +161,14 @@ def test_a_run_over_its_limit_is_recorded_and_the_others_go_on(tmp_path, ranks):
     if ranks and mpiexec() is None:
         pytest.skip("no mpiexec: install the extra mpich")
     stuck = f"stuck = '{tmp_path / 'stuck'}'"
-    done = mpiapp("run", slow_job(tmp_path, 0.0, "run_seconds = 2", stuck), ranks=ranks)
+    done = mpiapp("run", logged_job(tmp_path, 0.0, stuck, "run_seconds = 2"), ranks=ranks)
     assert done.returncode == 4, done.stderr
     check_one_lost(tmp_path, "not finished after 2 s")
 
 
 def check_one_lost(folder, message):
     rows = photometry(folder / "results.h5")
-    assert len(rows) == N_RUNS
+    assert len(rows) == LOGGED_RUNS
     assert (rows["outcome"] == Outcome.NULL_TIME_LIMIT).sum() == 1
     with open_results(folder / "results.h5") as results:
         failures = results.table("failures")
@@ -196,7 +178,7 @@ def check_one_lost(folder, message):
 @needs_mpiexec
 def test_a_rank_stuck_in_compiled_code_costs_its_run_only(tmp_path):
     engine = f"stuck = '{tmp_path / 'stuck'}'\nin_c = true"
-    done = mpiapp("run", slow_job(tmp_path, 0.0, "run_seconds = 2", engine), ranks=3)
+    done = mpiapp("run", logged_job(tmp_path, 0.0, engine, "run_seconds = 2"), ranks=3)
     assert done.returncode == 4, done.stderr
     assert "does not answer: recorded as failed" in done.stderr
     check_one_lost(tmp_path, "did not answer any more")
@@ -206,7 +188,7 @@ def test_a_rank_stuck_in_compiled_code_costs_its_run_only(tmp_path):
 @needs_mpiexec
 def test_a_job_whose_only_worker_is_stuck_ends_and_can_be_resumed(tmp_path):
     engine = f"stuck = '{tmp_path / 'stuck'}'\nin_c = true"
-    config = slow_job(tmp_path, 0.0, "run_seconds = 2", engine)
+    config = logged_job(tmp_path, 0.0, engine, "run_seconds = 2")
     done = mpiapp("run", config, ranks=2)
     assert done.returncode == 3, done.stderr
     done = mpiapp("run", config, "--resume", ranks=2)

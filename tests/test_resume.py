@@ -13,13 +13,14 @@ import traceback
 import numpy as np
 import pytest
 from jobs import (
+    LOGGED_RUNS,
     environment,
+    logged_job,
     mpiapp,
     mpiexec,
+    n_computed,
     needs_mpiexec,
     photometry,
-    table,
-    write_job,
 )
 
 from mpiapp.files.journal import PAGE, JournaledFile, journal_path, snapshot
@@ -33,24 +34,11 @@ pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("MPIAPP_KILLS", "25"))
 MPI_KILLS = KILLS if "MPIAPP_KILLS" in os.environ else 2
 BATCH = 16
-N_RUNS = (4 * 5 + 5) * 2 * 2  # (obsids × sources + stack sources) × bands × quantities
 UNIT = 4  # runs of one target: the smallest unit, and here every unit
 
 
-def logged_job(folder, seconds=0.004):
-    """A job of 100 runs of 4 ms that leaves a line for every run computed."""
-    folder.mkdir(exist_ok=True)
-    return write_job(
-        folder,
-        "logged",
-        f"[engine.options]\nlog = '{folder / 'log'}'\nseconds = {seconds}\n",
-        table(4, 5),
-        output=f"batch_runs = {BATCH}",
-    )
-
-
-def n_computed(folder) -> int:
-    return len((folder / "log").read_text().splitlines())
+def batched_job(folder):
+    return logged_job(folder, 0.004, output=f"batch_runs = {BATCH}")
 
 
 def check_work_file(folder):
@@ -71,8 +59,8 @@ def check_work_file(folder):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
-    assert mpiapp("run", logged_job(folder)).returncode == 0
-    assert n_computed(folder) == N_RUNS
+    assert mpiapp("run", batched_job(folder)).returncode == 0
+    assert n_computed(folder) == LOGGED_RUNS
     return photometry(folder / "results.h5")
 
 
@@ -102,7 +90,7 @@ def test_a_job_killed_at_random_moments_ends_with_the_rows_of_an_undisturbed_one
     interrupted = 0
     for k in range(KILLS):
         folder = tmp_path / str(k)
-        config = logged_job(folder)
+        config = batched_job(folder)
         start = time.monotonic()
         child = run_here(config)
         time.sleep(rng.uniform(0.0, 0.9))
@@ -116,7 +104,7 @@ def test_a_job_killed_at_random_moments_ends_with_the_rows_of_an_undisturbed_one
         assert status == 0, (folder / "stderr").read_text()
         assert photometry(folder / "results.h5").tobytes() == undisturbed.tobytes()
         assert not work_path(folder / "results.h5").exists()
-        assert n_computed(folder) <= N_RUNS + BATCH + UNIT
+        assert n_computed(folder) <= LOGGED_RUNS + BATCH + UNIT
         shutil.rmtree(folder)
     assert interrupted > KILLS / 2  # or the moments were not within the job
 
@@ -126,7 +114,7 @@ def test_a_job_under_mpi_killed_at_random_moments_ends_with_the_same_rows(tmp_pa
     rng = random.Random(2)
     for k in range(MPI_KILLS):
         folder = tmp_path / str(k)
-        config = logged_job(folder)
+        config = batched_job(folder)
         launched = subprocess.Popen(
             [mpiexec(), "-n", "3", sys.executable, "-m", "mpiapp", "run", str(config)],
             env=environment(),
@@ -144,11 +132,11 @@ def test_a_job_under_mpi_killed_at_random_moments_ends_with_the_same_rows(tmp_pa
         done = mpiapp("run", config, "--resume", ranks=3)
         assert done.returncode == 0, done.stderr
         assert photometry(folder / "results.h5").tobytes() == undisturbed.tobytes()
-        assert n_computed(folder) <= N_RUNS + BATCH + 2 * UNIT
+        assert n_computed(folder) <= LOGGED_RUNS + BATCH + 2 * UNIT
 
 
 def test_every_row_names_its_job_and_each_job_its_provenance(tmp_path):
-    config = logged_job(tmp_path)
+    config = batched_job(tmp_path)
     cut_short(tmp_path, config, after=40)
     assert mpiapp("run", config, "--resume").returncode == 0
     with open_results(tmp_path / "results.h5") as results:
@@ -157,7 +145,7 @@ def test_every_row_names_its_job_and_each_job_its_provenance(tmp_path):
     assert jobs["exit_reason"].tolist() == ["", "complete"]
     assert jobs["config_hash"][0] == jobs["config_hash"][1]
     counts = np.bincount(runs["job"])
-    assert counts.sum() == N_RUNS
+    assert counts.sum() == LOGGED_RUNS
     assert (counts > 0).all()
     assert len(inputs) == 4  # each file once: the second job found it unchanged
 
@@ -181,7 +169,7 @@ def cut_short(folder, config, after):
 
 @pytest.fixture
 def cut(tmp_path):
-    config = logged_job(tmp_path)
+    config = batched_job(tmp_path)
     cut_short(tmp_path, config, after=40)
     return config
 
@@ -241,7 +229,7 @@ def test_two_jobs_never_write_one_file(cut, tmp_path):
 
 
 def test_resuming_what_is_complete_changes_nothing(tmp_path):
-    config = logged_job(tmp_path)
+    config = batched_job(tmp_path)
     mpiapp("run", config)
     before = (tmp_path / "results.h5").read_bytes()
     done = mpiapp("run", config, "--resume")

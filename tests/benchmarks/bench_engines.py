@@ -102,7 +102,12 @@ def draw_figure(path, points):
 
     figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
     shapes = list(SHAPES)
-    markers = {"gibbs": ("o", "tab:blue"), "memo": ("s", "tab:red"), "pymc3": ("^", "tab:orange")}
+    markers = {
+        "gibbs": ("o", "tab:blue"),
+        "memo": ("s", "tab:red"),
+        "pymc3": ("^", "tab:orange"),
+        "get_draws": ("x", "tab:green"),
+    }
     for engine, (marker, color) in markers.items():
         for level, fill in (("faint", "none"), ("bright", color)):
             mine = [(shapes.index(s), t) for s, at, e, t in points if e == engine and at == level]

@@ -15,36 +15,52 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mpiapp.catalog.worklist import BundleScan, FileScan, Selection, WorkList
+from mpiapp.config import Config, Input, Output
+from mpiapp.files.prep3 import Prep3Header, Prep3Scan
+from mpiapp.files.prep3_tables import Matrix
 from mpiapp.files.results import Writer
 from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
 from mpiapp.parallel.dispatch import stream
+from mpiapp.parallel.planning import InputFiles, Plan, ScannedFile, make_plan
 from mpiapp.parallel.world import connect
 from mpiapp.sampling.gibbs import GibbsEngine
 from mpiapp.sampling.pymc3_nuts import Pymc3Engine
 
 N_FILES, N_BUNDLES = 100, 80  # of 40 runs each: 320,000
-MATRICES = frozenset(
-    (quantity, band, aperture)
+MATRICES = [
+    Matrix(quantity, band, aperture)
     for quantity in ("flux", "photflux", "rate", "cnts")
     for band in "usmhb"
     for aperture in ("aper", "aper90")
-)
+]
 
 
-def work_list() -> WorkList:
-    bundles = {f"r{i}": BundleScan((f"r{i}",), MATRICES) for i in range(N_BUNDLES)}
-    name = "acisfJ0332281m274818_001"
-    scans = [
-        FileScan(f"{name}_{k}_prep3.fits", name, f"{k:05}", 1e4, bundles) for k in range(N_FILES)
+def scan_files(paths: Sequence[str]) -> list[ScannedFile]:
+    """What workers would find in the files of one stack."""
+    components = {f"r{i}": (f"r{i}",) for i in range(N_BUNDLES)}
+    matrices = dict.fromkeys(MATRICES, frozenset(components))
+    stack = "acisfJ0332281m274818_001"
+    return [
+        ScannedFile(
+            path,
+            "",
+            Prep3Scan(Prep3Header(path, stack, f"{k:05}", "ACIS", 1e4), components, matrices),
+            [],
+        )
+        for k, path in enumerate(paths)
     ]
-    return WorkList(
-        scans, Selection(levels=("obsid",)), unit_cost=30.0 / GibbsEngine.typical_seconds
-    )
+
+
+def plan(n_workers: int) -> Plan:
+    """The plan that a job makes of them."""
+    config = Config(input=[Input(prep3=["*"], levels=["obsid"])], output=Output(results="r.h5"))
+    files = [InputFiles([f"{k:05}_prep3.fits" for k in range(N_FILES)], None)]
+    return make_plan(config, files, scan_files, n_workers, GibbsEngine.typical_seconds)
 
 
 @functools.cache
@@ -54,8 +70,11 @@ def rows_of(n: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng()
     runs["seed"] = rng.integers(0, 2**63, n)
     runs["n_rows"] = 1
-    for name in ("sample", "seconds", "finished"):
+    for name in ("read", "assemble", "prior", "sample", "summarise", "seconds", "finished"):
         runs[name] = rng.random(n)
+    for table in (runs, rows):
+        for i, name in enumerate(("quantity", "band", "aperture")):
+            table[name] = np.resize([matrix[i].encode() for matrix in MATRICES], n)
     for name in ("value", "lolim", "hilim", "mode", "rhat", "ess"):
         rows[name] = rng.random(n)
     return runs, rows
@@ -90,11 +109,14 @@ def job() -> None:
     with world.executor() as executor:
         if world.rank:
             return
-        work = work_list()
+        work = plan(world.n_workers)
         with tempfile.TemporaryDirectory() as folder:
             writer = Writer(Path(folder) / "r.h5", batch_runs=10_000)
             cpu, wall, writing = time.process_time(), time.perf_counter(), 0.0
-            payloads = (work.targets(unit) for unit in work.units)
+            payloads = (
+                [target for worklist, unit in parcel for target in worklist.targets(unit)]
+                for parcel in work.parcels(world.n_workers)
+            )
             for batch in stream(executor, null_unit, payloads, 2 * world.n_workers, Control()):
                 t0 = time.process_time()
                 writer.append(batch)
