@@ -1,5 +1,7 @@
 """Which targets there are at each level, and how they are cut into units."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -165,19 +167,25 @@ def test_units_hold_every_target_once(unit_cost):
 
 def test_parcels_hold_every_unit_once_keep_stacks_together_and_shrink():
     sources = {f"x{i}": [f"a{i}"] for i in range(40)}
-    scans = [scan(s, str(k), sources) for s in ("S", "T", "U") for k in range(6 if s == "S" else 2)]
+    small = [f"T{i}" for i in range(200)]
+    scans = [scan("S", str(k), sources) for k in range(6)]
+    scans += [scan(name, str(k), {"x": "a", "y": "b"}) for name in small for k in range(2)]
     plan = Plan([WorkList(scans, Selection(), unit_cost=3.0)], [], [])
     parcels = list(plan.parcels(2))
     units = [unit for parcel in parcels for _, unit in parcel]
     assert sorted(units) == sorted(unit for _, unit in plan.units())
     stacks = [{unit.stack for _, unit in parcel} for parcel in parcels]
-    assert all(len(found) == 1 for found in stacks)
     assert stacks[0] == {"S"}  # the most work
+    n_parcels = Counter(stack for found in stacks for stack in found)
+    assert all(n_parcels[name] == 1 for name in small)
     left = total = sum(unit.cost for unit in units)
     for parcel in parcels:
         cost = sum(unit.cost for _, unit in parcel)
-        assert len(parcel) == 1 or cost <= left / 16
+        assert cost <= max(left / 16, total / 200)
         left -= cost
     first, last = (sum(unit.cost for _, unit in parcels[i]) for i in (0, -1))
     assert first > total / 32 > 3 * last
+    # An eighth of what is left until a hundredth of all is reached, then a hundredth each; most
+    # are more than half full.
+    assert len(parcels) < 2 * 2 * (8 * np.log(0.125 / 0.01) + 0.01 / 0.125 * 100)
     assert all(len(parcel) == 1 for parcel in plan.parcels(float("inf")))

@@ -20,7 +20,8 @@ from ..files.prep3 import Prep3Scan, contradictions, scan_prep3
 from ..files.schema import COMPONENT_BYTES, NAME_BYTES
 
 # A parcel is at most this long, so that little is lost with a rank, and at most this share of
-# what is left for one worker, so that all end together; a unit at most that share of all of it.
+# what is left for one worker, so that all end together; a unit at most that share of all of it,
+# below which no parcel has to shrink.
 _PARCEL_SECONDS = 30.0
 _PARCEL_SHARE = 0.125
 _UNIT_SHARE = 0.01
@@ -117,7 +118,7 @@ class Plan:
         ]
 
     def parcels(self, n_workers: float) -> Iterator[list[Piece]]:
-        """What is sent to a worker at once: units that share their files.
+        """What is sent to a worker at once: units that share their files, or whole stacks.
 
         For infinitely many workers every unit is sent by itself.
 
@@ -129,17 +130,21 @@ class Plan:
         for worklist, unit in self.units():
             stacks[id(worklist), unit.stack].append((worklist, unit))
         cost = {key: sum(unit.cost for _, unit in pieces) for key, pieces in stacks.items()}
-        left = sum(cost.values())
+        total = left = sum(cost.values())
+        parcel, size = [], 0.0
         for key in sorted(stacks, key=lambda key: -cost[key]):
-            parcel, size = [], 0.0
+            wanted = cost[key]  # a stack that fits into no parcel with others begins one
             for worklist, unit in stacks[key]:
-                limit = min(self.parcel_cost, _PARCEL_SHARE * left / n_workers)
-                if parcel and size + unit.cost > limit:
+                share = max(_PARCEL_SHARE * left, _UNIT_SHARE * total) / n_workers
+                limit = min(self.parcel_cost, share)
+                if parcel and size + wanted > limit:
                     yield parcel
                     parcel, size = [], 0.0
                 parcel.append((worklist, unit))
                 size += unit.cost
                 left -= unit.cost
+                wanted = unit.cost
+        if parcel:
             yield parcel
 
 

@@ -24,9 +24,11 @@ _TASKS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 EXIT_CRASH = 1
 EXIT_USAGE = 2
 
-# Longest sleep between two polls, in s.  A large message moves on only when its sender
-# polls, and each poll takes time from the workers on rank 0's core.
-_BACKOFF = 5e-4
+# Longest sleep between two polls, in s.  Those of rank 0 take time from the workers on its core
+# and only delay the next parcel; a worker that polls has nothing else to do, and a large message
+# moves on only when its sender polls, while rank 0 spins.
+_RANK0_BACKOFF = 5e-3
+_WORKER_BACKOFF = 1e-4
 _NAP_SECONDS = 0.02
 
 
@@ -114,7 +116,10 @@ class World:
             return
         from mpi4py.futures import MPICommExecutor
 
-        with MPICommExecutor(self._comm, root=0, backoff=_BACKOFF) as executor:
+        # An option would be that of rank 0 on every rank.
+        backoff = _WORKER_BACKOFF if self.rank else _RANK0_BACKOFF
+        os.environ.setdefault("MPI4PY_FUTURES_BACKOFF", str(backoff))
+        with MPICommExecutor(self._comm, root=0) as executor:
             yield executor
 
     @contextmanager
