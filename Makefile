@@ -31,10 +31,13 @@ run: .venv/run ## Import the shipped example, measure it under MPI, print photom
 	$(bin)/mpiapp show $(out)/results.h5 --published $(example)/csc21_published.ecsv
 	$(bin)/mpiapp timing $(out)/results.h5
 
-test: .venv/test ## Run the tests: the quick ones on each of two MPI ranks, then all of them serially
+# Both at once, since the serial tests leave a second core idle; shown one after the other.
+test: .venv/test ## Run all tests serially, and beside them the quick ones on each of two MPI ranks
+	log=$$(mktemp); $(bin)/python -m pytest >"$$log" 2>&1 & serial=$$!; \
+	trap 'kill $$serial 2>/dev/null || true; rm -f "$$log"' EXIT; \
 	$(MPIEXEC) -prepend-rank -n 2 $(bin)/python -m pytest -p no:cacheprovider \
-	    -m "not mpi and not pymc3 and not slow"
-	$(bin)/python -m pytest
+	    -m "not mpi and not pymc3 and not slow"; \
+	tail -n +1 -f --pid=$$serial "$$log"; wait $$serial
 
 test-current: .venv-current/test ## Run the quick tests that need no old Python on a current one
 	.venv-current/bin/python -m pytest -m "not pymc3 and not slow"
