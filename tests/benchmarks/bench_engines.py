@@ -106,7 +106,7 @@ def draw_figure(path, points):
         "gibbs": ("o", "tab:blue"),
         "memo": ("s", "tab:red"),
         "pymc3": ("^", "tab:orange"),
-        "get_draws": ("x", "tab:green"),
+        "get_draws": ("D", "tab:green"),
     }
     for engine, (marker, color) in markers.items():
         for level, fill in (("faint", "none"), ("bright", color)):
