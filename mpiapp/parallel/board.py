@@ -58,8 +58,8 @@ class Board:
         self._mine[0] = (time.time(), key.run_id, 0, str(key).encode())
         self._publish()
 
-    def idle(self, asked: bool = False) -> None:
-        """This rank is at no run; `asked` if it was itself asked to stop."""
+    def idle(self, asked: int = 0) -> None:
+        """This rank is at no run; `asked` is the signal that asked itself to stop, 0 if none."""
         self._mine["started"] = 0.0
         self._mine["asked"] = asked
         self._publish()
@@ -83,8 +83,13 @@ class Board:
 
     @property
     def stopping(self) -> bool:
-        """Whether rank 0 has asked this worker to stop, or, on rank 0, a worker has been asked."""
-        return bool(self._memory["asked"].any())
+        """Whether rank 0 has asked this worker to stop."""
+        return bool(self.asked)
+
+    @property
+    def asked(self) -> int:
+        """On rank 0: the signal that asked a worker to stop, 0 if none."""
+        return int(self._memory["asked"].max())
 
     def in_flight(self) -> list[InFlight]:
         """On rank 0: every run that a rank is at, the oldest first."""

@@ -57,11 +57,11 @@ class Interrupt:
         self._give_up_at = self._end - self._reserve / 4
         self.reason = ""
 
-    def poll(self, flag: StopFlag) -> bool:
-        """Whether to dispatch nothing new."""
-        if flag.signal:
-            patience = _PATIENCE.get(flag.signal, self._reserve)
-            self.ask(f"signal {signal.Signals(flag.signal).name}", patience)
+    def poll(self, number: int) -> bool:
+        """Whether to dispatch nothing new; `number`: the signal that a rank has got, or 0."""
+        if number:
+            patience = _PATIENCE.get(number, self._reserve)
+            self.ask(f"signal {signal.Signals(number).name}", patience)
         if not self.reason and time.time() >= self._stop_at:
             self.reason = f"the {self._budget} is nearly over"
         return bool(self.reason)

@@ -59,11 +59,8 @@ class Watch:
         return self.worker.busy("idle")
 
     def stopping(self) -> bool:
-        if self.board.stopping:
-            self.interrupt.ask("a worker was asked to stop by a signal")
-        told = self._told
-        if self.interrupt.poll(self.flag):
-            if not told:
+        if self.interrupt.poll(self.flag.signal or self.board.asked):
+            if not self._told:
                 _say(f"stopping: {self.interrupt.reason}")
                 self.board.stop()
                 self._told = True

@@ -114,7 +114,7 @@ class Worker:
                 read = time.perf_counter() - t0
                 for matrix in target.matrices:
                     if self.flag.signal or self.board.stopping:
-                        self.board.idle(asked=bool(self.flag.signal))
+                        self.board.idle(asked=self.flag.signal)
                         return rows.batch()
                     key = RunKey.of(target, matrix)
                     self.board.begin(key)
