@@ -10,13 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from jobs import by_the_clock, environment, mpiapp, mpiexec, photometry, table, write_job
+from jobs import (
+    LOGGED_RUNS,
+    by_the_clock,
+    environment,
+    logged_job,
+    mpiapp,
+    mpiexec,
+    n_computed,
+    photometry,
+)
 
 from mpiapp.files.results import open_results
 from mpiapp.jobscript import Machine, render
 
 NODE = Path(__file__).with_name("slurm_node.sh")
-N_RUNS = (4 * 5 + 5) * 2 * 2
 DONE = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY"}
 MACHINE = Machine(
     scheduler="slurm", cores=4, memory_gb=2, launcher="srun --mpi=pmi2", environment=sys.prefix
@@ -51,13 +59,8 @@ def slurm(tmp_path_factory):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
-    assert mpiapp("run", job(folder)).returncode == 0
+    assert mpiapp("run", logged_job(folder, 0.0)).returncode == 0
     return photometry(folder / "results.h5")
-
-
-def job(folder, seconds=0.0):
-    options = f"[engine.options]\nlog = '{folder / 'log'}'\nseconds = {seconds}\n"
-    return write_job(folder, "logged", options, table(4, 5))
 
 
 def submit(slurm, folder, kind, *options, **values) -> str:
@@ -89,7 +92,7 @@ def ended(slurm, folder, number, timeout) -> dict[str, str]:
 
 
 def test_a_job_measures_everything(slurm, undisturbed, tmp_path):
-    job(tmp_path)
+    logged_job(tmp_path, 0.0)
     number = submit(slurm, tmp_path, "job", walltime="00:10:00")
     found = ended(slurm, tmp_path, number, 120)
     log = (tmp_path / f"mpiapp-{number}.log").read_text()
@@ -103,7 +106,7 @@ def test_a_job_measures_everything(slurm, undisturbed, tmp_path):
 
 def test_a_job_signalled_before_its_walltime_is_requeued_and_ends(slurm, undisturbed, tmp_path):
     # 100 runs of 1.5 s on two workers take 75 s; the signal comes 120 to 150 s before 180 s.
-    job(tmp_path, 1.5)
+    logged_job(tmp_path, 1.5)
     number = submit(slurm, tmp_path, "requeue", walltime="00:03:00")
     found = ended(slurm, tmp_path, number, 400)
     log = (tmp_path / f"mpiapp-{number}.log").read_text()
@@ -115,11 +118,11 @@ def test_a_job_signalled_before_its_walltime_is_requeued_and_ends(slurm, undistu
         reasons = results.table("jobs")["exit_reason"].tolist()
     assert all("SIGUSR1" in reason for reason in reasons[:-1])
     assert reasons[-1] == "complete"
-    assert len((tmp_path / "log").read_text().splitlines()) == N_RUNS  # none was done twice
+    assert n_computed(tmp_path) == LOGGED_RUNS  # none was done twice
 
 
 def test_an_array_and_the_merge_after_it_give_the_whole(slurm, undisturbed, tmp_path):
-    job(tmp_path)
+    logged_job(tmp_path, 0.0)
     number = submit(slurm, tmp_path, "array", walltime="00:10:00", shards=3)
     merge = submit(slurm, tmp_path, "merge", f"--dependency=afterany:{number}", walltime="00:10:00")
     found = ended(slurm, tmp_path, merge, 180)
