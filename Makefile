@@ -42,7 +42,7 @@ test: .venv/test ## Run all tests serially, and beside them the quick ones on ea
 test-current: .venv-current/test ## Run the quick tests that need no old Python on a current one
 	.venv-current/bin/python -m pytest -m "not pymc3 and not slow"
 
-cluster_tests := MPIAPP_SLOW=1 $(bin)/python -m pytest tests/test_interruption.py tests/test_slurm.py
+cluster_tests := MPIAPP_SLOW=1 $(bin)/python -m pytest tests/parallel/test_interruption.py tests/parallel/test_slurm.py
 
 test-cluster: .venv/test ## Run the tests of signals and walltimes, under SLURM too; what fails, twice
 	$(cluster_tests) || $(cluster_tests) --last-failed
@@ -58,7 +58,7 @@ lint: .venv/lint ## Check style, formatting and shell scripts
 	$(bin)/ruff check
 	$(bin)/ruff format --check
 	@if command -v shellcheck >/dev/null; then \
-	    shellcheck .ci/run .make/find-python tests/slurm_node.sh $(wildcard jobscripts/*.slurm jobscripts/*.pbs); \
+	    shellcheck .ci/run .make/find-python tests/parallel/slurm_node.sh $(wildcard jobscripts/*.slurm jobscripts/*.pbs); \
 	else echo "shellcheck is not installed: shell scripts were not checked"; fi
 
 install: ## Install into the active Python 3.10 environment, with its MPI (EXTRAS=mpich adds one)

@@ -156,7 +156,7 @@ def test_a_used_engine_draws_as_a_new_one_in_a_new_process(init):
     engine.sample(one_source(500, 3), np.random.SeedSequence(9))
     here = engine.sample(one_source(12, 300), SEED).values
     code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"import sys; sys.path[:0] = {[str(Path(__file__).parents[1]), str(Path(__file__).parent)]!r}\n"
         "import test_pymc3_engine as t\n"
         f"engine = t.Pymc3Engine(draws=200, tune=200, init={init!r})\n"
         "values = engine.sample(t.one_source(12, 300), t.SEED).values\n"
@@ -315,7 +315,7 @@ def test_maximum_likelihood_start_solves_equation_8_inside_the_box():
 
 def test_warming_compiles_for_every_shape(tmp_path):
     code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"import sys; sys.path[:0] = {[str(Path(__file__).parents[1]), str(Path(__file__).parent)]!r}\n"
         "from mpiapp.sampling.compiledir import claim\n"
         f"directory = claim(0, {str(tmp_path)!r})\n"
         "from mpiapp.sampling.pymc3_nuts import Pymc3Engine\n"

@@ -83,9 +83,8 @@ def run_here(config) -> int:
 
 
 def test_a_job_killed_at_random_moments_ends_with_the_rows_of_an_undisturbed_one(
-    tmp_path, undisturbed, monkeypatch
+    tmp_path, undisturbed
 ):
-    monkeypatch.syspath_prepend(os.path.dirname(__file__))
     rng = random.Random(1)
     interrupted = 0
     for k in range(KILLS):
