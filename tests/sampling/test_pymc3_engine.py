@@ -19,6 +19,8 @@ az = pytest.importorskip("arviz")
 
 SEED = np.random.SeedSequence(1575)
 
+PATHS = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+
 
 def run(code):
     """What a new Python process prints that runs `code`."""
@@ -156,7 +158,7 @@ def test_a_used_engine_draws_as_a_new_one_in_a_new_process(init):
     engine.sample(one_source(500, 3), np.random.SeedSequence(9))
     here = engine.sample(one_source(12, 300), SEED).values
     code = (
-        f"import sys; sys.path[:0] = {[str(Path(__file__).parents[1]), str(Path(__file__).parent)]!r}\n"
+        f"import sys; sys.path[:0] = {PATHS!r}\n"
         "import test_pymc3_engine as t\n"
         f"engine = t.Pymc3Engine(draws=200, tune=200, init={init!r})\n"
         "values = engine.sample(t.one_source(12, 300), t.SEED).values\n"
@@ -315,7 +317,7 @@ def test_maximum_likelihood_start_solves_equation_8_inside_the_box():
 
 def test_warming_compiles_for_every_shape(tmp_path):
     code = (
-        f"import sys; sys.path[:0] = {[str(Path(__file__).parents[1]), str(Path(__file__).parent)]!r}\n"
+        f"import sys; sys.path[:0] = {PATHS!r}\n"
         "from mpiapp.sampling.compiledir import claim\n"
         f"directory = claim(0, {str(tmp_path)!r})\n"
         "from mpiapp.sampling.pymc3_nuts import Pymc3Engine\n"
