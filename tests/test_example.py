@@ -1,14 +1,18 @@
 """The shipped example against what CSC 2.1 published and what obsid 1575 must give."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.table import Table
+from documents import first_run
 from jobs import mpiapp, mpiexec
+from problems import problem
 
 from mpiapp.files.results import open_results
-from mpiapp.photometry.mpdf import LEVEL
+from mpiapp.photometry.mpdf import LEVEL, summarise
 from mpiapp.photometry.outcome import Outcome
 from mpiapp.report.show import match_published
 
@@ -23,20 +27,17 @@ ON_THE_EDGE = ("csc21_2873/2873/2CXO J183328.3-102408", "u")
 
 
 def run_example(folder: Path, engine: str, ranks: int) -> Path:
-    """Import and run config/example.toml as `make run` does, in a folder of its own."""
-    for name in ("obsid1575.jsonl", "csc21.ecsv", "cosmos_stack.ecsv", "cosmos_master.ecsv"):
-        options = ()
-        if name == "cosmos_master.ecsv":
-            options = ("--masters", EXAMPLE / "cosmos_links.csv")
-            options += ("--blocks", EXAMPLE / "cosmos_blocks.csv")
-        out = folder / "out" / "example" / name.split(".")[0]
-        done = mpiapp("import", EXAMPLE / name, out, *options)
+    """README's first run in a folder of its own, with another engine and number of ranks."""
+    shutil.copytree(ROOT / "config", folder / "config")
+    config = folder / "config" / "example.toml"
+    text = config.read_text()
+    assert 'name = "pymc3"' in text
+    config.write_text(text.replace('"pymc3"', f'"{engine}"'))
+    for words in first_run():
+        under_mpi = words[0] == "mpiexec"
+        arguments = words[words.index("mpiapp") + 1 :]
+        done = mpiapp(*arguments, ranks=ranks if under_mpi else 0, timeout=600, cwd=folder)
         assert done.returncode == 0, done.stderr
-    config = (ROOT / "config" / "example.toml").read_text()
-    assert 'name = "pymc3"' in config
-    (folder / "example.toml").write_text(config.replace('"pymc3"', f'"{engine}"'))
-    done = mpiapp("run", "example.toml", ranks=ranks, timeout=600, cwd=folder)
-    assert done.returncode == 0, done.stderr
     return folder / "out" / "example" / "results.h5"
 
 
@@ -83,17 +84,7 @@ def test_the_edge_case_really_is_one():
 
 
 def edge_problem():
-    from mpiapp.catalog.problem import Problem
-
-    return Problem(
-        counts=np.array([1, 6]),
-        F=np.array([[0.973, 0.041e4], [0.0, 1e4]]),
-        upper=np.array([1e6, 10.0]),
-        sources=("s",),
-        backgrounds=("b",),
-        row_obsid=np.zeros(2, int),
-        offset=np.zeros(2),
-    )
+    return problem([1, 6], np.array([[0.973, 0.041e4], [0.0, 1e4]]), 1, [1e6, 10.0])
 
 
 def enclosed_up_to_zero(draws):
@@ -148,3 +139,55 @@ def test_make_run_uses_these_files():
     makefile = (ROOT / "Makefile").read_text()
     for name in os.listdir(EXAMPLE):
         assert name in makefile
+
+
+def test_make_run_does_what_readme_shows():
+    makefile = (ROOT / "Makefile").read_text()
+    recipe = makefile[makefile.index("\nrun:") :].replace("\\\n", " ")
+    for name, value in {
+        "bin": ".venv/bin",
+        "example": "config/example",
+        "out": "out/example",
+    }.items():
+        recipe = recipe.replace(f"$({name})", value)
+    done = [" ".join(line.split()) for line in recipe.splitlines()]
+    for words in first_run():
+        arguments = " ".join(words[words.index("mpiapp") :])
+        assert any(line.endswith(arguments) for line in done), arguments
+
+
+def exact(cnts, cnts_bkg, f, area, area_bkg):
+    """The exact marginal of the net counts of one source without wings in the background."""
+    from mpiapp.sampling.exact import marginal
+
+    F = [[f, area], [0.0, area_bkg]]
+    return marginal(problem([cnts, cnts_bkg], np.array(F), 1, [1e6, 10.0]))
+
+
+def limits_of(posterior):
+    """Twice the smoothed mode, the 68 % quantile, that of the smoothed density; without noise."""
+    evenly = posterior.quantile((np.arange(50_000) + 0.5) / 50_000)
+    smoothed = summarise(evenly, upper_limit="quantile")
+    return 2 * smoothed.mode, float(posterior.quantile(LEVEL)), smoothed.hilim
+
+
+def test_the_limits_of_an_empty_aperture_are_those_of_the_method_page():
+    twice_mode, quantile, _ = limits_of(exact(0, 0, 1.0, 1e-9, 1e4))
+    assert twice_mode / 2 == pytest.approx(0.5936, abs=1e-4)
+    assert twice_mode == pytest.approx(1.187, abs=5e-4)
+    assert quantile == pytest.approx(-np.log(0.32), abs=5e-4)  # 1.139
+
+
+def test_published_limits_are_as_near_to_twice_the_mode_as_to_the_quantile():
+    counts = Table.read(EXAMPLE / "csc21.ecsv")
+    published = Table.read(PUBLISHED)
+    ratios = []
+    for row, theirs in zip(counts, published):
+        if theirs["value"] == 0:
+            assert (row["component"], row["band"]) == (theirs["component"], theirs["band"])
+            names = ("cnts", "cnts_bkg", "psf_frac", "area", "area_bkg")
+            ratios.append(np.array(limits_of(exact(*(row[n] for n in names)))) / theirs["hilim"])
+    mean, spread = np.mean(ratios, axis=0), np.std(ratios, axis=0)
+    assert len(ratios) == 5
+    assert mean == pytest.approx([1.03, 0.99, 1.16], abs=0.006)  # the figures of docs/method.md
+    assert spread == pytest.approx([0.06, 0.05, 0.09], abs=0.006)

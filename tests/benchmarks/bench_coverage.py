@@ -2,7 +2,9 @@
 
     python tests/benchmarks/bench_coverage.py [--runs N]
 
-One source in one obsid, truths drawn from the uniform priors that are used.  The
+One source in one obsid.  First with truths drawn from uniform priors that end where
+the truths do, which any posterior must hold with the probability it claims; then as
+the catalog is used: Table 1's priors for net counts, and one truth at a time.  The
 catalog's rule smooths with a kernel as wide as the rms and makes upper limits of
 twice the mode; "quantile" is the true quantile with a narrow kernel.
 """
@@ -18,6 +20,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 import numpy as np  # noqa: E402
 from problems import matrix, problem  # noqa: E402
 
+from mpiapp.catalog.quantities import QUANTITIES  # noqa: E402
 from mpiapp.photometry.mpdf import summarise  # noqa: E402
 from mpiapp.sampling import create  # noqa: E402
 
@@ -25,30 +28,51 @@ RULES = {
     "catalog": {},
     "quantile": {"bandwidth": 0.1, "upper_limit": "quantile"},
 }
+TOPS = (3.0, 10.0, 30.0, 300.0)
+TRUTHS = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0)
+BACKGROUNDS = (1.0, 25.0)  # counts expected in the source aperture
+F = matrix(1, 1, background_area=200.0)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=4000)
     runs = parser.parse_args().runs
-    engine = create("gibbs")
-    F = matrix(1, 1, background_area=50.0)
-    print("sources up to  " + "".join(f"{rule:>10}" for rule in RULES) + "   upper limits")
-    for top in (3.0, 10.0, 30.0, 300.0):
+    print(f"standard error of each share {100 * np.sqrt(0.68 * 0.32 / runs):.1f} %\n")
+    print("truths from a prior that ends at the first column's counts")
+    heading("")
+    for top in TOPS:
         upper = np.array([top, 1.0])
-        rng = np.random.default_rng(0)
-        held, limits = dict.fromkeys(RULES, 0), 0
-        for n in range(runs):
-            theta = rng.uniform(0.0, upper)
-            counts = rng.poisson(F @ theta)
-            draws = engine.sample(problem(counts, F, 1, upper), np.random.SeedSequence(n))
-            for rule, settings in RULES.items():
-                s = summarise(draws.of(0), **settings)
-                held[rule] += s.lolim <= theta[0] <= s.hilim
-            limits += s.is_upper_limit
-        shares = "".join(f"{100 * n / runs:9.1f}%" for n in held.values())
-        print(f"{top:7.0f} counts {shares}{100 * limits / runs:13.1f}%")
-    print(f"standard error of each {100 * np.sqrt(0.68 * 0.32 / runs):.1f} %")
+        print_shares(top, lambda rng, upper=upper: rng.uniform(0.0, upper), upper, runs)
+    table_1 = np.array(QUANTITIES["cnts"].prior_upper("ACIS"))
+    for background in BACKGROUNDS:
+        print(f"\nTable 1's priors, {background:g} background counts in the source aperture")
+        heading("true ")
+        for source in TRUTHS:
+            theta = np.array([source / F[0, 0], background / F[0, 1]])
+            print_shares(source, lambda rng, theta=theta: theta, table_1, runs)
+
+
+def heading(word):
+    print(f"{word + 'counts':>12}" + "".join(f"{rule:>10}" for rule in RULES) + "   upper limits")
+
+
+def print_shares(label, draw_truth, upper, runs):
+    """Shares of `runs` intervals that hold the source's truth, a column for each rule."""
+    engine, rng = create("gibbs"), np.random.default_rng(0)
+    held, limits = dict.fromkeys(RULES, 0), 0
+    for n in range(runs):
+        theta = draw_truth(rng)
+        draws = engine.sample(
+            problem(rng.poisson(F @ theta), F, 1, upper), np.random.SeedSequence(n)
+        )
+        for rule, settings in RULES.items():
+            s = summarise(draws.of(0), **settings)
+            held[rule] += s.lolim <= theta[0] <= s.hilim
+            if rule == "catalog":
+                limits += s.is_upper_limit
+    shares = "".join(f"{100 * n / runs:9.1f}%" for n in held.values())
+    print(f"{label:12g}{shares}{100 * limits / runs:13.1f}%", flush=True)
 
 
 if __name__ == "__main__":
