@@ -154,7 +154,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(args) -> int:
     from .parallel import job, world
-    from .parallel.planning import Shard
+    from .parallel.shares import Shard
 
     try:
         here = world.connect()
@@ -218,28 +218,28 @@ def _plan(args) -> int:
     engine = sampling.create(config.engine.name, **config.engine.settings())
     plan = make_plan(config, find_inputs(config), scan_here, args.workers, engine.typical_seconds)
     print(plan_table(plan, engine.name, engine.typical_seconds, args.workers))
-    for _, message in plan.faults:
-        print(f"mpiapp: bad input: {message}", file=sys.stderr)
+    for fault in plan.faults:
+        print(f"mpiapp: bad input: {fault.message}", file=sys.stderr)
     return 4 if plan.faults else 0
 
 
 def _import(args) -> int:
     from pathlib import Path
 
-    from .files.tables import import_associations, import_table
+    from .files.flat_tables import import_associations, import_table
 
     reports = {args.table: import_table(args.table, args.directory)}
     if args.masters:
         out = Path(args.directory) / "mst3.fits"
         reports[args.masters] = import_associations(args.masters, out, args.blocks)
     for table, report in reports.items():
-        for rejection in report.rejected:
-            print(f"mpiapp: {rejection.message}", file=sys.stderr)
+        for fault in report.faults:
+            print(f"mpiapp: {fault.message}", file=sys.stderr)
         print(
-            f"{table}: {report.accepted} rows accepted, {len(report.rejected)} rejected, "
+            f"{table}: {report.accepted} rows accepted, {len(report.faults)} rejected, "
             f"{len(report.files)} files written to {args.directory}"
         )
-    return 4 if any(report.rejected for report in reports.values()) else 0
+    return 4 if any(report.faults for report in reports.values()) else 0
 
 
 def _simulate(args) -> int:

@@ -8,11 +8,12 @@ import numpy as np
 from astropy.io import fits
 
 from mpiapp.catalog.bundle import Bundle, ObsidBundle
+from mpiapp.catalog.quantities import Matrix
 from mpiapp.files.mst3 import write_mst3
 from mpiapp.files.prep3_write import write_prep3
 
 KINDS = [
-    (quantity, band, aperture)
+    Matrix(band, aperture, quantity)
     for quantity in ("photflux", "cnts")
     for band in ("b", "s")
     for aperture in ("aper", "aper90")
@@ -40,7 +41,7 @@ def make_bundle(
     """An ACIS bundle of stack S1 with random counts and matrices."""
     rng = np.random.default_rng(seed)
     n = len(components) + 1
-    counts = {kind[1:]: rng.integers(0, 50, n) for kind in kinds}
+    counts = {kind[:2]: rng.integers(0, 50, n) for kind in kinds}
     F = {kind: rng.uniform(0.01, 1, (n, n)) * 10.0 ** rng.integers(0, 11) for kind in kinds}
     return Bundle(ObsidBundle("S1", obsid, name), "ACIS", components, counts, F)
 

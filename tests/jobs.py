@@ -40,7 +40,7 @@ def write_job(
 
     `extra` follows [engine], `output` [output]; `text` is the table.
     """
-    from mpiapp.files.tables import import_table
+    from mpiapp.files.flat_tables import import_table
 
     (folder / "table.csv").write_text(text or table())
     import_table(folder / "table.csv", folder / "prep3")

@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .bundle import Bundle, InputError
+from .bundle import Bundle
+from .fault import InputError
 from .problem import Problem
-from .quantities import QUANTITIES
+from .quantities import QUANTITIES, Matrix
 
 
 def merge_labels(sequences: Sequence[Sequence[str]]) -> list[str]:
@@ -31,9 +32,7 @@ def merge_labels(sequences: Sequence[Sequence[str]]) -> list[str]:
 
 def assemble(
     bundles: Sequence[Bundle],
-    quantity: str,
-    band: str,
-    aperture: str,
+    matrix: Matrix,
     label: Callable[[str, str], str] | None = None,
 ) -> Problem:
     """Stack the C and F of several obsids into C^a and F^a (Eqs. 2, 3, 5, 6 and 7).
@@ -43,7 +42,7 @@ def assemble(
     bundles : sequence of Bundle
         One per contributing obsid, or several where an obsid's sources fall in
         more than one bundle of a master source's field; the rows follow this order.
-    quantity, band, aperture : str
+    matrix : Matrix
         Which of each bundle's matrices.
     label : callable (stack, component) -> str, optional
         Name of the source column of a component: at master level the master
@@ -74,11 +73,12 @@ def assemble(
     F = np.zeros((sum(sizes), n_sources + len(bundles)))
     counts = np.empty(len(F), dtype=np.int64)
     upper = np.empty(F.shape[1])
+    band, aperture, quantity = matrix
     q = QUANTITIES[quantity]
     row = 0
     for k, (bundle, columns, size) in enumerate(zip(bundles, names, sizes)):
         try:
-            matrix = bundle.F[quantity, band, aperture]
+            block = bundle.F[matrix]
             counts[row : row + size] = bundle.counts[band, aperture]
         except KeyError:
             raise InputError(
@@ -86,7 +86,7 @@ def assemble(
             ) from None
         where = [column_of[c] for c in columns]
         where.append(n_sources + k)
-        F[row : row + size, where] = matrix
+        F[row : row + size, where] = block
         upper[:n_sources], upper[n_sources + k] = q.prior_upper(bundle.instrument)
         row += size
     return Problem(

@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-
-class InputError(ValueError):
-    """Input that cannot be used; the message names the place and says what to do."""
+from .fault import InputError
+from .quantities import Matrix
 
 
 def is_name(name: str) -> bool:
@@ -50,7 +49,7 @@ class Bundle:
         obsid's valid field are absent.
     counts : dict (band, aperture) -> (n + 1,) int64
         Raw counts of the n source apertures, background last (Eq. 1, C).
-    F : dict (quantity, band, aperture) -> (n + 1, n + 1) float64
+    F : dict Matrix -> (n + 1, n + 1) float64
         Rows are apertures, columns are components; background last in both
         (Eq. 1, F).
     """
@@ -59,7 +58,7 @@ class Bundle:
     instrument: str
     components: tuple[str, ...]
     counts: dict[tuple[str, str], np.ndarray]
-    F: dict[tuple[str, str, str], np.ndarray]
+    F: dict[Matrix, np.ndarray]
 
 
 def check_matrices(counts: np.ndarray, F: np.ndarray, n_components: int) -> None:

@@ -18,23 +18,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .bundle import InputError, check_name, is_name
+from .bundle import check_name, is_name
+from .fault import InputError
 
 MATCH_TYPES = (b"u", b"a", b"n")
 NO_NAME = "no name in printable ASCII"
 
 
 class Conflict(NamedTuple):
-    """A row that cannot be used, and with it its master source.
+    """A row that cannot be used, and with it its master source; whose file it is, its reader knows.
 
     `table` is "links" or "blocks", `row` counts from 0 and `column` is where
-    the trouble shows; None where the rows themselves are fine.
+    the trouble shows.
     """
 
     master: str
     table: str
-    row: int | None
-    column: str | None
+    row: int
+    column: str
     message: str
 
 

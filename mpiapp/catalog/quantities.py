@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Matrix(NamedTuple):
+    """Which of a bundle's matrices; with level and target it is a run."""
+
+    band: str
+    aperture: str
+    quantity: str
 
 
 @dataclass(frozen=True)
@@ -10,8 +19,9 @@ class Quantity:
     """One way of correcting F for exposure, and so one unit of intensity.
 
     Prior bounds are the upper ends of uniform priors that start at zero; the
-    background bound is per pixel of aperture area.  `hrc_background` differs
-    from `background` for energy flux only.
+    background bound is per pixel of aperture area.  `hrc_background_upper`
+    differs from `background_upper` for energy flux only.  `exposure_unit` is the
+    unit of the exposure in F.
     """
 
     name: str
@@ -21,6 +31,12 @@ class Quantity:
     source_upper: float
     background_upper: float
     hrc_background_upper: float
+    exposure_unit: str
+
+    @property
+    def exposure_column(self) -> str | None:
+        """Where a flat table has the exposure; None for net counts, which need none."""
+        return f"exposure_{self.name}" if self.exposure_unit else None
 
     def prior_upper(self, instrument: str) -> tuple[float, float]:
         """Upper prior bounds (source, background) for `instrument`, "ACIS" or "HRC" (Table 1)."""
@@ -29,14 +45,26 @@ class Quantity:
         return self.source_upper, self.background_upper
 
 
+_PER_ERG, _PER_PHOTON = "count erg-1 s cm2", "count photon-1 s cm2"
 # Memo, Table 1.
 QUANTITIES = {
     q.name: q
     for q in (
-        Quantity("flux", "flux", "energy flux", "erg s-1 cm-2", 1e-8, 1e-12, 1e-13),
-        Quantity("photflux", "photflux", "photon flux", "photon s-1 cm-2", 1e-2, 1e-6, 1e-6),
-        Quantity("rate", "src_rate", "count rate", "count s-1", 10.0, 1e-3, 1e-3),
-        Quantity("cnts", "src_cnts", "net counts", "count", 1e6, 10.0, 10.0),
+        Quantity(
+            "flux", "flux", "energy flux", "erg s-1 cm-2", 1e-8, 1e-12, 1e-13, "count erg-1 s cm2"
+        ),
+        Quantity(
+            "photflux",
+            "photflux",
+            "photon flux",
+            "photon s-1 cm-2",
+            1e-2,
+            1e-6,
+            1e-6,
+            "count photon-1 s cm2",
+        ),
+        Quantity("rate", "src_rate", "count rate", "count s-1", 10.0, 1e-3, 1e-3, "s"),
+        Quantity("cnts", "src_cnts", "net counts", "count", 1e6, 10.0, 10.0, ""),
     )
 }
 
@@ -50,6 +78,5 @@ BANDS = {
     "w": (0.1, 10.0),
 }
 INSTRUMENT_BANDS = {"ACIS": ("b", "h", "m", "s", "u"), "HRC": ("w",)}
-INSTRUMENTS = tuple(INSTRUMENT_BANDS)
 APERTURES = ("aper", "aper90")
 LEVELS = ("obsid", "stack", "master")

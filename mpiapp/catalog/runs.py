@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import NamedTuple
 
-from .worklist import Matrix, Target
+from .quantities import Matrix
 
 
 class RunKey(NamedTuple):
@@ -17,14 +17,13 @@ class RunKey(NamedTuple):
     aperture: str
     quantity: str
 
-    @classmethod
-    def of(cls, target: Target, matrix: Matrix) -> RunKey:
-        """The key of one run of a target."""
-        quantity, band, aperture = matrix
-        return cls(target.level, target.name, band, aperture, quantity)
-
     def __str__(self) -> str:
         return " ".join(self)
+
+    @property
+    def matrix(self) -> Matrix:
+        """Which matrix of the target's bundles."""
+        return Matrix(self.band, self.aperture, self.quantity)
 
     @property
     def run_id(self) -> int:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from .assemble import merge_labels
-from .bundle import InputError
+from .fault import Fault, InputError
 from .masters import Associations
-from .quantities import APERTURES, BANDS, LEVELS, QUANTITIES
-
-Matrix = tuple[str, str, str]
+from .quantities import APERTURES, BANDS, LEVELS, QUANTITIES, Matrix
+from .runs import RunKey
+from .scan import BundleScan, FileScan, contradictions
 
 
 class Part(NamedTuple):
@@ -31,7 +31,7 @@ class Target(NamedTuple):
 
     Attributes
     ----------
-    matrices : tuple of (quantity, band, aperture)
+    matrices : tuple of Matrix
         One run each.
     reported : tuple of str
         The source columns that are results: all of a bundle's components, but
@@ -51,23 +51,9 @@ class Target(NamedTuple):
     is_best_block: bool = False
     fault: str = ""
 
-
-class BundleScan(NamedTuple):
-    """Components of one bundle of a file, and the matrices that the file has for it."""
-
-    components: tuple[str, ...]
-    matrices: frozenset[Matrix]
-
-
-@dataclass(frozen=True)
-class FileScan:
-    """What the work list has to know of one prep3 file; `exposure` in s, None if unknown."""
-
-    path: str
-    stack: str
-    obsid: str
-    exposure: float | None
-    bundles: dict[str, BundleScan]
+    def run_keys(self) -> list[RunKey]:
+        """The keys of its runs."""
+        return [RunKey(self.level, self.name, *matrix) for matrix in self.matrices]
 
 
 @dataclass(frozen=True)
@@ -84,22 +70,23 @@ class Selection:
         found = frozenset().union(*(bundle.matrices for bundle in bundles))
         return tuple(
             sorted(
-                (
-                    m
-                    for m in found
-                    if m[0] in self.quantities and m[1] in self.bands and m[2] in self.apertures
-                ),
-                key=lambda m: (m[1], m[2], m[0]),
+                m
+                for m in found
+                if m.band in self.bands
+                and m.aperture in self.apertures
+                and m.quantity in self.quantities
             )
         )
 
 
 class Unit(NamedTuple):
-    """Targets `first` to `stop` of one group; units of one stack share their files.
+    """Targets `first` to `stop` of one group of a work list; units of one stack share their files.
 
-    A group is a file, a stack, or the master sources whose first stack it is.
+    The group is the number of a file at level obsid; otherwise that of a stack,
+    at level master of the first of the master sources' stacks.
     """
 
+    worklist: WorkList
     stack: str
     level: str
     group: int
@@ -107,6 +94,10 @@ class Unit(NamedTuple):
     stop: int
     n_runs: int
     cost: float
+
+    def targets(self) -> list[Target]:
+        """Its targets, made anew from the scans."""
+        return self.worklist.targets(self)
 
 
 def run_cost(n_sources: int, n_obsids: int) -> float:
@@ -120,12 +111,10 @@ class WorkList:
     Parameters
     ----------
     scans : sequence of FileScan
-        The readable prep3 files, each obsid of a stack once.
+        The readable prep3 files.
     selection : Selection
     associations : Associations, optional
         Which components make which master source; without it no master level.
-    faults : dict, optional
-        Why bundles cannot be combined over obsids: {(stack, bundle): message}.
     unit_cost : float
         Targets of one file, stack or group of masters go together until their
         cost reaches this.  A target is never split, so its files are read once.
@@ -133,9 +122,10 @@ class WorkList:
     Attributes
     ----------
     units : list of Unit, by level and group
-    doubts : list of (master, message)
-        What a master source names that no file has, and best blocks that cannot be told.  Runs
-        that need what is absent are faulty besides; the others are measured.
+    faults : list of Fault
+        Second files of one obsid, which are not used; what a master source
+        names that no file has; best blocks that cannot be told.  Runs that need
+        what is absent are faulty besides; the others are measured.
     """
 
     def __init__(
@@ -143,13 +133,16 @@ class WorkList:
         scans: Sequence[FileScan],
         selection: Selection,
         associations: Associations | None = None,
-        faults: dict[tuple[str, str], str] | None = None,
         unit_cost: float = 20.0,
     ):
         self.selection = selection
         self.associations = associations
-        self.faults = faults or {}
-        self.scans = sorted(scans, key=lambda s: (s.stack, s.obsid))
+        found = contradictions(scans)
+        self.faults = [fault for fault in found if fault.path]
+        self._disputed = {(f.stack, f.bundle): f.message for f in found if f.bundle}
+        doubles = {fault.path for fault in self.faults}
+        usable = (scan for scan in scans if scan.path not in doubles)
+        self.scans = sorted(usable, key=lambda s: (s.stack, s.obsid))
         self._stacks: dict[str, list[FileScan]] = defaultdict(list)
         for scan in self.scans:
             self._stacks[scan.stack].append(scan)
@@ -159,7 +152,6 @@ class WorkList:
         self._masters: dict[str, list[str]] = defaultdict(list)
         self._best_block: dict[str, int | None] = {}
         self._absent: dict[str, dict[int, str]] = {}  # only of masters that lack obsids
-        self.doubts: list[tuple[str, str]] = []
         if associations is not None and "master" in selection.levels:
             self._register_masters()
         self.units = [u for level in selection.levels for u in self._units(level, unit_cost)]
@@ -180,14 +172,15 @@ class WorkList:
             ]
             if stacks:
                 self._masters[min(stacks)].append(master)
-            self.doubts += [(master, message) for message in self._absent_components(master)]
+            doubts = self._absent_components(master)
             if absent := self._absent_obsids(master):
                 self._absent[master] = absent
-                self.doubts += [(master, message) for message in absent.values()]
+                doubts += absent.values()
             try:
                 self._best_block[master] = self.associations.best_block(master, self._exposures)
             except InputError as error:
-                self.doubts.append((master, str(error)))
+                doubts.append(str(error))
+            self.faults += [Fault(message, master=master) for message in doubts]
 
     def _absent_components(self, master: str, match_types: str = "ua") -> list[str]:
         return [
@@ -211,10 +204,6 @@ class WorkList:
             if pairs
         }
 
-    @property
-    def n_runs(self) -> int:
-        return sum(unit.n_runs for unit in self.units)
-
     def targets(self, unit: Unit) -> list[Target]:
         """The targets of one unit."""
         every = self._targets(unit.level, unit.group)
@@ -229,10 +218,10 @@ class WorkList:
                 runs += len(target.matrices)
                 cost += len(target.matrices) * run_cost(len(target.reported), len(target.parts))
                 if cost >= unit_cost:
-                    yield Unit(stack, level, group, first, stop, runs, cost)
+                    yield Unit(self, stack, level, group, first, stop, runs, cost)
                     first, runs, cost = stop, 0, 0.0
             if runs:
-                yield Unit(stack, level, group, first, stop, runs, cost)
+                yield Unit(self, stack, level, group, first, stop, runs, cost)
 
     def _targets(self, level: str, group: int) -> Iterator[Target]:
         if level == "obsid":
@@ -264,7 +253,7 @@ class WorkList:
                 tuple(Part(scan.path, bundle) for scan in seen),
                 self.selection.of(scan.bundles[bundle] for scan in seen),
                 tuple(components),
-                fault=self.faults.get((stack, bundle), ""),
+                fault=self._disputed.get((stack, bundle), ""),
             )
 
     def _master_targets(self, master: str) -> Iterator[Target]:
@@ -276,8 +265,8 @@ class WorkList:
             if match_type != "u" or bundle is None:
                 continue
             bundles[stack] = bundle
-            if (stack, bundle) in self.faults:
-                faults.append(self.faults[stack, bundle])
+            if (stack, bundle) in self._disputed:
+                faults.append(self._disputed[stack, bundle])
         seen = [
             (scan, bundle)
             for stack, bundle in bundles.items()

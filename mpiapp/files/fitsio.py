@@ -19,7 +19,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
-from ..catalog.bundle import InputError, is_name
+from ..catalog.bundle import is_name
+from ..catalog.fault import InputError
 
 # FITS Standard 4.0, section 7.3.1.
 MAX_FIELDS = 999

@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from astropy.io import fits
 
 from .._version import __version__
-from ..catalog.bundle import InputError
-from ..catalog.masters import Associations, Blocks, Conflict, Links, associate, names_array
+from ..catalog.fault import Fault, InputError
+from ..catalog.masters import Associations, Blocks, Links, associate, names_array
 from .fitsio import open_hdus, text_column, write_hdus
-from .rejection import Rejection
 
 VERSION = 1
 _LINK_COLUMNS = dict.fromkeys(("master", "match_type", "stack", "component"), "text")
@@ -35,20 +34,19 @@ _BLOCK_COLUMNS = {
 }
 
 
-@dataclass(frozen=True)
-class Mst3File:
+class Mst3File(NamedTuple):
     """An mst3 file that has been read: its usable masters, and what is wrong with others."""
 
     path: str
     associations: Associations
-    rejected: list[Rejection] = field(default_factory=list)
+    faults: list[Fault]
 
 
 def read_mst3(path: str | os.PathLike, verify: bool = True) -> Mst3File:
     """Read an mst3 file.
 
     With `verify`, the checksum of every HDU that has one is compared.  A row
-    that cannot be used costs its master source only and is in `rejected`.
+    that cannot be used costs its master source only and is in `faults`.
     Raises InputError if the file as a whole cannot be used.
     """
     tables: dict[str, dict[str, np.ndarray]] = {}
@@ -68,15 +66,16 @@ def read_mst3(path: str | os.PathLike, verify: bool = True) -> Mst3File:
     blocks = _blocks(tables.get("BLOCKS"), places.get("BLOCKS"))
     associations, conflicts = associate(links, blocks)
     place_of = {"links": places["MASTER_STACK"], "blocks": places.get("BLOCKS")}
-    rejected = [
-        Rejection(
+    faults = [
+        Fault(
             f"{place_of[c.table]}, row {c.row + 1}, column {c.column}, master {c.master}: "
             f"{c.message}",
+            str(path),
             master=c.master,
         )
         for c in conflicts
     ]
-    return Mst3File(str(path), associations, rejected)
+    return Mst3File(str(path), associations, faults)
 
 
 def _blocks(columns: dict[str, np.ndarray] | None, place: str | None) -> Blocks:
@@ -100,7 +99,6 @@ def write_mst3(
     path: str | os.PathLike,
     links: Iterable[tuple[str, str, str, str]],
     blocks: Iterable[tuple[str, int, str, str, float | None]] = (),
-    creator: str = f"mpiapp {__version__}",
 ) -> None:
     """Write associations (master, match_type, stack, component) and blocks.
 
@@ -117,14 +115,12 @@ def write_mst3(
         names_array(columns[3]),
         np.array([np.nan if e is None else e for e in columns[4]], dtype=np.float64),
     )
-    write_mst3_tables(path, link_table, block_table, creator)
+    write_mst3_tables(path, link_table, block_table)
 
 
-def write_mst3_tables(
-    path: str | os.PathLike, links: Links, blocks: Blocks, creator: str = f"mpiapp {__version__}"
-) -> None:
+def write_mst3_tables(path: str | os.PathLike, links: Links, blocks: Blocks) -> None:
     """As `write_mst3`, from columns of names, for catalogs of a million rows."""
-    conflicts: list[Conflict] = associate(links, blocks)[1]
+    conflicts = associate(links, blocks)[1]
     if conflicts:
         first = conflicts[0]
         raise InputError(
@@ -132,7 +128,7 @@ def write_mst3_tables(
             f"{first.column}: {first.message}"
         )
     primary = fits.PrimaryHDU()
-    primary.header["CREATOR"] = (creator, "program that wrote the file")
+    primary.header["CREATOR"] = (f"mpiapp {__version__}", "program that wrote the file")
     primary.header["MST3VER"] = (VERSION, "layout of this file")
     link_hdu = fits.BinTableHDU.from_columns(
         [text_column(name, values) for name, values in vars(links).items()], name="MASTER_STACK"

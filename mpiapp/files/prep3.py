@@ -15,94 +15,68 @@ memo's (section 2.2); the rest of the layout is ours.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from typing import NamedTuple
+from urllib.parse import quote
 
-from ..catalog.bundle import Bundle, InputError, ObsidBundle
+from ..catalog.bundle import Bundle, ObsidBundle
+from ..catalog.fault import Fault, InputError
 from ..catalog.quantities import INSTRUMENT_BANDS
+from ..catalog.scan import BundleScan, FileScan
 from .fitsio import HDU, open_hdus
 from .prep3_tables import (
-    Matrix,
     Properties,
-    decoded,
     is_psf,
-    matrix_kind,
-    psf_rejection,
-    read_psf,
+    read_matrices,
     read_source_properties,
-    without_matrix,
+    scan_matrices,
 )
-from .rejection import Rejection
 
 VERSION = 1
 
 
-@dataclass(frozen=True)
-class Prep3Header:
-    """Where a prep3 file is and whose it is; exposure_s is None where the file does not say."""
+class Prep3Header(NamedTuple):
+    """Where a prep3 file is and whose it is; exposure in s, None where the file does not say."""
 
     path: str
     stack: str
     obsid: str
     instrument: str
-    exposure_s: float | None
+    exposure: float | None
 
 
-@dataclass(frozen=True)
-class Prep3File:
+class Prep3File(NamedTuple):
     """A prep3 file that has been read.
 
     Attributes
     ----------
     header : Prep3Header
     bundles : dict of bundle name -> Bundle
-        All that can be used: a bundle lacks the counts and matrices that were
-        rejected, and a bundle without components that can be trusted is absent.
-    rejected : list of Rejection
+        All that can be used: a bundle lacks the counts and matrices that are at
+        fault, and a bundle without components that can be trusted is absent.
+    faults : list of Fault
     """
 
     header: Prep3Header
     bundles: dict[str, Bundle]
-    rejected: list[Rejection] = field(default_factory=list)
+    faults: list[Fault]
 
 
-@dataclass(frozen=True)
-class Prep3Scan:
-    """What a work list needs to know of a prep3 file, without its matrices.
-
-    Attributes
-    ----------
-    header : Prep3Header
-    components : dict of bundle name -> tuple of component names
-    matrices : dict of Matrix -> frozenset of bundle names
-        Which bundles have a row for this kind of matrix.  Whether the matrix
-        can be used is known only when it is read.
-    rejected : list of Rejection
-    """
-
-    header: Prep3Header
-    components: dict[str, tuple[str, ...]]
-    matrices: dict[Matrix, frozenset[str]]
-    rejected: list[Rejection] = field(default_factory=list)
+def prep3_name(stack: str, obsid: str) -> str:
+    """A file name for any stack and obsid, different for different ones."""
+    # The obsid's underscores are escaped, so the last one but "_prep3" separates.
+    parts = quote(stack, safe="+"), quote(obsid, safe="+")
+    name = f"{parts[0]}_{parts[1].replace('_', '%5F')}"
+    if len(name) > 200:
+        name = f"{name[:150]}_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return f"{name}_prep3.fits"
 
 
-@dataclass(frozen=True)
-class Contradiction:
-    """A component that a stack's obsids put into different bundles, or a file that is double."""
-
-    stack: str
-    component: str | None
-    bundles: tuple[str, ...]
-    message: str
-
-
-def read_prep3(
-    path: str | os.PathLike, bundles: Collection[str] | None = None, verify: bool = True
-) -> Prep3File:
-    """Read a prep3 file, or only the named bundles of it.
+def read_prep3(path: str | os.PathLike, verify: bool = True) -> Prep3File:
+    """Read a prep3 file.
 
     With `verify`, the checksum of every HDU that has one is compared.
 
@@ -111,76 +85,47 @@ def read_prep3(
     InputError
         If the file as a whole cannot be used: unreadable, truncated, changed
         since it was written, without source properties or PSF extensions.
-        What concerns single bundles or matrices is in `rejected`.
+        What concerns single bundles or matrices is in `faults`.
     """
-    wanted = None if bundles is None else frozenset(bundles)
-    rejected: list[Rejection] = []
-    matrices: dict[str, dict] = defaultdict(dict)
-    kinds: set[Matrix] = set()
+    faults: list[Fault] = []
     with open_hdus(path, verify) as hdus:
-        header, properties = _open(hdus, path, rejected)
-        for hdu in _psf_extensions(hdus, path):
-            try:
-                kind = matrix_kind(hdu, header.instrument, kinds)
-                read = read_psf(hdu, kind, properties, wanted, rejected)
-            except InputError as error:
-                rejected.append(psf_rejection(hdu, error))
-                continue
-            kinds.add(kind)
-            for name, F in read.items():
-                matrices[name][tuple(kind)] = F
-    found = {
+        header, properties = _open(hdus, str(path), faults)
+        matrices = read_matrices(hdus, header.path, header.instrument, properties, faults)
+    bundles = {
         name: Bundle(
             ObsidBundle(header.stack, header.obsid, name),
             header.instrument,
             group.components,
             group.counts,
-            matrices.get(name, {}),
+            matrices[name],
         )
         for name, group in properties.items()
-        if wanted is None or name in wanted
     }
-    complained = matrices.keys() | {r.bundle for r in rejected}
-    rejected += without_matrix(str(path), properties, complained)
-    if wanted is not None:
-        rejected = [r for r in rejected if r.bundle is None or r.bundle in wanted]
-    return Prep3File(header, found, rejected)
+    return Prep3File(header, bundles, faults)
 
 
-def scan_prep3(path: str | os.PathLike, verify: bool = False) -> Prep3Scan:
+def scan_prep3(path: str | os.PathLike, verify: bool = False) -> tuple[FileScan, list[Fault]]:
     """Read the source properties, and which matrices there are, but no matrix.
 
     Raises InputError as `read_prep3` does.
     """
-    rejected: list[Rejection] = []
-    matrices: dict[Matrix, frozenset[str]] = {}
-    same: dict[bytes, frozenset[str]] = {}
+    faults: list[Fault] = []
     with open_hdus(path, verify) as hdus:
-        header, properties = _open(hdus, path, rejected)
-        for hdu in _psf_extensions(hdus, path):
-            try:
-                kind = matrix_kind(hdu, header.instrument, matrices)
-                names = hdu.columns({"bundle": "text"})["bundle"]
-            except InputError as error:
-                rejected.append(psf_rejection(hdu, error))
-                continue
-            # Most extensions list the same bundles: one set serves them all.
-            text = names.tobytes()
-            if text not in same:
-                same[text] = frozenset(decoded(names)) & properties.keys()
-            matrices[kind] = same[text]
-    rejected += without_matrix(str(path), properties, frozenset().union(*matrices.values()))
-    components = {name: group.components for name, group in properties.items()}
-    return Prep3Scan(header, components, matrices, rejected)
+        header, properties = _open(hdus, str(path), faults)
+        matrices = scan_matrices(hdus, header.path, header.instrument, properties, faults)
+    bundles = {
+        name: BundleScan(group.components, matrices[name]) for name, group in properties.items()
+    }
+    return FileScan(header.path, header.stack, header.obsid, header.exposure, bundles), faults
 
 
 def _open(
-    hdus: Iterator[HDU], path: str | os.PathLike, rejected: list[Rejection]
+    hdus: Iterator[HDU], path: str, faults: list[Fault]
 ) -> tuple[Prep3Header, dict[str, Properties]]:
-    header = _header(next(hdus), str(path))
+    header = _header(next(hdus), path)
     for hdu in hdus:
         if hdu.name == "SRCPROP":
-            return header, read_source_properties(hdu, header.instrument, rejected)
+            return header, read_source_properties(hdu, path, header.instrument, faults)
         if is_psf(hdu):
             break
     raise InputError(
@@ -200,46 +145,3 @@ def _header(primary: HDU, path: str) -> Prep3Header:
             )
         exposure = float(exposure)
     return Prep3Header(path, primary.text("STACKID"), primary.text("OBS_ID"), instrument, exposure)
-
-
-def _psf_extensions(hdus: Iterator[HDU], path: str | os.PathLike) -> Iterator[HDU]:
-    n = 0
-    for hdu in hdus:
-        if is_psf(hdu):
-            n += 1
-            yield hdu
-    if n == 0:
-        raise InputError(f"{path}: no PSF extension (PSF_*); add the matrices")
-
-
-def contradictions(scans: Iterable[Prep3Scan]) -> list[Contradiction]:
-    """Where the obsids of one stack disagree, which no file shows by itself.
-
-    Bundles are made per stack, so a component must be in the bundle of the
-    same name in every obsid that sees it.
-    """
-    bundle_of: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
-    path_of: dict[tuple[str, str], str] = {}
-    found = []
-    for scan in scans:
-        header = scan.header
-        first = path_of.setdefault((header.stack, header.obsid), header.path)
-        if first != header.path:
-            message = (
-                f"{header.path}: stack {header.stack}, obsid {header.obsid} are also in {first}; "
-                "keep one of the files"
-            )
-            found.append(Contradiction(header.stack, None, tuple(scan.components), message))
-            continue
-        for bundle, components in scan.components.items():
-            for component in components:
-                bundle_of[header.stack, component].setdefault(bundle, header.path)
-    for (stack, component), paths in bundle_of.items():
-        if len(paths) > 1:
-            where = "; ".join(f"{bundle} in {path}" for bundle, path in paths.items())
-            message = (
-                f"stack {stack}: component {component} is in different bundles ({where}); bundles "
-                "are made per stack, correct the files"
-            )
-            found.append(Contradiction(stack, component, tuple(paths), message))
-    return found

@@ -7,34 +7,24 @@ neighbours can still be measured; what is wrong with a table raises InputError.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from ..catalog.bundle import InputError, check_matrices, is_name
-from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES
+from ..catalog.bundle import check_matrices, is_name
+from ..catalog.fault import Fault, InputError
+from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES, Matrix
 from .fitsio import HDU
-from .rejection import Rejection
 
 BACKGROUND = "background"
 # Larger whole numbers cannot be told from their neighbours in double precision.
 MAX_COUNTS = 2**53
 
 
-class Matrix(NamedTuple):
-    """Which matrix of a bundle."""
-
-    quantity: str
-    band: str
-    aperture: str
-
-
-@dataclass(frozen=True, eq=False)
-class Properties:
+class Properties(NamedTuple):
     """Components of a bundle and its counts by (band, aperture), background last."""
 
     components: tuple[str, ...]
@@ -42,7 +32,7 @@ class Properties:
 
 
 def read_source_properties(
-    hdu: HDU, instrument: str, rejected: list[Rejection]
+    hdu: HDU, path: str, instrument: str, faults: list[Fault]
 ) -> dict[str, Properties]:
     """Components and counts of every usable bundle, in the order of the file.
 
@@ -53,20 +43,20 @@ def read_source_properties(
     text = ("bundle", "band", "aperture", "component")
     columns = hdu.columns({**dict.fromkeys(text, "text"), "counts": "number"})
     counts, usable = _whole_numbers(columns["counts"])
-    names = decoded(columns["component"])
+    names = _decoded(columns["component"])
     edges = _block_edges([columns[name] for name in text[:3]])
     blocks: dict[str, dict[tuple[str, str], slice]] = defaultdict(dict)
     components: dict[str, list[str]] = {}
-    broken: set[str] = set()
+    broken: set[str] = set()  # bundles that cannot be used at all
 
     def reject(row: int, bundle: str, what: str, band=None, aperture=None) -> None:
         message = f"{hdu.place}, row {row + 1}, bundle {bundle}: {what}"
-        rejected.append(Rejection(message, bundle, band, aperture))
+        faults.append(Fault(message, path, "", bundle, band, aperture))
         if band is None:
             broken.add(bundle)
 
     starts = edges[:-1]
-    labels = zip(*(decoded(columns[name][starts]) for name in text[:3]))
+    labels = zip(*(_decoded(columns[name][starts]) for name in text[:3]))
     for (start, stop), (bundle, band, aperture) in zip(pairwise(edges), labels):
         block = names[start:stop]
         problem = _block_problem(bundle, band, aperture, block, instrument)
@@ -101,7 +91,7 @@ def read_source_properties(
     return result
 
 
-def decoded(names: np.ndarray) -> list[str]:
+def _decoded(names: np.ndarray) -> list[str]:
     """Names from a FITS file; bytes that are not ASCII stay visible, as escapes."""
     return [name.decode("ascii", "backslashreplace") for name in names.tolist()]
 
@@ -149,78 +139,132 @@ def is_psf(hdu: HDU) -> bool:
     return hdu.name.startswith("PSF_")
 
 
-def matrix_kind(hdu: HDU, instrument: str, known: Collection[Matrix]) -> Matrix:
-    """Which matrices a PSF extension holds; InputError if it cannot be used."""
-    allowed = (tuple(QUANTITIES), INSTRUMENT_BANDS[instrument], APERTURES)
-    kind = Matrix(*(hdu.choice(f.upper(), names) for f, names in zip(Matrix._fields, allowed)))
-    if kind in known:
-        raise InputError(
-            f"{hdu.place}: a second extension for {kind.quantity}, band {kind.band}, "
-            f"{kind.aperture}, not used; keep one"
-        )
-    return kind
+def read_matrices(
+    hdus: Iterator[HDU],
+    path: str,
+    instrument: str,
+    properties: dict[str, Properties],
+    faults: list[Fault],
+) -> dict[str, dict[Matrix, np.ndarray]]:
+    """The usable matrices (n + 1, n + 1) of every bundle, from the PSF extensions among the HDUs.
+
+    A bundle without a row is not measured in this quantity, band and aperture.
+    """
+    found: dict[str, dict[Matrix, np.ndarray]] = {name: {} for name in properties}
+    broken = {fault.bundle for fault in faults if fault.band is None}
+    named: set[str] = set()
+    wanted = {"bundle": "text", "n": "number", "F": "array"}
+    for hdu, matrix, columns in _extensions(hdus, path, instrument, wanted, faults):
+        names = _decoded(columns["bundle"])
+        named.update(names)
+        repeated = {name for name, times in Counter(names).items() if times > 1}
+        for row, (name, n, values) in enumerate(zip(names, columns["n"].tolist(), columns["F"])):
+            if name in broken:
+                continue
+            try:
+                if name in repeated:
+                    raise InputError("column bundle: the bundle has several rows; keep one")
+                found[name][matrix] = _checked(n, values, properties.get(name), matrix)
+            except InputError as error:
+                message = f"{hdu.place}, row {row + 1}, bundle {name}: {error}"
+                faults.append(Fault(message, path, "", name, *matrix))
+    faults += _without_matrix(path, properties, named)
+    return found
 
 
-def without_matrix(
+def scan_matrices(
+    hdus: Iterator[HDU],
+    path: str,
+    instrument: str,
+    properties: dict[str, Properties],
+    faults: list[Fault],
+) -> dict[str, frozenset[Matrix]]:
+    """For which matrices every bundle has a row in the PSF extensions among the HDUs."""
+    listed: dict[tuple[int, bytes], tuple[frozenset[str], list[Matrix]]] = {}
+    for _, matrix, columns in _extensions(hdus, path, instrument, {"bundle": "text"}, faults):
+        # Most extensions list the same bundles: one set serves them all.
+        names = columns["bundle"]
+        key = names.itemsize, names.tobytes()
+        if key not in listed:
+            listed[key] = frozenset(_decoded(names)), []
+        listed[key][1].append(matrix)
+    faults += _without_matrix(path, properties, frozenset().union(*(n for n, _ in listed.values())))
+    found = dict.fromkeys(properties, frozenset())
+    shared: dict[frozenset, frozenset] = {}
+    for names, matrices in listed.values():
+        for name in found.keys() & names:
+            every = found[name].union(matrices)
+            found[name] = shared.setdefault(every, every)
+    return found
+
+
+def _extensions(
+    hdus: Iterator[HDU],
+    path: str,
+    instrument: str,
+    wanted: dict[str, str],
+    faults: list[Fault],
+) -> Iterator[tuple[HDU, Matrix, dict[str, np.ndarray]]]:
+    """Every usable PSF extension, which matrices it holds, and the wanted columns.
+
+    Raises InputError if there is no PSF extension at all.
+    """
+    allowed = {
+        "BAND": INSTRUMENT_BANDS[instrument],
+        "APERTURE": APERTURES,
+        "QUANTITY": tuple(QUANTITIES),
+    }
+    seen: set[Matrix] = set()
+    hdu = None
+    for hdu in filter(is_psf, hdus):
+        try:
+            matrix = Matrix(*(hdu.choice(keyword, names) for keyword, names in allowed.items()))
+            if matrix in seen:
+                raise InputError(
+                    f"{hdu.place}: a second extension for {matrix.quantity}, band {matrix.band}, "
+                    f"{matrix.aperture}, not used; keep one"
+                )
+            columns = hdu.columns(wanted)
+        except InputError as error:
+            faults.append(_extension_fault(hdu, path, error))
+            continue
+        seen.add(matrix)
+        yield hdu, matrix, columns
+    if hdu is None:
+        raise InputError(f"{path}: no PSF extension (PSF_*); add the matrices")
+
+
+def _extension_fault(hdu: HDU, path: str, error: InputError) -> Fault:
+    """A whole PSF extension that cannot be used, and what is known of its matrices."""
+    known = {}
+    for field in Matrix._fields:
+        with suppress(InputError):
+            known[field] = hdu.keyword(field.upper())
+    return Fault(str(error), path, **known)
+
+
+def _without_matrix(
     path: str, properties: dict[str, Properties], named: Collection[str]
-) -> list[Rejection]:
+) -> list[Fault]:
     """Bundles of the source properties that no PSF extension names."""
     return [
-        Rejection(
+        Fault(
             f"{path}, bundle {bundle}: in the source properties but in no PSF extension; add its "
             "matrices or remove its counts",
-            bundle,
+            path,
+            bundle=bundle,
         )
         for bundle in properties
         if bundle not in named
     ]
 
 
-def psf_rejection(hdu: HDU, error: InputError) -> Rejection:
-    """A whole PSF extension that cannot be used, and what is known of its matrices."""
-    known = {}
-    for field in Matrix._fields:
-        with suppress(InputError):
-            known[field] = hdu.keyword(field.upper())
-    return Rejection(str(error), **known)
-
-
-def read_psf(
-    hdu: HDU,
-    kind: Matrix,
-    properties: dict[str, Properties],
-    wanted: Collection[str] | None,
-    rejected: list[Rejection],
-) -> dict[str, np.ndarray]:
-    """The usable matrices (n + 1, n + 1) of a PSF extension by bundle.
-
-    A bundle without a row is not measured in this quantity, band and aperture.
-    """
-    columns = hdu.columns({"bundle": "text", "n": "number", "F": "array"})
-    names = decoded(columns["bundle"])
-    repeated = {name for name, times in Counter(names).items() if times > 1}
-    known_bad = {r.bundle for r in rejected if r.band is None}
-    found = {}
-    cells = zip(names, columns["n"].tolist(), columns["F"])
-    for row, (name, n, values) in enumerate(cells):
-        if (wanted is not None and name not in wanted) or name in known_bad:
-            continue
-        try:
-            if name in repeated:
-                raise InputError("column bundle: the bundle has several rows; keep one")
-            found[name] = _matrix(n, values, properties.get(name), kind)
-        except InputError as error:
-            message = f"{hdu.place}, row {row + 1}, bundle {name}: {error}"
-            rejected.append(Rejection(message, name, kind.band, kind.aperture, kind.quantity))
-    return found
-
-
-def _matrix(
-    n: float, values: np.ndarray, properties: Properties | None, kind: Matrix
+def _checked(
+    n: float, values: np.ndarray, properties: Properties | None, matrix: Matrix
 ) -> np.ndarray:
     if properties is None:
         raise InputError("column bundle: not in the source properties; add its counts")
-    counts = properties.counts.get((kind.band, kind.aperture))
+    counts = properties.counts.get((matrix.band, matrix.aperture))
     if counts is None:
         raise InputError("column bundle: no usable counts for it in the source properties")
     n_components = len(properties.components)

@@ -10,18 +10,12 @@ import numpy as np
 from astropy.io import fits
 
 from .._version import __version__
-from ..catalog.bundle import Bundle, InputError, check_matrices, check_name
-from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES
+from ..catalog.bundle import Bundle, check_matrices, check_name
+from ..catalog.fault import InputError
+from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES, Matrix
 from .fitsio import text_column, write_hdus
 from .prep3 import VERSION
-from .prep3_tables import BACKGROUND, Matrix
-
-F_UNITS = {
-    "flux": "count erg-1 s cm2",
-    "photflux": "count photon-1 s cm2",
-    "rate": "s",
-    "cnts": "",
-}
+from .prep3_tables import BACKGROUND
 
 
 def write_prep3(
@@ -30,8 +24,7 @@ def write_prep3(
     obsid: str,
     instrument: str,
     bundles: Iterable[Bundle],
-    exposure_s: float | None = None,
-    creator: str = f"mpiapp {__version__}",
+    exposure: float | None = None,
 ) -> None:
     """Write one obsid's bundles; `path` appears only when the file is complete.
 
@@ -46,13 +39,13 @@ def write_prep3(
         raise InputError(
             f"instrument {instrument!r}, expected one of {', '.join(INSTRUMENT_BANDS)}"
         )
-    if exposure_s is not None and not 0 <= exposure_s < math.inf:
-        raise InputError(f"exposure {exposure_s}, expected seconds, or None if unknown")
+    if exposure is not None and not 0 <= exposure < math.inf:
+        raise InputError(f"exposure {exposure}, expected seconds, or None if unknown")
     _check_bundles(stack, obsid, instrument, bundles)
     primary = fits.PrimaryHDU()
     primary.header.extend(
         [
-            ("CREATOR", creator, "program that wrote the file"),
+            ("CREATOR", f"mpiapp {__version__}", "program that wrote the file"),
             ("PREP3VER", VERSION, "layout of this file"),
             ("LONGSTRN", "OGIP 1.0", "long names are continued"),
             ("STACKID", check_name(stack), "stack"),
@@ -60,8 +53,8 @@ def write_prep3(
             ("INSTRUME", instrument, "instrument"),
         ]
     )
-    if exposure_s is not None:
-        primary.header["EXPOSURE"] = (float(exposure_s), "[s] exposure")
+    if exposure is not None:
+        primary.header["EXPOSURE"] = (float(exposure), "[s] exposure")
     read_back = fits.Header.fromstring(primary.header.tostring())
     for keyword, name in (("STACKID", stack), ("OBS_ID", obsid)):
         # astropy takes some strings with quotes or colons for something else.
@@ -71,10 +64,10 @@ def write_prep3(
     for quantity in QUANTITIES:
         for band in INSTRUMENT_BANDS[instrument]:
             for aperture in APERTURES:
-                kind = Matrix(quantity, band, aperture)
-                has = [bundle for bundle in bundles if kind in bundle.F]
+                matrix = Matrix(band, aperture, quantity)
+                has = [bundle for bundle in bundles if matrix in bundle.F]
                 if has:
-                    hdus.append(_psf_hdu(kind, has))
+                    hdus.append(_psf_hdu(matrix, has))
     if len(hdus) == 2:
         raise InputError(f"{path}: no bundle with a matrix; a prep3 file needs one")
     write_hdus(path, hdus)
@@ -102,14 +95,12 @@ def _check_bundles(stack: str, obsid: str, instrument: str, bundles: list[Bundle
         for band, aperture in bundle.counts:
             if band not in INSTRUMENT_BANDS[instrument] or aperture not in APERTURES:
                 raise InputError(f"bundle {bundle.key}: no band {band}, {aperture} ({instrument})")
-        for quantity, band, aperture in bundle.F:
+        for (band, aperture, quantity), F in bundle.F.items():
             where = f"bundle {bundle.key}, {quantity}, band {band}, {aperture}"
             if quantity not in QUANTITIES or (band, aperture) not in bundle.counts:
                 raise InputError(f"{where}: unknown quantity, or no counts for it")
             try:
-                check_matrices(
-                    bundle.counts[band, aperture], bundle.F[quantity, band, aperture], len(names)
-                )
+                check_matrices(bundle.counts[band, aperture], F, len(names))
             except InputError as error:
                 raise InputError(f"{where}: {error}") from None
 
@@ -137,21 +128,22 @@ def _srcprop_hdu(bundles: list[Bundle]) -> fits.BinTableHDU:
     return hdu
 
 
-def _psf_hdu(kind: Matrix, bundles: list[Bundle]) -> fits.BinTableHDU:
-    matrices = np.empty(len(bundles), dtype=object)
+def _psf_hdu(matrix: Matrix, bundles: list[Bundle]) -> fits.BinTableHDU:
+    quantity = QUANTITIES[matrix.quantity]
+    values = np.empty(len(bundles), dtype=object)
     for i, bundle in enumerate(bundles):
-        matrices[i] = np.ravel(bundle.F[kind]).astype(np.float64)
+        values[i] = np.ravel(bundle.F[matrix]).astype(np.float64)
     hdu = fits.BinTableHDU.from_columns(
         [
             text_column("bundle", [bundle.key.bundle for bundle in bundles]),
             fits.Column("n", "K", array=[len(bundle.components) for bundle in bundles]),
-            fits.Column("F", "QD()", unit=F_UNITS[kind.quantity] or None, array=matrices),
+            fits.Column("F", "QD()", unit=quantity.exposure_unit or None, array=values),
         ],
-        name="PSF_" + "_".join(kind).upper(),
+        name=f"PSF_{quantity.name}_{matrix.band}_{matrix.aperture}".upper(),
     )
     hdu.header.comments["TTYPE2"] = "number of components"
     hdu.header.comments["TTYPE3"] = "(n+1) x (n+1), row after row"
-    hdu.header["QUANTITY"] = (kind.quantity, QUANTITIES[kind.quantity].description)
-    hdu.header["BAND"] = kind.band
-    hdu.header["APERTURE"] = kind.aperture
+    hdu.header["QUANTITY"] = (quantity.name, quantity.description)
+    hdu.header["BAND"] = matrix.band
+    hdu.header["APERTURE"] = matrix.aperture
     return hdu

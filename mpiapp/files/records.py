@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 
-from ..catalog.bundle import InputError, is_name
+from ..catalog.bundle import is_name
+from ..catalog.fault import InputError
 from .prep3_tables import MAX_COUNTS
 
 JSON_SUFFIXES = (".jsonl", ".ndjson")

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..catalog.runs import RunKey
 from ..catalog.worklist import Target
 from ..config import Config, decisive
 from ..files.results import ResultsError, Writer, open_results, work_path
@@ -117,7 +116,7 @@ class Done:
             return list(targets)
         left = []
         for target in targets:
-            ids = np.array([RunKey.of(target, m).run_id for m in target.matrices], np.uint64)
+            ids = np.array([key.run_id for key in target.run_keys()], np.uint64)
             at = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
             open_ = self._ids[at] != ids
             if open_.any():

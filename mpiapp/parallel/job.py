@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import provenance, sampling
+from ..catalog.fault import Fault
 from ..catalog.worklist import Target
 from ..config import Config, ConfigError, load
 from ..files import results
@@ -27,8 +28,9 @@ from .board import Board
 from .checkpoint import Done, check_inputs, open_work_file
 from .dispatch import stream
 from .interrupt import Interrupt, StopFlag, scheduled_end
-from .planning import Fault, Plan, ScannedFile, Shard, find_inputs, make_plan, scan_file
+from .planning import Plan, ScannedFile, find_inputs, make_plan, scan_file
 from .progress import Progress
+from .shares import Shard, parcels
 from .warmup import warm_up
 from .watch import Watch
 from .worker import Worker
@@ -220,7 +222,8 @@ class _Job:
             return [found[path] for path in paths]
 
         plan = make_plan(self.config, self.inputs, scan, n_workers, _worker.engine.typical_seconds)
-        return plan.shard(self.options.shard)
+        shard = self.options.shard
+        return plan._replace(units=shard.of(plan.units)) if shard else plan
 
     @property
     def _window(self) -> int:
@@ -255,7 +258,8 @@ class _Job:
             print(f"mpiapp: bad input: {fault.message}", file=sys.stderr)
         known = self.writer.table("failures")
         known = set(zip(known["where"], known["message"]))
-        rows = [(0, f.where, "InputError", f.message, "") for f in faults if f not in known]
+        new = (f for f in faults if (f.where, f.message) not in known)
+        rows = [(0, f.where, "InputError", f.message, "") for f in new]
         self.writer.add("failures", rows)
         if faults and self.config.ladder.on_bad_input == "abort":
             raise BadInput(faults[0].message)
@@ -272,8 +276,8 @@ class _Job:
 
 def _payloads(plan: Plan, done: Done, n_workers: float) -> Iterator[list[Target]]:
     """The targets of each parcel, without what is done."""
-    for parcel in plan.parcels(n_workers):
-        targets = [t for worklist, unit in parcel for t in worklist.targets(unit)]
+    for parcel in parcels(plan.units, n_workers, plan.parcel_cost):
+        targets = [target for unit in parcel for target in unit.targets()]
         if remaining := done.remaining(targets):
             yield remaining
 

@@ -15,9 +15,9 @@ import numpy as np
 from .. import provenance
 from ..catalog.assemble import assemble
 from ..catalog.bundle import Bundle, InputError
-from ..catalog.quantities import QUANTITIES
+from ..catalog.quantities import QUANTITIES, Matrix
 from ..catalog.runs import RunKey
-from ..catalog.worklist import Matrix, Target
+from ..catalog.worklist import Target
 from ..files.prep3 import Prep3File, read_prep3
 from ..files.schema import PHASES, PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
 from ..photometry.outcome import Flag, Outcome
@@ -112,14 +112,13 @@ class Worker:
                 t0 = time.perf_counter()
                 files, fault = self._read(target)
                 read = time.perf_counter() - t0
-                for matrix in target.matrices:
+                for key in target.run_keys():
                     if self.flag.signal or self.board.stopping:
                         self.board.idle(asked=self.flag.signal)
                         return rows.batch()
-                    key = RunKey.of(target, matrix)
                     self.board.begin(key)
                     t0 = time.perf_counter()
-                    run = self._run(target, files, matrix, key, fault)
+                    run = self._run(target, files, key, fault)
                     run.seconds["read"] = read
                     rows.add(target, key, run, read + time.perf_counter() - t0)
                     read = 0.0
@@ -131,18 +130,17 @@ class Worker:
         """The row of a run whose rank does not answer any more; made on rank 0."""
         rows = _Rows(self, lost.rank)
         for target in targets:
-            for matrix in target.matrices:
-                key = RunKey.of(target, matrix)
+            for key in target.run_keys():
                 if key.run_id == lost.run_id:
                     error = RunTimeLimit(f"rank {lost.rank} did not answer any more")
                     run = _failed(target, Outcome.NULL_TIME_LIMIT, error)
                     rows.add(target, key, run, lost.seconds)
         return rows.batch()
 
-    def run(self, target: Target, matrix: Matrix) -> Run:
+    def run(self, target: Target, key: RunKey) -> Run:
         """One run by itself; what went wrong stands in it."""
         files, fault = self._read(target)
-        return self._run(target, files, matrix, RunKey.of(target, matrix), fault)
+        return self._run(target, files, key, fault)
 
     def _read(self, target: Target) -> tuple[list[Prep3File], str]:
         files = []
@@ -168,18 +166,16 @@ class Worker:
             self._files.popitem(last=False)
         return file
 
-    def _run(
-        self, target: Target, files: list[Prep3File], matrix: Matrix, key: RunKey, fault: str
-    ) -> Run:
+    def _run(self, target: Target, files: list[Prep3File], key: RunKey, fault: str) -> Run:
         t0 = time.perf_counter()
         try:
             with time_limit(self.run_seconds):
                 if fault:
                     raise InputError(fault)
-                bundles = _contributing(target, files, matrix)
+                bundles = _contributing(target, files, key.matrix)
                 labels = target.labels
                 problem = assemble(
-                    bundles, *matrix, label=labels and (lambda stack, c: labels[stack, c])
+                    bundles, key.matrix, label=labels and (lambda stack, c: labels[stack, c])
                 )
                 assembled = time.perf_counter() - t0
                 run = Ladder(
@@ -281,13 +277,12 @@ def _photometry_rows(key: RunKey, run: Run, flags: Flag) -> list[tuple]:
 
 
 def _contributing(target: Target, files: list[Prep3File], matrix: Matrix) -> list[Bundle]:
-    """The bundles of the target that have this matrix; InputError if one of them was rejected."""
-    quantity, band, aperture = matrix
+    """The bundles of the target that have this matrix; InputError if one of them is at fault."""
     bundles = []
     for part, file in zip(target.parts, files):
-        for rejection in file.rejected:
-            if rejection.concerns(part.bundle, quantity, band, aperture):
-                raise InputError(rejection.message)
+        for fault in file.faults:
+            if fault.concerns(part.bundle, matrix):
+                raise InputError(fault.message)
         bundle = file.bundles[part.bundle]
         if matrix in bundle.F:
             bundles.append(bundle)

@@ -13,11 +13,10 @@ from .text import lay_out, number
 def plan_table(plan: Plan, engine: str, seconds_per_run: float, n_workers: int) -> str:
     """Runs and estimated time by level, and for the whole job on `n_workers` worker ranks."""
     runs, cost, units = Counter(), Counter(), Counter()
-    for worklist in plan.worklists:
-        for unit in worklist.units:
-            runs[unit.level] += unit.n_runs
-            cost[unit.level] += unit.cost
-            units[unit.level] += 1
+    for unit in plan.units:
+        runs[unit.level] += unit.n_runs
+        cost[unit.level] += unit.cost
+        units[unit.level] += 1
     rows = [
         (level, units[level], runs[level], number(cost[level] * seconds_per_run / 3600, 3))
         for level in runs

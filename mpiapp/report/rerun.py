@@ -9,7 +9,7 @@ from .. import sampling
 from ..catalog.bundle import InputError
 from ..catalog.problem import Problem
 from ..catalog.runs import RunKey
-from ..catalog.worklist import Matrix, Target
+from ..catalog.worklist import Target
 from ..config import Config
 from ..files.results import Results
 from ..parallel.planning import find_inputs, make_plan, scan_here
@@ -18,21 +18,19 @@ from ..photometry.policy import Run
 
 
 class PlannedRun(NamedTuple):
-    """A run of the work list: its key, and what it is made of."""
+    """A run of the work list: its key, and the target whose it is."""
 
     key: RunKey
     target: Target
-    matrix: Matrix
 
 
 def planned_runs(config: Config) -> Iterator[PlannedRun]:
     """Every run that a configuration names, in the order of the work list."""
     plan = make_plan(config, find_inputs(config), scan_here)
-    for worklist in plan.worklists:
-        for unit in worklist.units:
-            for target in worklist.targets(unit):
-                for matrix in target.matrices:
-                    yield PlannedRun(RunKey.of(target, matrix), target, matrix)
+    for unit in plan.units:
+        for target in unit.targets():
+            for key in target.run_keys():
+                yield PlannedRun(key, target)
 
 
 def assembled(config: Config) -> Iterator[tuple[RunKey, Problem]]:
@@ -41,7 +39,7 @@ def assembled(config: Config) -> Iterator[tuple[RunKey, Problem]]:
     worker = Worker(engine, config.policy(), config.seed)
     for planned in planned_runs(config):
         engine.problems.clear()
-        worker.run(planned.target, planned.matrix)
+        worker.run(planned.target, planned.key)
         if engine.problems:
             yield planned.key, engine.problems[0]
 
@@ -92,7 +90,7 @@ def rerun(results: Results, key: RunKey) -> tuple[Run, Config]:
         if planned.key == key:
             engine = sampling.create(config.engine.name, **config.engine.settings())
             worker = Worker(engine, config.policy(), config.seed)
-            run = worker.run(planned.target, planned.matrix)
+            run = worker.run(planned.target, planned.key)
             if run.draws is None:
                 raise InputError(f"{key}: no draws: {run.error}")
             return run, config

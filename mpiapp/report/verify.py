@@ -85,7 +85,7 @@ def write_inputs(folder: Path, size: float, seed: int) -> None:
 
 
 def _import_real(folder: Path, table: str) -> None:
-    from ..files.tables import import_table
+    from ..files.flat_tables import import_table
 
     out = folder / "inputs" / REAL
     if not out.exists():

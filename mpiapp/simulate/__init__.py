@@ -18,8 +18,8 @@ from ..catalog.bundle import Bundle, InputError
 from ..catalog.masters import Blocks, Links
 from ..catalog.quantities import QUANTITIES
 from ..files.mst3 import write_mst3_tables
+from ..files.prep3 import prep3_name
 from ..files.prep3_write import write_prep3
-from ..files.tables import prep3_name
 from .masters import MasterTable, draw_blocks, match
 from .observe import detect, observe, source_counts
 from .samples import SAMPLES
@@ -176,7 +176,8 @@ def _wanted(preset: Preset, bundle: Bundle) -> Bundle:
         F={
             key: F
             for key, F in bundle.F.items()
-            if is_wanted(*key[1:]) and (not preset.quantities or key[0] in preset.quantities)
+            if is_wanted(key.band, key.aperture)
+            and (not preset.quantities or key.quantity in preset.quantities)
         },
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..catalog.bundle import Bundle, ObsidBundle
-from ..catalog.quantities import APERTURES, QUANTITIES
+from ..catalog.quantities import APERTURES, QUANTITIES, Matrix
 from .instrument import (
     ECF90_APERTURE,
     Camera,
@@ -169,7 +169,7 @@ def _draw(preset, camera, obsid, key, names, position, photons_of, rng) -> tuple
         for aperture in APERTURES
     }
     F = {
-        (quantity, band, aperture): geometry[aperture] * E[q, i]
+        Matrix(band, aperture, quantity): geometry[aperture] * E[q, i]
         for q, quantity in enumerate(QUANTITIES)
         for i, band in enumerate(camera.bands)
         for aperture in APERTURES

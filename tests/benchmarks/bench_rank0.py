@@ -20,20 +20,21 @@ from pathlib import Path
 
 import numpy as np
 
+from mpiapp.catalog.quantities import Matrix
+from mpiapp.catalog.scan import BundleScan, FileScan
 from mpiapp.config import Config, Input, Output
-from mpiapp.files.prep3 import Prep3Header, Prep3Scan
-from mpiapp.files.prep3_tables import Matrix
 from mpiapp.files.results import Writer
 from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
 from mpiapp.parallel.dispatch import stream
 from mpiapp.parallel.planning import InputFiles, Plan, ScannedFile, make_plan
+from mpiapp.parallel.shares import parcels
 from mpiapp.parallel.world import connect
 from mpiapp.sampling.gibbs import GibbsEngine
 from mpiapp.sampling.pymc3_nuts import Pymc3Engine
 
 N_FILES, N_BUNDLES = 100, 80  # of 40 runs each: 320,000
 MATRICES = [
-    Matrix(quantity, band, aperture)
+    Matrix(band, aperture, quantity)
     for quantity in ("flux", "photflux", "rate", "cnts")
     for band in "usmhb"
     for aperture in ("aper", "aper90")
@@ -42,16 +43,11 @@ MATRICES = [
 
 def scan_files(paths: Sequence[str]) -> list[ScannedFile]:
     """What workers would find in the files of one stack."""
-    components = {f"r{i}": (f"r{i}",) for i in range(N_BUNDLES)}
-    matrices = dict.fromkeys(MATRICES, frozenset(components))
+    matrices = frozenset(MATRICES)
+    bundles = {f"r{i}": BundleScan((f"r{i}",), matrices) for i in range(N_BUNDLES)}
     stack = "acisfJ0332281m274818_001"
     return [
-        ScannedFile(
-            path,
-            "",
-            Prep3Scan(Prep3Header(path, stack, f"{k:05}", "ACIS", 1e4), components, matrices),
-            [],
-        )
+        ScannedFile(path, "", FileScan(path, stack, f"{k:05}", 1e4, bundles), [])
         for k, path in enumerate(paths)
     ]
 
@@ -73,7 +69,7 @@ def rows_of(n: int) -> tuple[np.ndarray, np.ndarray]:
     for name in ("read", "assemble", "prior", "sample", "summarise", "seconds", "finished"):
         runs[name] = rng.random(n)
     for table in (runs, rows):
-        for i, name in enumerate(("quantity", "band", "aperture")):
+        for i, name in enumerate(Matrix._fields):
             table[name] = np.resize([matrix[i].encode() for matrix in MATRICES], n)
     for name in ("value", "lolim", "hilim", "mode", "rhat", "ess"):
         rows[name] = rng.random(n)
@@ -114,8 +110,8 @@ def job() -> None:
             writer = Writer(Path(folder) / "r.h5", batch_runs=10_000)
             cpu, wall, writing = time.process_time(), time.perf_counter(), 0.0
             payloads = (
-                [target for worklist, unit in parcel for target in worklist.targets(unit)]
-                for parcel in work.parcels(world.n_workers)
+                [target for unit in parcel for target in unit.targets()]
+                for parcel in parcels(work.units, world.n_workers, work.parcel_cost)
             )
             for batch in stream(executor, null_unit, payloads, 2 * world.n_workers, Control()):
                 t0 = time.process_time()

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from mpiapp.catalog.assemble import assemble, merge_labels
 from mpiapp.catalog.bundle import Bundle, InputError, ObsidBundle
+from mpiapp.catalog.quantities import Matrix
 
-MATRIX = ("photflux", "b", "aper")
+MATRIX = Matrix("b", "aper", "photflux")
 
 
 def bundle(components, stack="S1", obsid="O1", name="B1", instrument="ACIS", start=1.0):
@@ -17,7 +18,7 @@ def bundle(components, stack="S1", obsid="O1", name="B1", instrument="ACIS", sta
     F = start + np.arange(n * n, dtype=float).reshape(n, n)
     counts = (1000 * start + np.arange(n)).astype(np.int64)
     key = ObsidBundle(stack, obsid, name)
-    return Bundle(key, instrument, tuple(components), {MATRIX[1:]: counts}, {MATRIX: F})
+    return Bundle(key, instrument, tuple(components), {MATRIX[:2]: counts}, {MATRIX: F})
 
 
 def place(bundles, columns):
@@ -35,9 +36,9 @@ def place(bundles, columns):
 
 def test_one_obsid_is_used_as_it_is():
     b = bundle(["r1", "r2"])
-    p = assemble([b], *MATRIX)
+    p = assemble([b], MATRIX)
     np.testing.assert_array_equal(p.F, b.F[MATRIX])
-    np.testing.assert_array_equal(p.counts, b.counts[MATRIX[1:]])
+    np.testing.assert_array_equal(p.counts, b.counts[MATRIX[:2]])
     assert p.sources == ("r1", "r2")
     assert p.backgrounds == ("S1/O1/B1",)
 
@@ -46,7 +47,7 @@ def test_two_obsids_share_sources_and_keep_their_backgrounds_apart():
     """Eq. 2."""
     one = bundle(["r1", "r2"], obsid="O1", start=1)
     two = bundle(["r1", "r2"], obsid="O2", start=100)
-    p = assemble([one, two], *MATRIX)
+    p = assemble([one, two], MATRIX)
     (f11, f12, w1), (f21, f22, w2), (g1, g2, wb) = one.F[MATRIX]
     (h11, h12, v1), (h21, h22, v2), (k1, k2, vb) = two.F[MATRIX]
     np.testing.assert_array_equal(
@@ -67,7 +68,7 @@ def test_a_source_outside_one_obsid_has_zeros_there_and_no_row():
     """Eq. 3: source 1 is missing in obsid 1."""
     one = bundle(["r2"], obsid="O1", start=1)
     two = bundle(["r1", "r2"], obsid="O2", start=100)
-    p = assemble([one, two], *MATRIX)
+    p = assemble([one, two], MATRIX)
     assert p.sources == ("r1", "r2")
     (f22, w2), (g2, wb) = one.F[MATRIX]
     (h11, h12, v1), (h21, h22, v2), (k1, k2, vb) = two.F[MATRIX]
@@ -91,7 +92,7 @@ def test_stacks_of_a_master_source_share_its_column(m1, column):
     two = bundle(["r3"], "S2", "O2", start=100)
     other = {"r1": "r2", "r2": "r1"}[m1]
     names = {("S1", m1): "M1", ("S1", other): "M2", ("S2", "r3"): "M1"}
-    p = assemble([one, two], *MATRIX, label=lambda stack, c: names[stack, c])
+    p = assemble([one, two], MATRIX, label=lambda stack, c: names[stack, c])
     assert p.sources[column] == "M1"
     np.testing.assert_array_equal(p.F, place([one, two], [[0, 1], [column]]))
     np.testing.assert_array_equal(p.counts, [1000, 1001, 1002, 100000, 100001])
@@ -99,21 +100,21 @@ def test_stacks_of_a_master_source_share_its_column(m1, column):
 
 def test_hrc_background_of_energy_flux_has_its_own_prior():
     """Table 1."""
-    key = ("flux", "w", "aper")
+    key = Matrix("w", "aper", "flux")
     for instrument, background in (("HRC", 1e-13), ("ACIS", 1e-12)):
         b = bundle(["r1"], instrument=instrument)
-        b = Bundle(b.key, instrument, b.components, {key[1:]: np.array([1, 2])}, {key: np.eye(2)})
-        np.testing.assert_array_equal(assemble([b], *key).upper, [1e-8, background])
+        b = Bundle(b.key, instrument, b.components, {key[:2]: np.array([1, 2])}, {key: np.eye(2)})
+        np.testing.assert_array_equal(assemble([b], key).upper, [1e-8, background])
 
 
 def test_two_components_of_a_bundle_cannot_be_one_source():
     with pytest.raises(InputError, match=r"S1/O1/B1.*same source M1"):
-        assemble([bundle(["r1", "r2"])], *MATRIX, label=lambda stack, c: "M1")
+        assemble([bundle(["r1", "r2"])], MATRIX, label=lambda stack, c: "M1")
 
 
 def test_a_missing_matrix_is_named():
     with pytest.raises(InputError, match="S1/O1/B1: no flux matrix or counts for band h, aper"):
-        assemble([bundle(["r1"])], "flux", "h", "aper")
+        assemble([bundle(["r1"])], Matrix("h", "aper", "flux"))
 
 
 def test_merged_labels_keep_the_order_of_each_sequence():
@@ -131,14 +132,14 @@ def test_every_entry_lands_once_whatever_the_order_of_obsids(fields, random):
         bundle(components, obsid=f"O{k}", start=10_000.0 * (k + 1))
         for k, components in enumerate(fields)
     ]
-    p = assemble(bundles, *MATRIX)
+    p = assemble(bundles, MATRIX)
     entries = np.sort(np.concatenate([b.F[MATRIX].ravel() for b in bundles]))
     np.testing.assert_array_equal(np.sort(p.F[p.F != 0]), entries)
     assert len(p.F) == len(p.counts) == len(p.row_obsid) == sum(len(f) + 1 for f in fields)
 
     shuffled = bundles[:]
     random.shuffle(shuffled)
-    q = assemble(shuffled, *MATRIX)
+    q = assemble(shuffled, MATRIX)
     assert set(q.sources) == set(p.sources)
     columns = [q.labels.index(label) for label in p.labels]
     by_rows = {tuple(row): c for row, c in zip(q.F[:, columns].tolist(), q.counts)}

@@ -1,16 +1,17 @@
 """Which targets there are at each level, and how they are cut into units."""
 
-from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mpiapp.catalog.masters import Blocks, Links, associate
-from mpiapp.catalog.worklist import BundleScan, FileScan, Part, Selection, WorkList
-from mpiapp.parallel.planning import Plan
+from mpiapp.catalog.quantities import Matrix
+from mpiapp.catalog.scan import BundleScan, FileScan
+from mpiapp.catalog.worklist import Part, Selection, WorkList
 
-B = frozenset({("rate", "b", "aper"), ("cnts", "b", "aper")})
-W = frozenset({("rate", "w", "aper")})
+B = frozenset({Matrix("b", "aper", "rate"), Matrix("b", "aper", "cnts")})
+W = frozenset({Matrix("w", "aper", "rate")})
 
 
 def scan(stack, obsid, bundles, exposure=1000.0, matrices=B):
@@ -19,7 +20,11 @@ def scan(stack, obsid, bundles, exposure=1000.0, matrices=B):
 
 
 def targets(worklist):
-    return {t.name: t for unit in worklist.units for t in worklist.targets(unit)}
+    return {t.name: t for unit in worklist.units for t in unit.targets()}
+
+
+def n_runs(worklist):
+    return sum(unit.n_runs for unit in worklist.units)
 
 
 def names(*values):
@@ -47,7 +52,7 @@ def test_an_obsid_target_is_a_bundle_and_reports_all_its_components():
     found = targets(WorkList([scan("S", "1", {"x": "ab", "y": "c"})], Selection(("obsid",))))
     assert set(found) == {"S/1/x", "S/1/y"}
     assert found["S/1/x"].reported == ("a", "b")
-    assert found["S/1/x"].matrices == (("cnts", "b", "aper"), ("rate", "b", "aper"))
+    assert found["S/1/x"].matrices == (("b", "aper", "cnts"), ("b", "aper", "rate"))
 
 
 def test_a_stack_target_joins_the_obsids_that_see_the_bundle():
@@ -124,14 +129,14 @@ def test_what_a_master_names_and_no_file_has_is_told_and_costs_only_what_needs_i
     ]
     blocks = [("M2", 1, "S1", "1", 5.0), ("M2", 2, "S1", "2", 5.0), ("M2", 2, "S1", "7", 5.0)]
     worklist = WorkList(scans, Selection(("master",)), masters(links, blocks))
-    assert [(master, text.partition(":")[2][:36]) for master, text in worklist.doubts] == [
+    assert [(f.master, f.message.partition(":")[2][:36]) for f in worklist.faults] == [
         ("M1", " component r5 of stack S9 is in no p"),
         ("M2", " no prep3 file of this job is of obs"),
         ("M3", " component r6 of stack S9 is in no p"),
     ]
     found = targets(worklist)
     assert {name for name, target in found.items() if target.fault} == {"M2/block2"}
-    assert found["M2/block2"].fault == worklist.doubts[1][1]
+    assert found["M2/block2"].fault == worklist.faults[1].message
     assert set(found) == {"M1/avg", "M2/avg", "M2/block1", "M2/block2"}
 
 
@@ -140,52 +145,35 @@ def test_unknown_exposures_leave_the_best_block_open_but_measure_all():
     blocks = [("M", 1, "S", "1", np.nan), ("M", 2, "S", "2", np.nan)]
     worklist = WorkList(scans, Selection(("master",)), masters([("M", "u", "S", "a")], blocks))
     assert len(targets(worklist)) == 3
-    assert [(m, "no exposure for S/1" in text) for m, text in worklist.doubts] == [("M", True)]
+    assert [(f.master, "no exposure for S/1" in f.message) for f in worklist.faults] == [
+        ("M", True)
+    ]
 
 
 def test_bands_of_different_instruments_meet_only_where_they_exist():
     scans = [scan("S", "1", {"x": "a"}), scan("T", "2", {"x": "a"}, matrices=W)]
     links = [("M", "u", "S", "a"), ("M", "u", "T", "a")]
     found = targets(WorkList(scans, Selection(("master",)), masters(links)))
-    assert {m[1] for m in found["M/avg"].matrices} == {"b", "w"}
+    assert {m.band for m in found["M/avg"].matrices} == {"b", "w"}
+
+
+def test_of_two_files_of_one_obsid_the_first_is_used():
+    scans = [scan("S", "1", {"x": "a"}), replace(scan("S", "1", {"x": "a"}), path="a: b/c.fits")]
+    worklist = WorkList(scans, Selection(("obsid",)))
+    assert [part.path for t in targets(worklist).values() for part in t.parts] == ["S_1.fits"]
+    assert [fault.path for fault in worklist.faults] == ["a: b/c.fits"]
 
 
 def test_the_selection_limits_the_runs():
     everything = WorkList([scan("S", "1", {"x": "a"})], Selection())
     rates = WorkList([scan("S", "1", {"x": "a"})], Selection(quantities=("rate",)))
-    assert everything.n_runs == 2 * rates.n_runs == 4
+    assert n_runs(everything) == 2 * n_runs(rates) == 4
 
 
 @pytest.mark.parametrize("unit_cost", [0.5, 7.0, 1e9])
 def test_units_hold_every_target_once(unit_cost):
     scans = [scan("S", str(k), {f"x{i}": [f"a{i}", f"b{i}"] for i in range(20)}) for k in range(3)]
     worklist = WorkList(scans, Selection(("obsid", "stack")), unit_cost=unit_cost)
-    every = [t.name for unit in worklist.units for t in worklist.targets(unit)]
+    every = [t.name for unit in worklist.units for t in unit.targets()]
     assert len(every) == len(set(every)) == 3 * 20 + 20
-    assert worklist.n_runs == 2 * len(every)
-
-
-def test_parcels_hold_every_unit_once_keep_stacks_together_and_shrink():
-    sources = {f"x{i}": [f"a{i}"] for i in range(40)}
-    small = [f"T{i}" for i in range(200)]
-    scans = [scan("S", str(k), sources) for k in range(6)]
-    scans += [scan(name, str(k), {"x": "a", "y": "b"}) for name in small for k in range(2)]
-    plan = Plan([WorkList(scans, Selection(), unit_cost=3.0)], [], [])
-    parcels = list(plan.parcels(2))
-    units = [unit for parcel in parcels for _, unit in parcel]
-    assert sorted(units) == sorted(unit for _, unit in plan.units())
-    stacks = [{unit.stack for _, unit in parcel} for parcel in parcels]
-    assert stacks[0] == {"S"}  # the most work
-    n_parcels = Counter(stack for found in stacks for stack in found)
-    assert all(n_parcels[name] == 1 for name in small)
-    left = total = sum(unit.cost for unit in units)
-    for parcel in parcels:
-        cost = sum(unit.cost for _, unit in parcel)
-        assert cost <= max(left / 16, total / 200)
-        left -= cost
-    first, last = (sum(unit.cost for _, unit in parcels[i]) for i in (0, -1))
-    assert first > total / 32 > 3 * last
-    # An eighth of what is left until a hundredth of all is reached, then a hundredth each; most
-    # are more than half full.
-    assert len(parcels) < 2 * 2 * (8 * np.log(0.125 / 0.01) + 0.01 / 0.125 * 100)
-    assert all(len(parcel) == 1 for parcel in plan.parcels(float("inf")))
+    assert n_runs(worklist) == 2 * len(every)

@@ -8,9 +8,9 @@ import pytest
 from astropy.table import MaskedColumn, Table
 
 from mpiapp.catalog.bundle import InputError
+from mpiapp.files.flat_tables import import_associations, import_table
 from mpiapp.files.mst3 import read_mst3
-from mpiapp.files.prep3 import read_prep3
-from mpiapp.files.tables import import_associations, import_table, prep3_name
+from mpiapp.files.prep3 import prep3_name, read_prep3
 
 PAIR = {
     "obsid": "7999",
@@ -48,15 +48,15 @@ def write_lines(path, *records):
 def test_a_bundle_line_becomes_the_same_matrix(tmp_path):
     band_s = {**BUNDLE, "band": "s", "counts": [1, 2, 3]}
     report = import_table(write_lines(tmp_path / "t.jsonl", BUNDLE, band_s), tmp_path / "out")
-    assert (report.accepted, report.rejected) == (2, [])
+    assert (report.accepted, report.faults) == (2, [])
     assert report.files == [tmp_path / "out" / "S1_1575_prep3.fits"]
     back = read_prep3(report.files[0])
     assert (back.header.stack, back.header.obsid) == ("S1", "1575")
-    assert back.header.exposure_s == 37664.157219
+    assert back.header.exposure == 37664.157219
     bundle = back.bundles["b1"]
     assert bundle.components == ("r1", "r2")
     assert bundle.counts["s", "aper"].tolist() == [1, 2, 3]
-    assert bundle.F["photflux", "b", "aper"].tolist() == BUNDLE["F"]["photflux"]
+    assert bundle.F["b", "aper", "photflux"].tolist() == BUNDLE["F"]["photflux"]
 
 
 def test_an_aperture_pair_becomes_equation_1(tmp_path):
@@ -68,8 +68,8 @@ def test_an_aperture_pair_becomes_equation_1(tmp_path):
     f, g, area, area_bkg = 0.939086, 0.049395, 1791.0, 42634.0
     for quantity, E in (("cnts", 1.0), ("rate", 29661.195), ("photflux", 7.5e6)):
         expected = [[f * E, area * E], [g * E, area_bkg * E]]
-        assert bundle.F[quantity, "b", "aper"].tolist() == expected
-    assert ("flux", "b", "aper") not in bundle.F
+        assert bundle.F["b", "aper", quantity].tolist() == expected
+    assert ("b", "aper", "flux") not in bundle.F
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".ecsv", ".fits", ".vot"])
@@ -81,10 +81,10 @@ def test_every_kind_of_table_gives_the_same_file(tmp_path, suffix):
     path = tmp_path / f"t{suffix}"
     table.write(path, format=kind)
     report = import_table(path, tmp_path / "out")
-    assert (report.accepted, report.rejected) == (2, [])
+    assert (report.accepted, report.faults) == (2, [])
     bundle = read_prep3(report.files[0]).bundles["r1"]
-    assert set(bundle.F) == {("rate", "b", "aper"), ("cnts", "b", "aper"), ("cnts", "s", "aper")}
-    assert bundle.F["rate", "b", "aper"][0, 0] == 0.939086 * 1e4
+    assert set(bundle.F) == {("b", "aper", "rate"), ("b", "aper", "cnts"), ("s", "aper", "cnts")}
+    assert bundle.F["b", "aper", "rate"][0, 0] == 0.939086 * 1e4
 
 
 def test_an_obsid_of_digits_keeps_its_zeros_in_csv(tmp_path):
@@ -125,8 +125,8 @@ def test_a_bad_pair_is_named_and_the_others_imported(tmp_path, change, message):
     path = write_lines(tmp_path / "t.jsonl", PAIR, {**PAIR, **change}, good)
     report = import_table(path, tmp_path)
     assert report.accepted == 2
-    (rejection,) = report.rejected
-    assert rejection.message.startswith(f"{path}, line 2: {message}")
+    (fault,) = report.faults
+    assert fault.message.startswith(f"{path}, line 2: {message}")
     assert set(read_prep3(report.files[0]).bundles) == {"r1", "r2"}
 
 
@@ -160,19 +160,19 @@ def test_a_bad_bundle_line_is_named_and_the_others_imported(tmp_path, change, me
     path = write_lines(tmp_path / "t.jsonl", BUNDLE, {**BUNDLE, "band": "h", **change})
     report = import_table(path, tmp_path)
     assert report.accepted == 1
-    (rejection,) = report.rejected
-    assert rejection.message.startswith(f"{path}, line 2: {message}")
+    (fault,) = report.faults
+    assert fault.message.startswith(f"{path}, line 2: {message}")
 
 
 def test_lines_that_are_no_records_are_named(tmp_path):
     path = write_lines(tmp_path / "t.jsonl", PAIR, "{]\n", "\n", "[1]\n", "[" * 100_000 + "\n")
-    assert [r.message.split(":")[0] for r in import_table(path, tmp_path).rejected] == [
+    assert [r.message.split(":")[0] for r in import_table(path, tmp_path).faults] == [
         f"{path}, line {n}" for n in (2, 4, 5)
     ]
     text = ",".join(PAIR) + "\n" + ",".join(map(str, PAIR.values())) + "\n1,2\n"
     (tmp_path / "t.csv").write_text(text)
-    (rejection,) = import_table(tmp_path / "t.csv", tmp_path).rejected
-    assert "t.csv, line 3: " in rejection.message
+    (fault,) = import_table(tmp_path / "t.csv", tmp_path).faults
+    assert "t.csv, line 3: " in fault.message
 
 
 def test_a_table_without_a_column_or_a_usable_row_is_rejected(tmp_path):
@@ -209,7 +209,7 @@ def test_associations_and_blocks_become_an_mst3_file(tmp_path):
     )
     blocks.write_text("master,block,stack,obsid,exposure\nM3,1,S1,7,\nM3,2,S1,8,5.5\nM9,1,S1,7,\n")
     report = import_associations(links, tmp_path / "mst3.fits", blocks)
-    messages = [r.message for r in report.rejected]
+    messages = [r.message for r in report.faults]
     assert any(f"{links}, line 2: column master, master M1" in m for m in messages)
     assert any(f"{links}, line 4: column master, master M2" in m for m in messages)
     assert any(f"{links}, line 7: column match_type: 'x'" in m for m in messages)

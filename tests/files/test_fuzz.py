@@ -25,10 +25,11 @@ from example_files import (
 )
 
 from mpiapp.catalog.bundle import InputError, check_matrices
+from mpiapp.catalog.scan import contradictions
 from mpiapp.config import ConfigError, load
+from mpiapp.files.flat_tables import import_associations, import_table
 from mpiapp.files.mst3 import read_mst3
-from mpiapp.files.prep3 import contradictions, read_prep3, scan_prep3
-from mpiapp.files.tables import import_associations, import_table
+from mpiapp.files.prep3 import read_prep3, scan_prep3
 
 pytestmark = pytest.mark.slow
 
@@ -104,14 +105,15 @@ def or_message(path: Path, function, *args, error_type=InputError):
 
 def check_prep3(path: Path) -> None:
     """Reading and scanning end well, and what comes out can be measured."""
-    scan = or_message(path, scan_prep3, path)
+    scanned = or_message(path, scan_prep3, path)
     result = or_message(path, read_prep3, path)
-    if scan is None or result is None:
+    if scanned is None or result is None:
         return
+    scan, faults = scanned
     contradictions([scan, scan])
-    assert all(str(path) in r.message for r in result.rejected + scan.rejected)
+    assert all(str(path) in fault.message for fault in result.faults + faults)
     for bundle in result.bundles.values():
-        for (_, band, aperture), F in bundle.F.items():
+        for (band, aperture, _), F in bundle.F.items():
             check_matrices(bundle.counts[band, aperture], F, len(bundle.components))
 
 
@@ -120,7 +122,7 @@ def check_mst3(path: Path) -> None:
     result = or_message(path, read_mst3, path)
     if result is None:
         return
-    assert all(str(path) in r.message for r in result.rejected)
+    assert all(str(path) in r.message for r in result.faults)
     associations = result.associations
     for master in associations.masters():
         assert master in associations
@@ -200,8 +202,8 @@ def test_a_damaged_cell_costs_its_own_bundle_only(batch, tmp_path):
         touched = []
         damage(path, lambda hdus, rng=rng, touched=touched: touched.append(edit_cell(hdus, rng)))
         result = read_prep3(path)
-        assert result.rejected, case
-        assert all(str(path) in r.message for r in result.rejected)
+        assert result.faults, case
+        assert all(str(path) in r.message for r in result.faults)
         for name in good.keys() - set(touched):
             assert same_bundle(result.bundles[name], good[name]), case
         if touched[0] in result.bundles:
@@ -222,11 +224,11 @@ def good_records() -> list[dict]:
             "aperture": aperture,
             "components": list(bundle.components),
             "counts": bundle.counts[band, aperture].tolist(),
-            "F": {quantity: bundle.F[quantity, band, aperture].tolist()},
+            "F": {quantity: bundle.F[band, aperture, quantity].tolist()},
             "exposure_s": 1000.0,
         }
         for bundle in three_bundles()
-        for quantity, band, aperture in KINDS
+        for band, aperture, quantity in KINDS
         if quantity == "photflux"
     ]
     return bundles
@@ -280,12 +282,12 @@ def check_import(path: Path, out: Path, n_rows: int, is_links: bool) -> None:
         report = or_message(path, import_table, path, out)
     if report is None:
         return
-    assert all(str(path) in r.message for r in report.rejected)
+    assert all(str(path) in r.message for r in report.faults)
     if is_links:
-        assert not read_mst3(report.files[0]).rejected
+        assert not read_mst3(report.files[0]).faults
     else:
-        assert report.accepted + len(report.rejected) == n_rows
-        assert not any(read_prep3(file).rejected for file in report.files)
+        assert report.accepted + len(report.faults) == n_rows
+        assert not any(read_prep3(file).faults for file in report.files)
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
@@ -325,7 +327,7 @@ def test_damaged_bytes_of_tables_end_in_a_message(batch, tmp_path):
         path = tmp_path / f"case{case}{suffix}"
         path.write_bytes(damage_bytes(good[suffix], rng))
         report = or_message(path, import_table, path, tmp_path / "out")
-        assert report is None or all(str(path) in r.message for r in report.rejected)
+        assert report is None or all(str(path) in r.message for r in report.faults)
         path.unlink()
 
 

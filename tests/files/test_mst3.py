@@ -88,7 +88,7 @@ def test_any_names_come_back(tmp_path, rows, blocks):
     path = tmp_path / "mst3.fits"
     write_mst3(path, links, block_rows)
     back = read_mst3(path)
-    assert back.rejected == []
+    assert back.faults == []
     associations = back.associations
     assert set(associations.masters()) == {row[0] for row in links}
     for master in associations.masters():
@@ -150,7 +150,7 @@ def test_a_bad_row_is_named_and_costs_its_master_only(
     back = read_mst3(example)
     number = 1 if hdu == "MASTER_STACK" else 2
     expected = f"{example}, HDU {number} ({hdu}), {message}"
-    assert any(r.message.startswith(expected) for r in back.rejected), back.rejected
+    assert any(r.message.startswith(expected) for r in back.faults), back.faults
     assert set(back.associations.masters()) == {"M1", "M2", "M3", "M4"} - set(lost.split())
 
 

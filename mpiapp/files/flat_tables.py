@@ -6,31 +6,24 @@ with its reason and the others are imported.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 
-from ..catalog.bundle import Bundle, InputError, ObsidBundle, check_matrices
+from ..catalog.bundle import Bundle, ObsidBundle, check_matrices
+from ..catalog.fault import Fault, InputError
 from ..catalog.masters import Blocks, Links, associate, names_array
-from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES
+from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES, Matrix
 from .mst3 import write_mst3_tables
+from .prep3 import prep3_name
 from .prep3_tables import BACKGROUND, MAX_COUNTS
 from .prep3_write import write_prep3
 from .records import array, choice, get, number, records, text, whole
-from .rejection import Rejection
 
-# Exposure factors of the quantities in a flat table; net counts need none.
-EXPOSURE_COLUMNS = {
-    "rate": "exposure_rate",
-    "photflux": "exposure_photflux",
-    "flux": "exposure_flux",
-}
 PAIR_COLUMNS = (
     *("obsid", "stack", "component", "instrument", "band", "aperture", "cnts", "cnts_bkg"),
     *("psf_frac", "psf_frac_bkg", "area", "area_bkg"),
@@ -41,11 +34,11 @@ BLOCK_COLUMNS = ("master", "block", "stack", "obsid")
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an import did: rows taken, files written, rows rejected and why."""
+    """What an import did: rows taken, files written, what was rejected and why."""
 
     accepted: int
     files: list[Path]
-    rejected: list[Rejection]
+    faults: list[Fault]
 
 
 @dataclass(eq=False)
@@ -53,7 +46,7 @@ class _Obsid:
     """What has been accepted of one obsid."""
 
     instrument: str
-    exposure_s: float | None = None
+    exposure: float | None = None
     bundles: dict[str, Bundle] = field(default_factory=dict)
     bundle_of: dict[str, str] = field(default_factory=dict)
 
@@ -73,7 +66,7 @@ def import_table(path: str | os.PathLike, out_dir: str | os.PathLike) -> ImportR
     """
     obsids: dict[tuple[str, str], _Obsid] = {}
     first_place: dict[tuple, str] = {}
-    rejected: list[Rejection] = []
+    faults: list[Fault] = []
     accepted = 0
     for place, record in records(path, PAIR_COLUMNS):
         try:
@@ -81,18 +74,18 @@ def import_table(path: str | os.PathLike, out_dir: str | os.PathLike) -> ImportR
             accepted += 1
         except InputError as error:
             bundle = record.get("bundle", record.get("component")) if record else None
-            rejected.append(Rejection(f"{place}: {error}", None if bundle is None else str(bundle)))
+            faults.append(Fault(f"{place}: {error}", str(path), bundle=bundle and str(bundle)))
     if not accepted:
-        raise InputError(f"{path}: {_nothing('bundle or aperture pair', rejected)}")
+        raise InputError(f"{path}: {_nothing('bundle or aperture pair', faults)}")
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     files = []
     for (stack, obsid), content in obsids.items():
         file = out_dir / prep3_name(stack, obsid)
         bundles = content.bundles.values()
-        write_prep3(file, stack, obsid, content.instrument, bundles, content.exposure_s)
+        write_prep3(file, stack, obsid, content.instrument, bundles, content.exposure)
         files.append(file)
-    return ImportReport(accepted, files, rejected)
+    return ImportReport(accepted, files, faults)
 
 
 def import_associations(
@@ -103,7 +96,7 @@ def import_associations(
     Raises InputError as `import_table` does.  A row that cannot be used costs
     its master source: its other rows are left out as well.
     """
-    rejected: list[Rejection] = []
+    faults: list[Fault] = []
     spoiled: set[str] = set()
 
     def rows(path, required, parse: Callable[[dict], tuple]) -> Iterator[tuple]:
@@ -112,9 +105,7 @@ def import_associations(
                 yield place, *parse(record)
             except InputError as error:
                 master = record.get("master") if record else None
-                rejected.append(
-                    Rejection(f"{place}: {error}", master=None if master is None else str(master))
-                )
+                faults.append(Fault(f"{place}: {error}", str(path), master=master and str(master)))
                 spoiled.add(str(master))
 
     link_rows = list(rows(path, LINK_COLUMNS, _link))
@@ -128,16 +119,17 @@ def import_associations(
         np.array([r[5] for r in block_rows], dtype=np.float64),
     )
     for conflict in associate(links, block_table)[1]:
-        row = (link_rows if conflict.table == "links" else block_rows)[conflict.row]
-        message = f"{row[0]}: column {conflict.column}, master {conflict.master}: "
-        rejected.append(Rejection(message + conflict.message, master=conflict.master))
+        is_link = conflict.table == "links"
+        place = (link_rows if is_link else block_rows)[conflict.row][0]
+        message = f"{place}: column {conflict.column}, master {conflict.master}: {conflict.message}"
+        faults.append(Fault(message, str(path if is_link else blocks), master=conflict.master))
         spoiled.add(conflict.master)
     keep = [
         np.array([r[1] not in spoiled for r in table], dtype=bool)
         for table in (link_rows, block_rows)
     ]
     if not keep[0].any():
-        raise InputError(f"{path}: {_nothing('association', rejected)}")
+        raise InputError(f"{path}: {_nothing('association', faults)}")
     kept = [
         type(table)(*(column[mask] for column in vars(table).values()))
         for table, mask in zip((links, block_table), keep)
@@ -145,23 +137,13 @@ def import_associations(
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_mst3_tables(out, *kept)
-    return ImportReport(int(sum(mask.sum() for mask in keep)), [out], rejected)
+    return ImportReport(int(sum(mask.sum() for mask in keep)), [out], faults)
 
 
-def prep3_name(stack: str, obsid: str) -> str:
-    """A file name for any stack and obsid, different for different ones."""
-    # The obsid's underscores are escaped, so the last one but "_prep3" separates.
-    parts = quote(stack, safe="+"), quote(obsid, safe="+")
-    name = f"{parts[0]}_{parts[1].replace('_', '%5F')}"
-    if len(name) > 200:
-        name = f"{name[:150]}_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-    return f"{name}_prep3.fits"
-
-
-def _nothing(what: str, rejected: list[Rejection]) -> str:
-    if not rejected:
+def _nothing(what: str, faults: list[Fault]) -> str:
+    if not faults:
         return f"no {what} in it; check that it is the right table"
-    return f"no usable {what}, {len(rejected)} rejected, the first: {rejected[0].message}"
+    return f"no usable {what}, {len(faults)} rejected, the first: {faults[0].message}"
 
 
 def _bundle_record(record: dict) -> tuple[str, tuple[str, ...], np.ndarray, dict]:
@@ -197,10 +179,10 @@ def _pair_record(record: dict) -> tuple[str, tuple[str, ...], np.ndarray, dict]:
         ]
     )
     F = {"cnts": fractions}
-    for quantity, column in EXPOSURE_COLUMNS.items():
-        if column in record:
+    for q in QUANTITIES.values():
+        if q.exposure_column in record:
             with np.errstate(over="ignore"):  # an infinite product is rejected by its value
-                F[quantity] = fractions * number(record, column, positive=True)
+                F[q.name] = fractions * number(record, q.exposure_column, positive=True)
     return component, (component,), counts, F
 
 
@@ -234,8 +216,8 @@ def _accept(record: dict, place: str, obsids: dict, first_place: dict) -> None:
     known = obsids.get((stack, obsid)) or _Obsid(instrument)
     if known.instrument != instrument:
         raise InputError(f"column instrument: {instrument}, but {known.instrument} in earlier rows")
-    if None not in (exposure, known.exposure_s) and exposure != known.exposure_s:
-        raise InputError(f"column exposure_s: {exposure}, but {known.exposure_s} in earlier rows")
+    if None not in (exposure, known.exposure) and exposure != known.exposure:
+        raise InputError(f"column exposure_s: {exposure}, but {known.exposure} in earlier rows")
     earlier = first_place.get((stack, obsid, name, band, aperture))
     if earlier:
         raise InputError(
@@ -257,9 +239,9 @@ def _accept(record: dict, place: str, obsids: dict, first_place: dict) -> None:
         bundle = Bundle(ObsidBundle(stack, obsid, name), instrument, components, {}, {})
         known.bundles[name] = bundle
     bundle.counts[band, aperture] = counts
-    bundle.F.update({(quantity, band, aperture): matrix for quantity, matrix in F.items()})
+    bundle.F.update({Matrix(band, aperture, quantity): matrix for quantity, matrix in F.items()})
     known.bundle_of.update(dict.fromkeys(components, name))
-    known.exposure_s = known.exposure_s if exposure is None else exposure
+    known.exposure = known.exposure if exposure is None else exposure
     obsids[stack, obsid] = known
     first_place[stack, obsid, name, band, aperture] = place
 

@@ -1,0 +1,40 @@
+"""What is wrong with an input: one noun for it, from the file to the row in /failures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .quantities import Matrix
+
+
+class InputError(ValueError):
+    """Input that cannot be used; the message names the place and says what to do."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A part of the input that cannot be used, and the runs that it concerns.
+
+    `message` names file, HDU, column and row and says what to do.  `path` and
+    `stack` are empty, the other attributes None, where the fault concerns all
+    of them or is not known to belong to one.
+    """
+
+    message: str
+    path: str = ""
+    stack: str = ""
+    bundle: str | None = None
+    band: str | None = None
+    aperture: str | None = None
+    quantity: str | None = None
+    master: str | None = None
+
+    @property
+    def where(self) -> str:
+        """The master source, file or stack that it is about."""
+        return self.master or self.path or self.stack
+
+    def concerns(self, bundle: str, matrix: Matrix) -> bool:
+        """Whether a run of this bundle and matrix needs what is at fault."""
+        mine = (self.bundle, self.band, self.aperture, self.quantity)
+        return all(m is None or m == a for m, a in zip(mine, (bundle, *matrix)))
