@@ -154,7 +154,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(args) -> int:
     from .parallel import job, world
-    from .parallel.shares import Shard
+    from .parallel.shares import MAX_SHARDS, Shard
 
     try:
         here = world.connect()
@@ -164,7 +164,8 @@ def _run(args) -> int:
     try:
         shard = args.shard and Shard.parse(args.shard)
     except ValueError:
-        print(f"mpiapp: --shard {args.shard}: expected K/N with 1 <= K <= N", file=sys.stderr)
+        expected = f"expected K/N with 1 <= K <= N <= {MAX_SHARDS}"
+        print(f"mpiapp: --shard {args.shard}: {expected}", file=sys.stderr)
         return job.EXIT_USAGE
     options = job.Options(args.resume, args.force, shard or None, args.output)
     with here.guard():

@@ -21,6 +21,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from ..catalog.bundle import is_name
 from ..catalog.fault import InputError
+from .regular import open_regular
 
 # FITS Standard 4.0, section 7.3.1.
 MAX_FIELDS = 999
@@ -131,11 +132,7 @@ def open_hdus(path: str | os.PathLike, verify: bool) -> Iterator[Iterator[HDU]]:
 
     With `verify`, the checksums of those that have them are compared.
     """
-    try:
-        file = open(path, "rb")  # noqa: SIM115  closed below
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    with file:
+    with open_regular(path) as file:
         yield _hdus(file, str(path), verify)
 
 
@@ -153,7 +150,8 @@ def _hdus(file: BinaryIO, path: str, verify: bool) -> Iterator[HDU]:
         place = f"{path}, HDU {number}"
         with _named(place):
             hdu = hdus[number]
-            place += f" ({hdu.name})" if number else ""
+            name = hdu.name  # astropy reads EXTNAME only now
+            place += f" ({name})" if number else ""
             start, span = (hdu.fileinfo()[key] for key in ("datLoc", "datSpan"))
             if not end < start <= start + span <= size:
                 raise InputError(
@@ -165,7 +163,7 @@ def _hdus(file: BinaryIO, path: str, verify: bool) -> Iterator[HDU]:
                     f"{place}: checksum mismatch, the contents changed after they were written; "
                     "get the file again (or read it unverified if the change was meant)"
                 )
-        yield HDU(place, hdu.name, hdu)
+        yield HDU(place, name, hdu)
         number += 1
 
 

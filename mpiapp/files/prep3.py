@@ -70,6 +70,8 @@ def prep3_name(stack: str, obsid: str) -> str:
     # The obsid's underscores are escaped, so the last one but "_prep3" separates.
     parts = quote(stack, safe="+"), quote(obsid, safe="+")
     name = f"{parts[0]}_{parts[1].replace('_', '%5F')}"
+    if name.startswith("."):  # hidden, a folder's *prep3.fits would not name it
+        name = f"%2E{name[1:]}"
     if len(name) > 200:
         name = f"{name[:150]}_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
     return f"{name}_prep3.fits"

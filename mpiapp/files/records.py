@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import os
@@ -10,6 +11,7 @@ import warnings
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from astropy.table import Table
@@ -17,6 +19,7 @@ from astropy.table import Table
 from ..catalog.bundle import is_name
 from ..catalog.fault import InputError
 from .prep3_tables import MAX_COUNTS
+from .regular import open_regular
 
 JSON_SUFFIXES = (".jsonl", ".ndjson")
 ASTROPY_FORMATS = {".ecsv": "ascii.ecsv", ".fits": "fits", ".fit": "fits"}
@@ -26,34 +29,37 @@ ASTROPY_FORMATS |= {".vot": "votable", ".xml": "votable"}
 def records(path: str | os.PathLike, required: tuple[str, ...]) -> Iterator[tuple[str, dict]]:
     """(place, record) of every row; a line that is no record is an empty one."""
     suffix = Path(path).suffix.lower()
-    try:
-        if suffix in JSON_SUFFIXES:
-            yield from _json_records(path)
-        elif suffix == ".csv":
-            yield from _csv_records(path, required)
-        else:
-            yield from _astropy_records(path, required, ASTROPY_FORMATS.get(suffix))
-    except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"{path}: cannot be read ({reason}); check the path") from error
-
-
-def _json_records(path: str | os.PathLike) -> Iterator[tuple[str, dict]]:
-    with open(path, "rb") as file:
-        for row, line in enumerate(file, 1):
-            if line.strip():
-                record = None
-                with suppress(ValueError, RecursionError):
-                    record = json.loads(line)
-                yield f"{path}, line {row}", record if isinstance(record, dict) else {}
-
-
-def _csv_records(path: str | os.PathLike, required: tuple[str, ...]) -> Iterator[tuple[str, dict]]:
-    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
-        reader = csv.DictReader(file, skipinitialspace=True)
+    with open_regular(path) as file:
         try:
-            _require(path, [(name or "").strip() for name in reader.fieldnames or ()], required)
-            reader.fieldnames = [(name or "").strip() for name in reader.fieldnames]
+            if suffix in JSON_SUFFIXES:
+                yield from _json_records(path, file)
+            elif suffix == ".csv":
+                yield from _csv_records(path, file, required)
+            else:
+                yield from _astropy_records(path, required, ASTROPY_FORMATS.get(suffix))
+        except OSError as error:
+            reason = error.strerror or error
+            raise InputError(f"{path}: cannot be read ({reason}); check the path") from error
+
+
+def _json_records(path: str | os.PathLike, file: BinaryIO) -> Iterator[tuple[str, dict]]:
+    for row, line in enumerate(file, 1):
+        if line.strip():
+            record = None
+            with suppress(ValueError, RecursionError):
+                record = json.loads(line)
+            yield f"{path}, line {row}", record if isinstance(record, dict) else {}
+
+
+def _csv_records(
+    path: str | os.PathLike, file: BinaryIO, required: tuple[str, ...]
+) -> Iterator[tuple[str, dict]]:
+    with io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="") as lines:
+        reader = csv.DictReader(lines, skipinitialspace=True)
+        try:
+            names = [(name or "").strip() for name in reader.fieldnames or ()]
+            _require(path, names, required)
+            reader.fieldnames = names
             for record in reader:
                 surplus = record.pop(None, None)
                 record = {} if surplus else {k: v for k, v in record.items() if v not in ("", None)}

@@ -16,6 +16,7 @@ from ..catalog.worklist import Unit
 PARCEL_SECONDS = 30.0
 _PARCEL_SHARE = 0.125
 UNIT_SHARE = 0.01
+MAX_SHARDS = 100_000
 
 
 class Shard(NamedTuple):
@@ -29,7 +30,7 @@ class Shard(NamedTuple):
         """From "3/10"; ValueError if it is no such thing."""
         number, _, total = text.partition("/")
         shard = cls(int(number), int(total))
-        if not 1 <= shard.number <= shard.total:
+        if not 1 <= shard.number <= shard.total <= MAX_SHARDS:
             raise ValueError(text)
         return shard
 

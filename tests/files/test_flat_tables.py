@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from astropy.table import MaskedColumn, Table
@@ -11,6 +12,7 @@ from mpiapp.catalog.bundle import InputError
 from mpiapp.files.flat_tables import import_associations, import_table
 from mpiapp.files.mst3 import read_mst3
 from mpiapp.files.prep3 import prep3_name, read_prep3
+from mpiapp.parallel.planning import prep3_paths
 
 PAIR = {
     "obsid": "7999",
@@ -199,6 +201,15 @@ def test_file_names_are_safe_and_never_shared():
     assert prep3_name("acisfJ0332281m274818_001", "8595") == (
         "acisfJ0332281m274818_001_8595_prep3.fits"
     )
+
+
+@pytest.mark.parametrize("stack", [".s2", "../x", "..", ".", "[s]", "*", "a/../b", "-x", "~"])
+def test_every_imported_stack_is_found_in_its_folder(tmp_path, stack):
+    path = write_lines(tmp_path / "t.jsonl", PAIR, {**PAIR, "stack": stack})
+    report = import_table(path, tmp_path / "out")
+    found = prep3_paths([str(tmp_path / "out")])
+    assert sorted(map(Path, found)) == sorted(report.files)
+    assert {read_prep3(file).header.stack for file in found} == {"S1", stack}
 
 
 def test_associations_and_blocks_become_an_mst3_file(tmp_path):

@@ -30,6 +30,7 @@ from mpiapp.config import ConfigError, load
 from mpiapp.files.flat_tables import import_associations, import_table
 from mpiapp.files.mst3 import read_mst3
 from mpiapp.files.prep3 import read_prep3, scan_prep3
+from mpiapp.parallel.planning import prep3_paths
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +38,23 @@ CASES = int(os.environ.get("MPIAPP_FUZZ_CASES", "2000"))
 BATCHES = 10
 NUMBERS = [0, 1, -1, 2, 7, 80, 255, 2**31 - 1, 2**31, 2**53 + 1, 2**63 - 1, -(2**63), 10**30]
 FLOATS = [float("nan"), float("inf"), -float("inf"), -1.0, 0.5, 1e308, 5e-324, 0.0]
-TEXTS = ["", "background", "b", "w", "aper", "flux", "r1", "b2", "%", "%zz", "é", "\x00", "x" * 90]
+TEXTS = [
+    "",
+    ".x",
+    "background",
+    "b",
+    "w",
+    "aper",
+    "flux",
+    "r1",
+    "b2",
+    "%",
+    "%zz",
+    "é",
+    "\x00",
+    "x" * 90,
+]
+UNREADABLE = ["INF", "NaN", "1.5E", "'abc", "(1,2", "12abc", "'a'b", "T / T", "="]
 VALUES = [*NUMBERS, *FLOATS, *TEXTS, None, True, [], {}, [[]], "1e5", " 5 ", "0x1"]
 
 
@@ -77,7 +94,7 @@ def damage_header(data: bytes, rng: np.random.Generator) -> bytes:
     cards = [i for i in range(0, len(out), 80) if out[i + 8 : i + 10] == b"= "]
     for _ in range(int(rng.integers(1, 3))):
         at = int(rng.choice(cards))
-        kind = rng.integers(4)
+        kind = rng.integers(5)
         keyword = bytes(out[at : at + 8])
         if kind == 0:
             value = NUMBERS[rng.integers(len(NUMBERS))]
@@ -87,6 +104,9 @@ def damage_header(data: bytes, rng: np.random.Generator) -> bytes:
             card = keyword + f"= '{value}'".encode("ascii", "replace")
         elif kind == 2:
             card = bytes(out[(other := int(rng.choice(cards))) : other + 8]) + out[at + 8 : at + 80]
+        elif kind == 3:
+            keyword = b"EXTNAME " if rng.random() < 0.5 else keyword
+            card = keyword + f"= {rng.choice(UNREADABLE)}".encode()
         else:
             card = b""
         out[at : at + 80] = bytes(card)[:80].ljust(80)
@@ -287,6 +307,7 @@ def check_import(path: Path, out: Path, n_rows: int, is_links: bool) -> None:
         assert not read_mst3(report.files[0]).faults
     else:
         assert report.accepted + len(report.faults) == n_rows
+        assert {str(file) for file in report.files} <= set(prep3_paths([str(out)]))
         assert not any(read_prep3(file).faults for file in report.files)
 
 

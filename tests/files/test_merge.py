@@ -98,7 +98,7 @@ def test_another_configuration_is_refused_unless_forced(shards, tmp_path):
     assert merge(tmp_path / "all.h5", mixed, force=True).n_runs == N_RUNS
 
 
-@pytest.mark.parametrize("shard", ["0/3", "4/3", "x", "1/"])
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "x", "1/", f"1/{10**30}"])
 def test_a_shard_that_is_none_is_a_usage_error(tmp_path, shard):
     done = mpiapp("run", "job.toml", "--shard", shard)
     assert done.returncode == 2

@@ -28,6 +28,7 @@ from mpiapp.catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES, M
 from mpiapp.catalog.scan import BundleScan, FileScan
 from mpiapp.files.prep3 import read_prep3, scan_prep3
 from mpiapp.files.prep3_write import write_prep3
+from mpiapp.parallel.planning import scan_here
 
 printable = st.sampled_from([chr(code) for code in range(0x20, 0x7F)])
 names = st.text(printable, min_size=1, max_size=30).map(str.strip).filter(bool)
@@ -338,3 +339,18 @@ def test_a_full_disk_is_named_with_the_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"No space left on device: .*prep3\.fits"):
         write_example(tmp_path / "prep3.fits")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", ["INF", "NaN", "1.5E", "'abc", "(1,2", "12abc"])
+def test_an_extname_that_cannot_be_read_costs_its_own_file(tmp_path, value):
+    good, bad = write_example(tmp_path / "good_prep3.fits"), tmp_path / "bad_prep3.fits"
+    data = bytearray(good.read_bytes().replace(b"CHECKSUM=", b"NO_CHECK="))
+    at = data.index(b"CREATOR = ")
+    data[at : at + 80] = f"EXTNAME = {value}".ljust(80).encode()
+    bad.write_bytes(data)
+    for read in (read_prep3, scan_prep3):
+        with pytest.raises(InputError, match=f"^{re.escape(str(bad))}, HDU 0: "):
+            read(bad)
+    scanned = {file.path: file for file in scan_here([str(bad), str(good)])}
+    assert scanned[str(bad)].scan is None
+    assert scanned[str(good)].faults == []
