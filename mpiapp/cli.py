@@ -150,6 +150,13 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if args.call is _run:
+            raise
+        where = error.filename or getattr(args, "directory", None)
+        reason = error.strerror or str(error)
+        print(f"mpiapp: {where}: {reason}" if where else f"mpiapp: {reason}", file=sys.stderr)
+        return 2
 
 
 def _run(args) -> int:

@@ -76,7 +76,7 @@ def simulate(
     Raises
     ------
     InputError
-        If the preset is unknown or n_detections is not positive.
+        If the preset is unknown, n_detections not positive or the seed negative.
     """
     if isinstance(preset, str):
         if preset not in PRESETS:
@@ -84,6 +84,8 @@ def simulate(
         preset = PRESETS[preset]
     if n_detections < 1:
         raise InputError(f"{n_detections} detections, expected at least one")
+    if seed < 0:
+        raise InputError(f"seed {seed}, expected a whole number that is not negative")
     out = Path(out_dir)
     (out / "prep3").mkdir(parents=True, exist_ok=True)
     catalog = SimulatedCatalog(

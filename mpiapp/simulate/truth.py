@@ -23,9 +23,13 @@ class TableStream:
         self._name, self._columns = name, columns
         self._rows = 0
         self._file = open(path, "wb")  # noqa: SIM115  closed by `close`
-        self._file.write(fits.PrimaryHDU().header.tostring().encode("ascii"))
-        self._start = self._file.tell()
-        self._file.write(self._header())
+        try:
+            self._file.write(fits.PrimaryHDU().header.tostring().encode("ascii"))
+            self._start = self._file.tell()
+            self._file.write(self._header())
+        except OSError:
+            self._file.raw.close()
+            raise
 
     def append(self, **columns) -> None:
         """Add rows; columns of length one are repeated."""
@@ -38,10 +42,10 @@ class TableStream:
 
     def close(self) -> None:
         """Fill the last block and the number of rows."""
-        self._file.write(b"\0" * (-self._file.tell() % BLOCK))
-        self._file.seek(self._start)
-        self._file.write(self._header())
-        self._file.close()
+        with self._file:
+            self._file.write(b"\0" * (-self._file.tell() % BLOCK))
+            self._file.seek(self._start)
+            self._file.write(self._header())
 
     def _header(self) -> bytes:
         cards = [

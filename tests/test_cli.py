@@ -1,0 +1,49 @@
+"""The command line: what goes wrong with files and folders is one line and exit code 2."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mpiapp.cli import main
+
+PAIR = {"obsid": "1", "stack": "S", "component": "r1", "instrument": "ACIS", "band": "b"}
+PAIR |= {"aperture": "aper", "cnts": 5, "cnts_bkg": 30, "psf_frac": 0.9, "psf_frac_bkg": 0.05}
+PAIR |= {"area": 100.0, "area_bkg": 3000.0}
+
+
+def refused(capsys, *argv) -> str:
+    """The one line that a command which exits with 2 writes."""
+    assert main([str(a) for a in argv]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("mpiapp: ")
+    return line
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text(json.dumps(PAIR) + "\n")
+    return path
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path, capsys, pairs):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    assert str(file) in refused(capsys, "simulate", file)
+    assert str(file) in refused(capsys, "import", pairs, file)
+    assert file.read_text() == "mine"
+
+
+def test_a_full_disk_is_named(tmp_path, capsys, pairs, monkeypatch):
+    (tmp_path / "sim").mkdir()
+    (tmp_path / "sim" / "truth.fits").symlink_to("/dev/full")
+    line = refused(capsys, "simulate", tmp_path / "sim", "--detections", "1")
+    assert line.endswith("sim: No space left on device")
+
+
+def test_a_negative_seed_is_refused(tmp_path, capsys):
+    line = refused(capsys, "simulate", tmp_path / "sim", "--seed", "-1")
+    assert "seed -1, expected a whole number" in line
+    assert not (tmp_path / "sim").exists()
