@@ -7,7 +7,7 @@ import numpy as np
 from .catalog.bundle import InputError, check_values
 from .catalog.problem import Problem
 from .catalog.quantities import QUANTITIES
-from .photometry.policy import Ladder, Photometry, Policy
+from .photometry.ladder import Ladder, Photometry, Policy
 
 
 def measure(

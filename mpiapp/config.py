@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from .catalog.quantities import APERTURES, BANDS, LEVELS, QUANTITIES
-from .photometry.policy import Policy
+from .photometry.ladder import Policy
+from .posterior import Smoothing
 from .sampling import ENGINES
 
 if sys.version_info >= (3, 11):
@@ -120,9 +121,9 @@ class EngineConfig(_Section):
 class SummaryConfig(_Section):
     """How draws become mode and bounds (memo, section 3.1)."""
 
-    bandwidth: Positive = Policy.bandwidth
-    level: Annotated[float, Field(gt=0, lt=1)] = Policy.level
-    upper_limit: Literal["catalog", "quantile"] = Policy.upper_limit
+    bandwidth: Positive = Smoothing.bandwidth
+    level: Annotated[float, Field(gt=0, lt=1)] = Smoothing.level
+    upper_limit: Literal["catalog", "quantile"] = Smoothing.upper_limit
 
 
 class LadderConfig(_Section):
@@ -172,7 +173,7 @@ class Config(_Section):
     def policy(self) -> Policy:
         """The settings of the ladder and of the summaries as the photometry takes them."""
         ladder = self.ladder.model_dump(exclude={"on_bad_input"})
-        return Policy(**self.summary.model_dump(), **ladder)
+        return Policy(smoothing=Smoothing(**self.summary.model_dump()), **ladder)
 
     def hash(self) -> str:
         """Digest of everything that decides the numbers."""

@@ -3,6 +3,7 @@
 import pytest
 
 from mpiapp.config import Config, ConfigError, load
+from mpiapp.posterior import Smoothing
 
 MINIMAL = "[[input]]\nprep3 = 'a.fits'\n[output]\nresults = 'r.h5'\n"
 
@@ -20,7 +21,7 @@ def test_the_defaults_are_the_memos(tmp_path):
     assert (pymc3.chains, pymc3.draws, pymc3.tune) == (2, 1000, 1000)
     assert (pymc3.target_accept, pymc3.init) == (0.95, "advi+adapt_diag")
     policy = config.policy()
-    assert (policy.bandwidth, policy.level, policy.upper_limit) == (1.0, 0.68, "catalog")
+    assert policy.smoothing == Smoothing(bandwidth=1.0, level=0.68, upper_limit="catalog")
     assert (policy.prior_factor, policy.background_factor) == (10, 10)
     assert policy.energy_floor == 5e-18
     assert config.input[0].levels == ["obsid", "stack", "master"]

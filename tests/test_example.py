@@ -12,8 +12,8 @@ from jobs import mpiapp, mpiexec
 from problems import problem
 
 from mpiapp.files.results import open_results
-from mpiapp.photometry.mpdf import LEVEL, summarise
 from mpiapp.photometry.outcome import Outcome
+from mpiapp.posterior.mpdf import Smoothing, summarise
 from mpiapp.report.show import match_published
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -80,7 +80,7 @@ def test_the_edge_case_really_is_one():
     draws = GibbsEngine(chains=16, draws=12_500).sample(p, np.random.SeedSequence(1)).of(0)
     enclosed = enclosed_up_to_zero(draws)
     # binomial standard error of an enclosed share from 1000 effective draws, three times
-    assert abs(enclosed - LEVEL) < 3 * np.sqrt(LEVEL * (1 - LEVEL) / 1000)
+    assert abs(enclosed - 0.68) < 3 * np.sqrt(0.68 * (1 - 0.68) / 1000)
 
 
 def edge_problem():
@@ -89,7 +89,7 @@ def edge_problem():
 
 def enclosed_up_to_zero(draws):
     """Share of the smoothed density between zero and twice its mode, on a fine grid."""
-    from mpiapp.photometry.mpdf import density
+    from mpiapp.posterior.mpdf import density
 
     x = np.linspace(draws.min(), draws.max(), 20_001)
     f = density(draws, x)
@@ -167,8 +167,8 @@ def exact(cnts, cnts_bkg, f, area, area_bkg):
 def limits_of(posterior):
     """Twice the smoothed mode, the 68 % quantile, that of the smoothed density; without noise."""
     evenly = posterior.quantile((np.arange(50_000) + 0.5) / 50_000)
-    smoothed = summarise(evenly, upper_limit="quantile")
-    return 2 * smoothed.mode, float(posterior.quantile(LEVEL)), smoothed.hilim
+    smoothed = summarise(evenly, Smoothing(upper_limit="quantile"))
+    return 2 * smoothed.mode, float(posterior.quantile(Smoothing.level)), smoothed.hilim
 
 
 def test_the_limits_of_an_empty_aperture_are_those_of_the_method_page():

@@ -70,6 +70,27 @@ class Problem:
             upper[self.labels.index(label)] *= factor
         return replace(self, upper=upper)
 
+    def unseen_sources(self, factor: float = 1.0) -> tuple[str, ...]:
+        """Labels of the sources that give less than one count at `factor` times their prior bound.
+
+        Whatever the counts are, they do not bound such a source: its posterior is its prior.
+        """
+        n = self.n_sources
+        expected = self.F[:, :n].sum(axis=0) * self.upper[:n] * factor
+        return tuple(label for label, counts in zip(self.sources, expected) if counts < 1.0)
+
+    def without_sources(self, sources: Sequence[str]) -> Problem:
+        """The same problem without the columns of the named sources."""
+        if not sources:
+            return self
+        keep = np.array([label not in sources for label in self.labels])
+        return replace(
+            self,
+            F=np.ascontiguousarray(self.F[:, keep]),
+            upper=self.upper[keep],
+            sources=tuple(label for label in self.sources if label not in sources),
+        )
+
     def without(self, backgrounds: Sequence[str]) -> Problem:
         """The same problem without the rows and columns of the named obsids (section 7).
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 NAME_BYTES = 96
 COMPONENT_BYTES = 48
@@ -49,6 +49,7 @@ PHOTOMETRY = (
     Column("n_draws", "i4", "draws of all chains together"),
     Column("rhat", "f4", "rank-normalised split r-hat of this source's draws"),
     Column("ess", "f4", "bulk effective sample size of this source's draws"),
+    Column("noise", "f4", "what chance leaves in mode or bounds, in units of (hilim - lolim)/2"),
 )  # fmt: skip
 
 PHASES = ("read", "assemble", "prior", "likelihood", "compile", "init", "sample", "summarise")

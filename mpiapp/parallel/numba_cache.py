@@ -10,9 +10,9 @@ import sys
 
 import numpy as np
 
-from ..photometry.mpdf import summarise
+from ..posterior.diagnostics import rhat_and_ess
+from ..posterior.mpdf import summarise
 from ..sampling import ENGINES, create
-from ..sampling.diagnostics import rhat_and_ess
 
 
 def fill_cache(engine_name: str) -> None:

@@ -20,8 +20,8 @@ from ..catalog.runs import RunKey
 from ..catalog.worklist import Target
 from ..files.prep3 import Prep3File, read_prep3
 from ..files.schema import PHASES, PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
+from ..photometry.ladder import Ladder, Policy, Run, null
 from ..photometry.outcome import Flag, Outcome
-from ..photometry.policy import Ladder, Policy, Run, null
 from ..sampling import Engine
 from .board import Board, InFlight
 from .interrupt import RunTimeLimit, StopFlag, time_limit
@@ -229,14 +229,14 @@ class _Rows:
         worker, flags = self.worker, Flag(0)
         for p in run.photometry:
             flags |= p.flags
-        problem, draws = run.problem, run.draws
+        problem, posterior = run.problem, run.posterior
         return (
             key.run_id,
             *(text.encode() for text in key),
             problem.n_sources if problem else 0,
             problem.n_obsids if problem else 0,
             worker.engine.name.encode()[:12],
-            draws.method.encode() if draws else b"",
+            posterior.method.encode() if posterior else b"",
             key.seed(worker.job_seed),
             int(run.outcome),
             int(flags),
@@ -271,6 +271,7 @@ def _photometry_rows(key: RunKey, run: Run, flags: Flag) -> list[tuple]:
         (
             *names, p.source.encode(), p.value, p.lolim, p.hilim, p.mode, unit,
             int(p.outcome), int(p.flags | flags), p.n_draws, p.rhat, p.ess,
+            p.noise,
         )
         for p in run.photometry
     ]  # fmt: skip

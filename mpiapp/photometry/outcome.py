@@ -15,6 +15,7 @@ class Outcome(IntEnum):
     NULL_ENERGY_FLOOR = 12
     NULL_BAD_INPUT = 13
     NULL_TIME_LIMIT = 14
+    NULL_UNSEEN = 15
 
     @property
     def text(self) -> str:
@@ -42,6 +43,7 @@ _TEXT = {
     Outcome.NULL_ENERGY_FLOOR: "NULL: energy flux below the floor",
     Outcome.NULL_BAD_INPUT: "NULL: bad input",
     Outcome.NULL_TIME_LIMIT: "NULL: took too long",
+    Outcome.NULL_UNSEEN: "NULL: no aperture sees it",
 }
 
 
@@ -56,7 +58,6 @@ class Flag(IntFlag):
     UNCONVERGED = 32
     LOW_ESS = 64
     DIVERGENT = 128
-    UNSEEN = 256
     BEST_BLOCK = 512
 
     @property

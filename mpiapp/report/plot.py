@@ -11,8 +11,8 @@ from ..catalog.problem import Problem
 from ..catalog.quantities import QUANTITIES
 from ..catalog.runs import RunKey
 from ..files.results import Results
-from ..photometry.mpdf import Summary, density, summarise
-from ..photometry.policy import Run
+from ..photometry.ladder import Run
+from ..posterior.mpdf import Summary, density
 from ..sampling import SamplingError
 from .figures import BLACK, BLUE, GREEN, GREY, ORANGE, legend, name_panel, panels, save, unit_of
 from .rerun import find_key, rerun
@@ -35,7 +35,7 @@ def plot_run(
     """
     found = find_key(results, key)
     run, config = rerun(results, found)
-    problem, draws = run.problem, run.draws
+    problem, draws = run.problem, run.posterior
     if draws_path:
         _save_draws(found, run, draws_path)
     n = min(problem.n_columns, PARAMETERS_SHOWN)
@@ -44,16 +44,13 @@ def plot_run(
     n_rows = n + -(-n_pairs // 2)
     figure, axes = panels(2, n_rows, height=1.9)
     unit = unit_of(found.quantity)
+    smoothing = config.policy().smoothing
     for i in range(n):
         is_source = i < problem.n_sources
         axis = f"{labels[i]}\n({unit})" if is_source else f"{labels[i]}\n({unit} pixel$^{{-1}}$)"
         _trace(axes[i, 0], draws.values[:, :, i], axis, draws.rhat[i], draws.ess[i])
-        policy = config.policy()
-        summary = summarise(
-            draws.of(i), bandwidth=policy.bandwidth, level=policy.level,
-            upper_limit=policy.upper_limit,
-        )  # fmt: skip
-        _marginal(axes[i, 1], draws.of(i), summary, policy.bandwidth, _exact(problem, i), labels[i])
+        summary, exact = draws.summary(i, smoothing), _exact(problem, i)
+        _marginal(axes[i, 1], draws.of(i), summary, smoothing.bandwidth, exact, labels[i])
     rest = axes[n:].reshape(-1)
     pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
     for ax, (i, j) in zip(rest, pairs):
@@ -74,7 +71,7 @@ def _save_draws(key: RunKey, run: Run, path: str | Path) -> None:
         from xarray import Dataset
     except ImportError as error:
         raise InputError(f"draws need {error.name}: pip install xarray netCDF4") from None
-    problem, values, n = run.problem, run.draws.values, run.problem.n_sources
+    problem, values, n = run.problem, run.posterior.values, run.problem.n_sources
     unit = QUANTITIES[key.quantity].unit
     dims = ("chain", "draw")
     draws = Dataset(

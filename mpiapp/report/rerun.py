@@ -14,7 +14,7 @@ from ..config import Config
 from ..files.results import Results
 from ..parallel.planning import find_inputs, make_plan, scan_here
 from ..parallel.worker import Worker
-from ..photometry.policy import Run
+from ..photometry.ladder import Run
 
 
 class PlannedRun(NamedTuple):
@@ -91,7 +91,7 @@ def rerun(results: Results, key: RunKey) -> tuple[Run, Config]:
             engine = sampling.create(config.engine.name, **config.engine.settings())
             worker = Worker(engine, config.policy(), config.seed)
             run = worker.run(planned.target, planned.key)
-            if run.draws is None:
+            if run.posterior is None:
                 raise InputError(f"{key}: no draws: {run.error}")
             return run, config
     raise InputError(f"{key}: the input of {results.path} no longer has this run")

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..catalog.problem import Problem
 from ..catalog.quantities import QUANTITIES
-from ..photometry.mpdf import Summary, summarise
+from ..posterior.mpdf import Summary, summarise
 from ..sampling import SamplingError, create
 from ..sampling.get_draws import maximum_likelihood, prior_range
 from .figures import (

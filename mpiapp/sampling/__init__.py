@@ -1,4 +1,4 @@
-"""Engines: a problem and a seed in, draws out.  Nobody outside asks which engine it is."""
+"""Engines: a problem and a seed in, a posterior out.  Nobody outside asks which engine it is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from ..catalog.problem import Problem
-from .draws import Draws, SamplingError
+from ..posterior import Draws, Posterior, SamplingError
 
 __all__ = ["ENGINES", "Draws", "Engine", "SamplingError", "create"]
 
@@ -33,8 +33,8 @@ class Engine(Protocol):
 
     def sample(
         self, problem: Problem, seed: np.random.SeedSequence, *, tune_factor: int = 1
-    ) -> Draws:
-        """Draw from the posterior; raise SamplingError if that fails."""
+    ) -> Posterior:
+        """Find the posterior, as draws or as marginals; raise SamplingError if that fails."""
         ...
 
 

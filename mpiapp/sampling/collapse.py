@@ -3,7 +3,8 @@
 import numpy as np
 from numba import njit
 
-from .kernels import OPTIONS, approach_modes, exp, log, rise, slopes
+from ..compiled import OPTIONS
+from .kernels import approach_modes, exp, log, rise, slopes
 
 _DROP = 24.0  # logarithm of the peak density over that at the ends of the range
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)

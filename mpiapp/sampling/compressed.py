@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..catalog.problem import Problem
-from .draws import SamplingError
+from ..posterior.draws import SamplingError
 
 
 class Compressed(NamedTuple):

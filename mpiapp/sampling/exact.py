@@ -23,10 +23,11 @@ from numba import njit
 from numpy.polynomial import Chebyshev, chebyshev
 
 from ..catalog.problem import Problem
+from ..compiled import OPTIONS
+from ..posterior.draws import SamplingError
 from .collapse import bracket, collapse
 from .compressed import Compressed, compress
-from .draws import SamplingError
-from .kernels import OPTIONS, draw_on_lines, fill_uniform
+from .kernels import draw_on_lines, fill_uniform
 
 _MOMENT_NODES = np.polynomial.legendre.leggauss(128)
 _ORDERS = (32, 64, 128, 256)  # Chebyshev nodes, tried until the density is resolved

@@ -15,8 +15,8 @@ import warnings
 import numpy as np
 
 from ..catalog.problem import Problem
-from .diagnostics import rhat_and_ess
-from .draws import Draws, SamplingError
+from ..posterior.diagnostics import rhat_and_ess
+from ..posterior.draws import Draws, SamplingError
 
 # "A very small positive number" (memo, section 2.3), in units of the upper bound.
 LOWEST = 1e-10

@@ -17,12 +17,13 @@ import numpy as np
 from numba import njit
 
 from ..catalog.problem import Problem
+from ..compiled import OPTIONS
+from ..posterior.diagnostics import rhat_and_ess
+from ..posterior.draws import Draws, SamplingError
 from .compressed import Compressed, compress
-from .diagnostics import rhat_and_ess
-from .draws import Draws, SamplingError
 from .exact import draw as draw_exact
 from .exact import tabulate
-from .kernels import OPTIONS, draw_on_lines, lane_states, scratch
+from .kernels import draw_on_lines, lane_states, scratch
 from .lines import INSIDE, lines, maximise
 
 _EXACT_LANES = 64

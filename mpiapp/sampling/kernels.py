@@ -19,13 +19,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
-# numpy's error model, because the check for a zero divisor keeps loops from using vector
-# instructions; of fast maths only what those need, so that NaN and inf keep their meaning.
-OPTIONS = {
-    "cache": True,
-    "error_model": "numpy",
-    "fastmath": {"reassoc", "contract", "nsz", "arcp"},
-}
+from ..compiled import OPTIONS
 
 TINY = 1e-300
 _LN2_HI = 6.93147180369123816490e-01

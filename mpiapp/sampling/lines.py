@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from ..catalog.problem import Problem
-from .kernels import OPTIONS
+from ..compiled import OPTIONS
 
 _CLEAR = 4.0  # a source fewer standard deviations from a bound counts as cut by it
 _CORRELATED = 0.2  # exchange counts between sources correlated more than this

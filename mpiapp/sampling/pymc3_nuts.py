@@ -16,8 +16,8 @@ from copy import copy
 import numpy as np
 
 from ..catalog.problem import Problem
-from .diagnostics import rhat_and_ess
-from .draws import Draws, SamplingError
+from ..posterior.diagnostics import rhat_and_ess
+from ..posterior.draws import Draws, SamplingError
 
 INITS = ("advi+adapt_diag", "adapt_diag")
 PHASES = ("prior", "likelihood", "compile", "init", "sample")

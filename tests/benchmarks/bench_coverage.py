@@ -21,12 +21,12 @@ import numpy as np  # noqa: E402
 from problems import matrix, problem  # noqa: E402
 
 from mpiapp.catalog.quantities import QUANTITIES  # noqa: E402
-from mpiapp.photometry.mpdf import summarise  # noqa: E402
+from mpiapp.posterior.mpdf import Smoothing, summarise  # noqa: E402
 from mpiapp.sampling import create  # noqa: E402
 
 RULES = {
-    "catalog": {},
-    "quantile": {"bandwidth": 0.1, "upper_limit": "quantile"},
+    "catalog": Smoothing(),
+    "quantile": Smoothing(bandwidth=0.1, upper_limit="quantile"),
 }
 TOPS = (3.0, 10.0, 30.0, 300.0)
 TRUTHS = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0)
@@ -66,8 +66,8 @@ def print_shares(label, draw_truth, upper, runs):
         draws = engine.sample(
             problem(rng.poisson(F @ theta), F, 1, upper), np.random.SeedSequence(n)
         )
-        for rule, settings in RULES.items():
-            s = summarise(draws.of(0), **settings)
+        for rule, smoothing in RULES.items():
+            s = summarise(draws.of(0), smoothing)
             held[rule] += s.lolim <= theta[0] <= s.hilim
             if rule == "catalog":
                 limits += s.is_upper_limit

@@ -1,13 +1,15 @@
 """The ladder of sections 6 and 7, each branch on a scripted engine."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from engines import ScriptedEngine
 
 from mpiapp.catalog.problem import Problem
+from mpiapp.photometry.ladder import Ladder, Policy
 from mpiapp.photometry.outcome import Flag, Outcome
-from mpiapp.photometry.policy import Ladder, Policy
-from mpiapp.sampling import Draws, SamplingError
+from mpiapp.sampling import Draws, SamplingError, create
 
 
 def problem(n_obsids=1, n_sources=1):
@@ -212,12 +214,41 @@ def test_upper_limits_are_exempt_from_the_energy_floor():
     assert 0 < p.hilim < 5e-18
 
 
-def test_a_source_that_no_aperture_sees_is_flagged():
-    p = problem(1, n_sources=2)
-    p.F[:, 1] = 0
-    run, _ = climb([draws()], p)
-    assert run.photometry[1].flags == Flag.UNSEEN
-    assert run.photometry[0].flags == Flag(0)
+@pytest.mark.parametrize("f", [0.0, 9e-8])
+def test_a_source_that_no_aperture_sees_is_null_and_its_neighbour_is_measured(f):
+    """A flat posterior always meets Eq. 11: as a column it would make the whole bundle NULL."""
+    for n_obsids in (1, 2):
+        p = problem(n_obsids, n_sources=2)
+        p.F[:, 1] = 0
+        p.F[1, 1] = f
+        run, engine = climb([draws()], p)
+        assert [q.outcome for q in run.photometry] == [Outcome.MEASURED, Outcome.NULL_UNSEEN]
+        assert [q.flags for q in run.photometry] == [Flag(0), Flag(0)]
+        assert engine.calls[0][0].sources == ("s0",)
+        assert run.excluded == ()
+
+
+def test_a_problem_without_any_source_seen_is_not_sampled():
+    p = problem(1)
+    p.F[:, 0] = 0
+    run, _ = climb([], p)
+    assert [q.outcome for q in run.photometry] == [Outcome.NULL_UNSEEN]
+    assert run.attempts == []
+
+
+def test_an_unseen_source_leaves_the_others_as_if_it_were_not_there():
+    """Its column is zero, so the posterior of the others is the same: exactly, from one seed."""
+    alone = problem(2, n_sources=1)
+    pair = problem(2, n_sources=2)
+    pair.F[:, 1] = 0
+    keep = np.array([0, 2, 3, 5])  # without the rows of the second source
+    pair = replace(pair, counts=pair.counts[keep], F=pair.F[keep], row_obsid=pair.row_obsid[keep],
+                   offset=pair.offset[keep])  # fmt: skip
+    engine = create("gibbs")
+    one, two = (
+        Ladder(p, engine, Policy(), 5, "cnts", ("s0",)).measure().photometry for p in (alone, pair)
+    )
+    assert one == two
 
 
 def test_retries_draw_from_their_own_streams_and_repeat():

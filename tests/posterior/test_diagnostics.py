@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mpiapp.sampling.diagnostics import rhat_and_ess
+from mpiapp.posterior.diagnostics import rhat_and_ess
 
 # Normal scores are good to 1.2e-9 of themselves, and enter variances and covariances twice.
 ACCURACY = 1e-8

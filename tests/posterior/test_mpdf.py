@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mpiapp.photometry.mpdf import density, summarise
+from mpiapp.posterior.mpdf import Smoothing, density, summarise
 
 
 def on_a_grid(draws, level=0.68, n=20_001):
@@ -57,7 +57,7 @@ def test_smoothing_widens_a_gaussian_interval_by_the_root_of_six_fifths():
 
 def test_without_smoothing_the_interval_is_that_of_the_draws():
     z = np.random.default_rng(1).normal(size=400_000)
-    s = summarise(100 + z, bandwidth=0.05)
+    s = summarise(100 + z, Smoothing(bandwidth=0.05))
     # standard error of a half-width from n draws is about 0.9/sqrt(n), and the mode wanders by
     # about (h² n)^(-1/5) σ, which enters the width to second order only
     assert (s.hilim - s.lolim) / 2 == pytest.approx(0.99446, rel=0.01)
@@ -70,7 +70,7 @@ def test_an_upper_limit_is_twice_the_mode_or_the_quantile():
     s = summarise(draws)
     assert (s.value, s.lolim) == (0.0, 0.0)
     assert s.hilim == 2 * s.mode
-    q = summarise(draws, bandwidth=0.01, upper_limit="quantile")
+    q = summarise(draws, Smoothing(bandwidth=0.01, upper_limit="quantile"))
     # standard error of the quantile: sqrt(p (1-p) / n) / pdf, pdf = 0.32
     assert q.hilim == pytest.approx(-np.log(0.32), abs=4 * np.sqrt(0.68 * 0.32 / n) / 0.32)
 
@@ -92,3 +92,25 @@ def test_units_only_scale_the_result():
 def test_constant_or_nan_draws_are_refused(draws):
     with pytest.raises(ValueError, match="constant or not finite"):
         summarise(draws)
+
+
+@pytest.mark.parametrize("rule", ["catalog", "quantile"])
+@pytest.mark.parametrize("shape", ["gaussian", "skewed", "upper limit"])
+def test_noise_is_the_spread_of_repeats(shape, rule):
+    """The worst of mode, lolim and hilim over 400 sets of 1000 draws, in half-widths."""
+    draw = SHAPES[shape]
+    smoothing = Smoothing(upper_limit=rule)
+    rng = np.random.default_rng(8)
+    repeats = [summarise(draw(rng), smoothing) for _ in range(400)]
+    limits = {s.is_upper_limit for s in repeats}
+    assert len(limits) == 1, "the shape is not clear of the decision for a limit"
+    numbers = np.array([(s.value, s.lolim, s.hilim) for s in repeats])
+    spread = numbers.std(axis=0).max() / (0.5 * np.mean(numbers[:, 2] - numbers[:, 1]))
+    said = np.median([s.noise for s in repeats])
+    # 400 repeats give the spread to 3.5 %
+    assert 1 / 1.5 < said / spread < 1.5
+
+
+def test_noise_falls_with_the_root_of_the_effective_number_of_draws():
+    draws = np.random.default_rng(8).gamma(4.0, 1.0, 1000)
+    assert summarise(draws, ess=250).noise == pytest.approx(2 * summarise(draws).noise)

@@ -10,7 +10,7 @@ from jobs import needs_pymc3
 from problems import matrix, problem, simulated
 from scipy import stats
 
-from mpiapp.photometry.mpdf import summarise
+from mpiapp.posterior.mpdf import Smoothing, summarise
 from mpiapp.sampling import SamplingError, create
 from mpiapp.sampling.exact import marginal
 from mpiapp.sampling.gibbs import GibbsEngine
@@ -203,7 +203,7 @@ def test_intervals_of_the_true_quantile_setting_cover_68_percent_of_truths(shape
     for n in range(4000):
         theta = rng.uniform(0.0, upper)
         draws = engine.sample(problem(rng.poisson(F @ theta), F, n_sources, upper), seed(n))
-        s = summarise(draws.of(0), bandwidth=0.1, upper_limit="quantile")
+        s = summarise(draws.of(0), Smoothing(bandwidth=0.1, upper_limit="quantile"))
         covered += s.lolim <= theta[0] <= s.hilim
     assert abs(covered / 4000 - 0.68) < 0.02
 

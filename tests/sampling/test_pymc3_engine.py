@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mpiapp.catalog.problem import Problem
+from mpiapp.posterior.diagnostics import rhat_and_ess
 from mpiapp.sampling import SamplingError, create, pymc3_nuts
-from mpiapp.sampling.diagnostics import rhat_and_ess
 from mpiapp.sampling.pymc3_nuts import INITS, Pymc3Engine, start_from_maximum_likelihood
 
 pytestmark = pytest.mark.pymc3

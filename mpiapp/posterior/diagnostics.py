@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .kernels import OPTIONS
+from ..compiled import OPTIONS
 
 
 @njit(**OPTIONS)

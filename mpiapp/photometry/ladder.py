@@ -6,6 +6,8 @@ problem as assembled and climbs:
 * pegged (Eq. 11, any parameter): that parameter's prior bound × 10, again;
   still pegged: NULL with one obsid, else without the offending obsid;
 * failed: backgrounds frozen at B/Ω_b, again; background priors ÷ 10, again; NULL;
+* not seen: a source that cannot give a count even at ten times its prior bound leaves
+  the problem, since it would be pegged and its neighbours with it;
 * not converged: once again with twice the tuning, then flagged.
 """
 
@@ -18,8 +20,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..catalog.problem import Problem
-from ..sampling import Draws, Engine, SamplingError
-from .mpdf import LEVEL, Summary, summarise
+from ..posterior import Posterior, SamplingError, Smoothing, Summary
+from ..sampling import Engine
 from .outcome import Flag, Outcome
 
 
@@ -27,9 +29,7 @@ from .outcome import Flag, Outcome
 class Policy:
     """Settings of the ladder and of the mode and bounds."""
 
-    bandwidth: float = 1.0
-    level: float = LEVEL
-    upper_limit: str = "catalog"
+    smoothing: Smoothing = field(default_factory=Smoothing)
     prior_factor: float = 10.0
     background_factor: float = 10.0
     energy_floor: float = 5e-18
@@ -51,7 +51,9 @@ class Photometry:
     """Mode and 68 % bounds of one source, in the unit of its quantity; NaN where NULL.
 
     `mode` is the mode of the MPDF even for an upper limit, whose value is 0.
-    `rhat` and `ess` are those of this source's own draws.
+    `rhat`, `ess` and `n_draws` are those of this source's own draws: NaN, NaN and 0
+    where the engine drew none.  `noise` is what chance leaves in mode and bounds, as in
+    `Summary`.
     """
 
     source: str
@@ -64,11 +66,12 @@ class Photometry:
     rhat: float
     ess: float
     n_draws: int
+    noise: float
 
 
 @dataclass
 class Run:
-    """Everything that one run left: results, attempts, timings and the last draws."""
+    """Everything that one run left: results, attempts, timings and the last posterior."""
 
     photometry: list[Photometry]
     attempts: list[Attempt] = field(default_factory=list)
@@ -77,7 +80,7 @@ class Run:
     error: Exception | None = None
     traceback: str = ""
     problem: Problem | None = None
-    draws: Draws | None = None
+    posterior: Posterior | None = None
 
     @property
     def outcome(self) -> Outcome:
@@ -136,7 +139,7 @@ class Ladder:
         rerun repeats every retry.
     quantity : str
         Decides whether the energy floor applies.
-    report : sequence of str
+    reported : sequence of str
         The source columns that are results of this run.
     """
 
@@ -147,19 +150,23 @@ class Ladder:
         policy: Policy,
         seed: int,
         quantity: str,
-        report: tuple[str, ...],
+        reported: tuple[str, ...],
     ):
-        self.assembled = problem
+        self.unseen = problem.unseen_sources(policy.prior_factor)
+        self.assembled = problem.without_sources(self.unseen)
         self.engine = engine
         self.policy = policy
         self.seed = seed
         self.quantity = quantity
-        self.report = report
+        self.reported = reported
         self.run = Run([])
 
     def measure(self) -> Run:
         """Climb until the run ends; a failure of the engine is an outcome, not an exception."""
         rung: _Rung | None = _Rung()
+        if not self.assembled.sources:
+            self._null(Outcome.NULL_UNSEEN, rung)
+            return self.run
         while rung is not None:
             self.run.problem = self._problem(rung)
             rung = self._attempt(rung)
@@ -169,6 +176,7 @@ class Ladder:
         problem = self.assembled
         if rung.excluded:
             problem = problem.without(rung.excluded)
+            problem = problem.without_sources(problem.unseen_sources(self.policy.prior_factor))
         if rung.factors:
             problem = problem.with_prior_factors(dict(rung.factors))
         if rung.reduced:
@@ -184,14 +192,14 @@ class Ladder:
         seed = np.random.SeedSequence([self.seed, len(run.attempts)])
         t0 = time.perf_counter()
         try:
-            run.draws = self.engine.sample(problem, seed, tune_factor=rung.tune_factor)
+            run.posterior = self.engine.sample(problem, seed, tune_factor=rung.tune_factor)
             t1 = time.perf_counter()
-            summaries = self._summaries(problem, run.draws)
+            summaries = self._summaries(problem, run.posterior)
             self._spent("summarise", time.perf_counter() - t1)
         except Exception as error:
             self._record(rung, f"failed: {type(error).__name__}: {error}", t0)
             return self._after_failure(rung, error)
-        for phase, seconds in run.draws.seconds.items():
+        for phase, seconds in run.posterior.seconds.items():
             self._spent(phase, seconds)
 
         pegged = self._pegged(problem, summaries)
@@ -200,39 +208,24 @@ class Ladder:
             self._record(rung, f"pegged: {', '.join(labels)}", t0)
             return self._after_pegged(rung, pegged)
 
-        rhat = float(np.max(run.draws.rhat))
-        unconverged = not rhat <= self.policy.rhat_limit
+        rhat = run.posterior.rhat
+        unconverged = run.posterior.n_draws > 0 and not np.max(rhat) <= self.policy.rhat_limit
         if unconverged and rung.tune_factor == 1:
-            self._record(rung, f"not converged: r-hat {rhat:.3f}", t0)
+            self._record(rung, f"not converged: r-hat {np.max(rhat):.3f}", t0)
             return _Rung(rung.excluded, rung.factors, rung.frozen, rung.reduced, 2)
         self._record(rung, "not converged" if unconverged else "done", t0)
         self._finish(rung, summaries, unconverged)
         return None
 
-    def _summaries(self, problem: Problem, draws: Draws) -> list[Summary | None]:
-        """Mode and bounds of every column that is reported or may be pegged.
-
-        With a largest draw t the mode is at most t and hilim - lolim at most 2 t,
-        so that a column whose 4 t lies below P_upper passes the test of Eq. 11.
-        """
-        if not np.isfinite(draws.values).all():
-            raise SamplingError("the draws are not finite")
-        p = self.policy
-        clear = 4.0 * draws.values.max(axis=(0, 1)) <= problem.upper
+    def _summaries(self, problem: Problem, posterior: Posterior) -> list[Summary | None]:
+        """Mode and bounds of every column that is reported or may be pegged."""
         summaries: list[Summary | None] = []
         for i, label in enumerate(problem.labels):
-            if clear[i] and label not in self.report:
+            if label not in self.reported and posterior.reach(i) <= problem.upper[i]:
                 summaries.append(None)
                 continue
             try:
-                summaries.append(
-                    summarise(
-                        draws.of(i),
-                        bandwidth=p.bandwidth,
-                        level=p.level,
-                        upper_limit=p.upper_limit,
-                    )
-                )
+                summaries.append(posterior.summary(i, self.policy.smoothing))
             except ValueError as error:
                 raise SamplingError(f"{label}: {error}") from error
         return summaries
@@ -280,24 +273,20 @@ class Ladder:
         return None
 
     def _finish(self, rung: _Rung, summaries: list[Summary | None], unconverged: bool) -> None:
-        problem, draws, policy = self.run.problem, self.run.draws, self.policy
+        problem, posterior, policy = self.run.problem, self.run.posterior, self.policy
         common = rung.flags
         if unconverged:
             common |= Flag.UNCONVERGED
-        if draws.divergences:
+        if posterior.divergences:
             common |= Flag.DIVERGENT
-        n_draws = draws.values.shape[0] * draws.values.shape[1]
-        for source in self.report:
+        for source in self.reported:
             if source not in problem.sources:
-                # seen only by the obsids that had to be excluded
-                self.run.photometry.append(null(source, Outcome.NULL_PEGGED, common))
+                self.run.photometry.append(null(source, self._absence(source), common))
                 continue
             i = problem.sources.index(source)
             s, flags = summaries[i], common
-            if draws.limited or draws.ess[i] < policy.ess_limit:
+            if posterior.limited or posterior.ess[i] < policy.ess_limit:
                 flags |= Flag.LOW_ESS
-            if not problem.F[:, i].any():
-                flags |= Flag.UNSEEN
             outcome = Outcome.UPPER_LIMIT if s.is_upper_limit else Outcome.MEASURED
             value, lolim, hilim = s.value, s.lolim, s.hilim
             # Recommendation 8 is applied to each number by itself.
@@ -310,16 +299,23 @@ class Ladder:
             self.run.photometry.append(
                 Photometry(
                     source, value, lolim, hilim, s.mode, outcome, flags,
-                    float(draws.rhat[i]), float(draws.ess[i]), n_draws,
+                    float(posterior.rhat[i]), float(posterior.ess[i]), posterior.n_draws, s.noise,
                 )
             )  # fmt: skip
         self.run.excluded = rung.excluded
 
-    def _null(self, outcome: Outcome, rung: _Rung, error: BaseException | None = None) -> Run:
+    def _absence(self, source: str) -> Outcome:
+        """Why a source is not in the problem: unseen, or only by obsids that had to go."""
+        return Outcome.NULL_UNSEEN if source in self.unseen else Outcome.NULL_PEGGED
+
+    def _null(self, outcome: Outcome, rung: _Rung, error: BaseException | None = None) -> None:
         if error is not None:
             self.run.error = error
             self.run.traceback = "".join(traceback.format_exception(error))
-        self.run.photometry = [null(source, outcome, rung.flags) for source in self.report]
+        self.run.photometry = [
+            null(s, Outcome.NULL_UNSEEN if s in self.unseen else outcome, rung.flags)
+            for s in self.reported
+        ]
         self.run.excluded = rung.excluded
 
     def _record(self, rung: _Rung, ended: str, since: float) -> None:
@@ -332,4 +328,4 @@ class Ladder:
 def null(source: str, outcome: Outcome, flags: Flag) -> Photometry:
     """A result without numbers, for the reason that `outcome` gives."""
     nan = float("nan")
-    return Photometry(source, nan, nan, nan, nan, outcome, flags, nan, nan, 0)
+    return Photometry(source, nan, nan, nan, nan, outcome, flags, nan, nan, 0, nan)

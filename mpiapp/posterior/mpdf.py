@@ -10,20 +10,39 @@ carry no quantisation.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-LEVEL = 0.68
-UPPER_LIMIT_RULES = ("catalog", "quantile")
+
+@dataclass(frozen=True)
+class Smoothing:
+    """How a posterior becomes a mode and bounds.
+
+    bandwidth : half-width of the kernel in units of the rms of the posterior
+    level : probability that the bounds enclose
+    upper_limit : where the interval meets zero, the limit is twice the mode ("catalog",
+        as CSC publishes) or the `level` quantile ("quantile")
+    """
+
+    bandwidth: float = 1.0
+    level: float = 0.68
+    upper_limit: str = "catalog"
+
+    @property
+    def wants_quantile(self) -> bool:
+        return self.upper_limit == "quantile"
 
 
 class Summary(NamedTuple):
-    """Mode and bounds of one marginal, in the unit of the draws.
+    """Mode and bounds of one marginal, in the unit of the parameter.
 
     `mode` is the mode of the smoothed density even where `value` is 0 because
-    the result is an upper limit.
+    the result is an upper limit.  `noise` is the standard deviation that chance
+    leaves in the mode or a bound, whichever is larger, in units of half of
+    hilim − lolim: 0 where there is none, NaN where it is not known.
     """
 
     value: float
@@ -31,43 +50,38 @@ class Summary(NamedTuple):
     hilim: float
     mode: float
     is_upper_limit: bool
+    noise: float = np.nan
 
 
 def summarise(
-    draws: np.ndarray,
-    *,
-    bandwidth: float = 1.0,
-    level: float = LEVEL,
-    upper_limit: str = "catalog",
+    draws: np.ndarray, smoothing: Smoothing = Smoothing(), ess: float | None = None
 ) -> Summary:
     """Mode and bounds of (n,) draws of a non-negative intensity.
 
     The interval grows symmetrically about the mode until it encloses `level`
     of the smoothed density.  Where it reaches zero first the result is an upper
-    limit: value and lower bound are 0, and the upper bound is twice the mode,
-    where the interval's upper end stands at that moment ("catalog", as CSC
-    publishes), or the `level` quantile ("quantile").
-
-    Parameters
-    ----------
-    bandwidth : float
-        Kernel half-width in units of the rms of the draws.
+    limit: value and lower bound are 0, and the upper bound is that of the rule.
+    ess : effective number of the draws, as many as there are by default.
 
     Raises
     ------
     ValueError
         If the draws are constant, not finite, or negative.
     """
-    z, mean, h = _standardise(draws, bandwidth)
-    mode, lo, hi, limit, reached_zero = _interval(z, -mean / h, level, upper_limit == "quantile")
+    z, mean, h = _standardise(draws, smoothing.bandwidth)
+    zero = -mean / h
+    mode, lo, hi, limit, reached_zero = _interval(
+        z, zero, smoothing.level, smoothing.wants_quantile
+    )
+    noise = _noise(z, zero, mode, lo, hi, limit, reached_zero) / np.sqrt(ess or len(z))
     mode = mean + h * mode
     if reached_zero:
-        hilim = mean + h * limit if upper_limit == "quantile" else 2.0 * mode
-        return Summary(0.0, 0.0, hilim, mode, True)
-    return Summary(mode, max(mean + h * lo, 0.0), mean + h * hi, mode, False)
+        hilim = mean + h * limit if smoothing.wants_quantile else 2.0 * mode
+        return Summary(0.0, 0.0, hilim, mode, True, noise)
+    return Summary(mode, max(mean + h * lo, 0.0), mean + h * hi, mode, False, noise)
 
 
-def density(draws: np.ndarray, x: np.ndarray, *, bandwidth: float = 1.0) -> np.ndarray:
+def density(draws: np.ndarray, x: np.ndarray, bandwidth: float = 1.0) -> np.ndarray:
     """The smoothed density at (m,) points x, per unit of x; zero outside the range of the draws."""
     z, mean, h = _standardise(draws, bandwidth)
     t = (np.asarray(x, dtype=float) - mean) / h
@@ -221,3 +235,64 @@ def _interval(z, zero, level, want_quantile):
         return mode, zero, np.nan, limit, True
     w = _solve(z, sums, mode, mode - zero, target)
     return mode, max(mode - w, z[0]), min(mode + w, z[-1]), np.nan, False
+
+
+_STEP = 0.3  # kernel half-widths from the mode: differences of f' there give f''
+
+
+@njit(cache=True)
+def _noise(z, zero, mode, lo, hi, limit, reached_zero):
+    """Noise of one independent draw in mode or bounds, in half-widths (the delta method).
+
+    What a draw at z adds to the mode, −k'(mode − z)/f''(mode), and to the half-width, which
+    keeps the enclosed mass; the kernel's half-width, 1 here, is taken as given.
+    """
+    n = len(z)
+    quantile = reached_zero and limit == limit
+    a, b = (zero, limit) if quantile else (lo, hi)
+    bend = 0.0
+    at_a = 0.0
+    at_b = 0.0
+    for x in z:
+        for t in (mode - _STEP, mode + _STEP):
+            if abs(t - x) < 1.0:
+                bend += (t - x) * (1.0 if t > mode else -1.0)
+        at_a += max(1.0 - (a - x) ** 2, 0.0)
+        at_b += max(1.0 - (b - x) ** 2, 0.0)
+    at_a *= 0.75 / n
+    at_b *= 0.75 / n
+    bend *= 1.5 / n / (2.0 * _STEP)
+    sums = np.zeros(6)
+    for x in z:
+        u = mode - x
+        m = -1.5 * u / bend if abs(u) < 1.0 else 0.0
+        if quantile:
+            low, high = 0.0, -_step(b - x) / at_b
+        elif reached_zero:
+            low, high = 0.0, 2.0 * m
+        else:
+            w = -(_step(b - x) - _step(a - x) + (at_b - at_a) * m) / (at_a + at_b)
+            low, high = m - w, m + w
+        sums[0] += m
+        sums[1] += m * m
+        sums[2] += low
+        sums[3] += low * low
+        sums[4] += high
+        sums[5] += high * high
+    sums /= n
+    worst = max(
+        0.0 if reached_zero else sums[1] - sums[0] ** 2,
+        sums[3] - sums[2] ** 2,
+        sums[5] - sums[4] ** 2,
+    )
+    half = 0.5 * (b - a)
+    if reached_zero and not quantile:
+        half = mode - zero
+    return np.sqrt(max(worst, 0.0)) / half
+
+
+@njit(cache=True)
+def _step(u):
+    """Integral of the kernel up to u."""
+    u = min(max(u, -1.0), 1.0)
+    return 0.25 * (2.0 + 3.0 * u - u**3)
