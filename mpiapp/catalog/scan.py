@@ -31,6 +31,11 @@ class FileScan:
     exposure: float | None
     bundles: dict[str, BundleScan]
 
+    @property
+    def n_hdus(self) -> int:
+        """Number of HDUs with something in them."""
+        return 2 + len(frozenset().union(*{b.matrices for b in self.bundles.values()}))
+
 
 def contradictions(scans: Iterable[FileScan]) -> list[Fault]:
     """Where the obsids of one stack disagree, which no file shows by itself.

@@ -118,6 +118,8 @@ class WorkList:
     unit_cost : float
         Targets of one file, stack or group of masters go together until their
         cost reaches this.  A target is never split, so its files are read once.
+    hdu_cost : float
+        Cost of reading an HDU; the first unit of a group bears that of its files.
 
     Attributes
     ----------
@@ -134,8 +136,10 @@ class WorkList:
         selection: Selection,
         associations: Associations | None = None,
         unit_cost: float = 20.0,
+        hdu_cost: float = 0.0,
     ):
         self.selection = selection
+        self._hdu_cost = hdu_cost
         self.associations = associations
         found = contradictions(scans)
         self.faults = [fault for fault in found if fault.path]
@@ -212,7 +216,7 @@ class WorkList:
     def _units(self, level: str, unit_cost: float) -> Iterator[Unit]:
         names = [s.stack for s in self.scans] if level == "obsid" else self._stack_names
         for group, stack in enumerate(names):
-            first, stop, runs, cost = 0, 0, 0, 0.0
+            first, stop, runs, cost = 0, 0, 0, self._reading_cost(level, group)
             for target in self._targets(level, group):
                 stop += 1
                 runs += len(target.matrices)
@@ -222,6 +226,13 @@ class WorkList:
                     first, runs, cost = stop, 0, 0.0
             if runs:
                 yield Unit(self, stack, level, group, first, stop, runs, cost)
+
+    def _reading_cost(self, level: str, group: int) -> float:
+        if level == "obsid":
+            scans = [self.scans[group]]
+        else:
+            scans = self._stacks[self._stack_names[group]]
+        return self._hdu_cost * sum(scan.n_hdus for scan in scans)
 
     def _targets(self, level: str, group: int) -> Iterator[Target]:
         if level == "obsid":

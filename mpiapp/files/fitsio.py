@@ -1,7 +1,9 @@
 """FITS tables through astropy, with whatever is wrong with a file raised as InputError.
 
 astropy answers damage with exceptions of many types and with warnings; here
-all of them become one InputError that names the file and the HDU.
+all of them become one InputError that names the file and the HDU.  Checksums
+and arrays of variable length are read without astropy, which would hold
+several copies of them in memory.
 """
 
 from __future__ import annotations
@@ -25,6 +27,9 @@ from .regular import open_regular
 
 # FITS Standard 4.0, section 7.3.1.
 MAX_FIELDS = 999
+# A file up to this many bytes is kept in memory while it is in use.
+SMALL = 8 << 20
+_CHUNK = 1 << 20
 _EXPECTED = {"text": "text (nA)", "number": "a number (K or D)", "array": "doubles (QD)"}
 
 
@@ -46,6 +51,57 @@ def _named(place: str) -> Iterator[None]:
         ) from error
 
 
+class _Source:
+    """The bytes of a file as it was opened: from memory if it is small, else read when asked."""
+
+    def __init__(self, path: str, file: BinaryIO):
+        self.path = path
+        self._identity = _identity(file)
+        self.kept = file.read() if os.fstat(file.fileno()).st_size <= SMALL else None
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory it holds."""
+        return len(self.kept or b"")
+
+    def read(self, start: int, size: int) -> bytes:
+        """`size` bytes; InputError if the file is another one by now."""
+        if self.kept is not None:
+            return self.kept[start : start + size]
+        with open_regular(self.path) as file:
+            if _identity(file) != self._identity:
+                raise InputError(f"{self.path}: changed while it was in use; measure it again")
+            file.seek(start)
+            return file.read(size)
+
+
+def _identity(file: BinaryIO) -> tuple[int, ...]:
+    stat = os.fstat(file.fileno())
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+class RowArrays:
+    """A column of arrays of doubles of variable length; a row is read when it is asked for.
+
+    `descriptors` is (n_rows, 2) int64: number of doubles, and where they begin
+    in the heap of `size` bytes at `start`.
+    """
+
+    def __init__(self, source: _Source, start: int, size: int, descriptors: np.ndarray):
+        self._source, self._start, self._size = source, start, size
+        self._descriptors = descriptors
+
+    def __len__(self) -> int:
+        return len(self._descriptors)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        count, offset = self._descriptors[row].tolist()
+        if count < 0 or offset < 0 or offset + 8 * count > self._size:
+            raise InputError(f"{count} doubles from byte {offset} do not fit into the heap")
+        data = self._source.read(self._start + offset, 8 * count)
+        return np.frombuffer(data, ">f8", count).astype(np.float64)
+
+
 @dataclass(frozen=True, eq=False)
 class HDU:
     """An HDU of an open file; `place` is how messages call it."""
@@ -53,6 +109,7 @@ class HDU:
     place: str
     name: str
     content: fits.PrimaryHDU | fits.BinTableHDU
+    source: _Source
 
     def keyword(self, keyword: str) -> object:
         """Value of a keyword, None if it is absent."""
@@ -78,14 +135,14 @@ class HDU:
 
     def columns(
         self, wanted: Mapping[str, str], optional: Sequence[str] = ()
-    ) -> dict[str, np.ndarray]:
+    ) -> dict[str, np.ndarray | RowArrays]:
         """The wanted columns of a binary table, each with an entry per row.
 
         Parameters
         ----------
         wanted : mapping of column name -> kind
-            Kind "text" gives bytes, "number" numbers, and "array" an array of
-            objects, each of them the doubles of one row.
+            Kind "text" gives bytes, "number" numbers, and "array" RowArrays, the
+            doubles of each row.
         optional : names
             Columns that may be absent; they are then absent from the result.
         """
@@ -106,24 +163,49 @@ class HDU:
             missing = [n for n in wanted if n.lower() not in present and n not in optional]
             if missing:
                 raise InputError(f"{self.place}: column {missing[0]} is missing; add it")
+            start = table.fileinfo()["datLoc"]
+            data = self.source.read(start, width * n_rows)
+            rows = np.frombuffer(data, table.columns.dtype.newbyteorder(">"), n_rows)
             return {
-                name: self._column(name, kind)
+                name: self._column(rows, name, kind)
                 for name, kind in wanted.items()
                 if name.lower() in present
             }
 
-    def _column(self, name: str, kind: str) -> np.ndarray:
-        with _named(f"{self.place}, column {name}"):
-            values = np.asarray(self.content.data[name])
-            form = self.content.columns[name].format
-            found = {"S": "text", "i": "number", "u": "number", "f": "number"}
-            found["O"] = "array" if form.lstrip("1")[1:2] == "D" else None
-            if found.get(values.dtype.kind) != kind or values.ndim != 1:
-                raise InputError(
-                    f"{self.place}, column {name}: format {form!r}, expected {_EXPECTED[kind]}"
-                )
+    def _column(self, rows: np.ndarray, name: str, kind: str) -> np.ndarray | RowArrays:
+        place = f"{self.place}, column {name}"
+        with _named(place):
+            column = self.content.columns[name]
+            scaled = column.bscale not in (None, "", 1) or column.bzero not in (None, "", 0)
+            letters = column.format.lstrip("0123456789")[:2]
+            if letters in ("PD", "QD"):
+                found = "array"
+            elif letters[:1] == "A":
+                found = "text"
+            else:
+                found = "number" if letters[:1] in "BIJKED" else None
+            values = rows[column.name]
+            if found != kind or values.ndim != (2 if kind == "array" else 1):
+                expected = _EXPECTED[kind]
+                raise InputError(f"{place}: format {column.format!r}, expected {expected}")
+            if kind == "array":
+                if scaled:
+                    raise InputError(f"{place}: TSCAL or TZERO; write the doubles themselves")
+                return self._row_arrays(values.astype(np.int64))
+            if kind == "number":
+                # astropy knows how unsigned numbers are written.
+                return np.asarray(self.content.data[name]) if scaled else values
             # Blanks at the end of a FITS string mean nothing; some programs pad with them.
-            return np.char.rstrip(values, b" ") if kind == "text" else values
+            return np.char.rstrip(values, b" ")
+
+    def _row_arrays(self, descriptors: np.ndarray) -> RowArrays:
+        header = self.content.header
+        rows = header["NAXIS1"] * header["NAXIS2"]
+        heap = header.get("THEAP", rows)
+        size = rows + header["PCOUNT"] - heap
+        if not (rows <= heap and size >= 0):
+            raise InputError(f"{self.place}: keyword THEAP is {heap}; the header is damaged")
+        return RowArrays(self.source, self.content.fileinfo()["datLoc"] + heap, size, descriptors)
 
 
 @contextmanager
@@ -133,11 +215,14 @@ def open_hdus(path: str | os.PathLike, verify: bool) -> Iterator[Iterator[HDU]]:
     With `verify`, the checksums of those that have them are compared.
     """
     with open_regular(path) as file:
-        yield _hdus(file, str(path), verify)
+        source = _Source(str(path), file)
+        yield _hdus(file if source.kept is None else io.BytesIO(source.kept), source, verify)
 
 
-def _hdus(file: BinaryIO, path: str, verify: bool) -> Iterator[HDU]:
-    size = os.fstat(file.fileno()).st_size
+def _hdus(file: BinaryIO, source: _Source, verify: bool) -> Iterator[HDU]:
+    path = source.path
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
     end = number = 0
     with _named(f"{path}, HDU 0"):
         hdus = fits.open(
@@ -157,14 +242,25 @@ def _hdus(file: BinaryIO, path: str, verify: bool) -> Iterator[HDU]:
                 raise InputError(
                     f"{place}: does not fit into the file's {size} bytes; get it again"
                 )
-            end = start + span
-            if verify and hdu.verify_checksum() == 0:
+            begin, end = end, start + span
+            if verify and hdu.header.get("CHECKSUM") and not _sums_to_zero(file, begin, end):
                 raise InputError(
                     f"{place}: checksum mismatch, the contents changed after they were written; "
                     "get the file again (or read it unverified if the change was meant)"
                 )
-        yield HDU(place, name, hdu)
+        yield HDU(place, name, hdu, source)
         number += 1
+
+
+def _sums_to_zero(file: BinaryIO, begin: int, end: int) -> bool:
+    """Whether the words of an HDU sum to zero in ones' complement (FITS Standard 4.0, 4.4.2.7)."""
+    total, back = 0, file.tell()
+    file.seek(begin)
+    for at in range(begin, end, _CHUNK):
+        words = np.frombuffer(file.read(min(_CHUNK, end - at)), ">u4")
+        total += int(words.sum(dtype=np.uint64))
+    file.seek(back)
+    return total % 0xFFFFFFFF == 0
 
 
 def text_column(name: str, values: Sequence[str | bytes]) -> fits.Column:

@@ -19,6 +19,7 @@ import hashlib
 import math
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -30,12 +31,14 @@ from .fitsio import HDU, open_hdus
 from .prep3_tables import (
     Properties,
     is_psf,
-    read_matrices,
+    open_matrices,
     read_source_properties,
     scan_matrices,
 )
 
 VERSION = 1
+# What a bundle with 40 matrices takes beside its numbers (measured).
+_INDEX_BYTES = 5000
 
 
 class Prep3Header(NamedTuple):
@@ -58,11 +61,14 @@ class Prep3File(NamedTuple):
         All that can be used: a bundle lacks the counts and matrices that are at
         fault, and a bundle without components that can be trusted is absent.
     faults : list of Fault
+    nbytes : int
+        About how much memory it holds.
     """
 
     header: Prep3Header
     bundles: dict[str, Bundle]
     faults: list[Fault]
+    nbytes: int = 0
 
 
 def prep3_name(stack: str, obsid: str) -> str:
@@ -77,22 +83,25 @@ def prep3_name(stack: str, obsid: str) -> str:
     return f"{name}_prep3.fits"
 
 
-def read_prep3(path: str | os.PathLike, verify: bool = True) -> Prep3File:
-    """Read a prep3 file.
+def open_prep3(path: str | os.PathLike, verify: bool = True) -> Prep3File:
+    """Read all of a prep3 file but its matrices, which are read when a bundle's F is asked.
 
-    With `verify`, the checksum of every HDU that has one is compared.
+    With `verify`, the checksum of every HDU that has one is compared.  Of a
+    file of more than `fitsio.SMALL` bytes nothing but an index stays in memory.
 
     Raises
     ------
     InputError
         If the file as a whole cannot be used: unreadable, truncated, changed
         since it was written, without source properties or PSF extensions.
-        What concerns single bundles or matrices is in `faults`.
+        What concerns single bundles is in `faults`; a matrix that cannot be
+        used raises it when it is asked for.
     """
     faults: list[Fault] = []
     with open_hdus(path, verify) as hdus:
-        header, properties = _open(hdus, str(path), faults)
-        matrices = read_matrices(hdus, header.path, header.instrument, properties, faults)
+        primary = next(hdus)
+        header, properties = _open(primary, hdus, str(path), faults)
+        matrices = open_matrices(hdus, header.path, header.instrument, properties, faults)
     bundles = {
         name: Bundle(
             ObsidBundle(header.stack, header.obsid, name),
@@ -103,17 +112,35 @@ def read_prep3(path: str | os.PathLike, verify: bool = True) -> Prep3File:
         )
         for name, group in properties.items()
     }
-    return Prep3File(header, bundles, faults)
+    nbytes = primary.source.nbytes + _INDEX_BYTES * (1 + len(bundles))
+    return Prep3File(header, bundles, faults, nbytes)
+
+
+def read_prep3(path: str | os.PathLike, verify: bool = True) -> Prep3File:
+    """Read a prep3 file with all its matrices; those that cannot be used are in `faults` too.
+
+    Raises InputError as `open_prep3` does.
+    """
+    file = open_prep3(path, verify)
+    for name, bundle in file.bundles.items():
+        F = {}
+        for matrix in bundle.F:
+            try:
+                F[matrix] = bundle.F[matrix]
+            except InputError as error:
+                file.faults.append(Fault(str(error), file.header.path, "", name, *matrix))
+        file.bundles[name] = replace(bundle, F=F)
+    return file
 
 
 def scan_prep3(path: str | os.PathLike, verify: bool = False) -> tuple[FileScan, list[Fault]]:
     """Read the source properties, and which matrices there are, but no matrix.
 
-    Raises InputError as `read_prep3` does.
+    Raises InputError as `open_prep3` does.
     """
     faults: list[Fault] = []
     with open_hdus(path, verify) as hdus:
-        header, properties = _open(hdus, str(path), faults)
+        header, properties = _open(next(hdus), hdus, str(path), faults)
         matrices = scan_matrices(hdus, header.path, header.instrument, properties, faults)
     bundles = {
         name: BundleScan(group.components, matrices[name]) for name, group in properties.items()
@@ -122,9 +149,9 @@ def scan_prep3(path: str | os.PathLike, verify: bool = False) -> tuple[FileScan,
 
 
 def _open(
-    hdus: Iterator[HDU], path: str, faults: list[Fault]
+    primary: HDU, hdus: Iterator[HDU], path: str, faults: list[Fault]
 ) -> tuple[Prep3Header, dict[str, Properties]]:
-    header = _header(next(hdus), path)
+    header = _header(primary, path)
     for hdu in hdus:
         if hdu.name == "SRCPROP":
             return header, read_source_properties(hdu, path, header.instrument, faults)

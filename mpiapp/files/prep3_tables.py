@@ -7,7 +7,7 @@ neighbours can still be measured; what is wrong with a table raises InputError.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from itertools import pairwise
 from typing import NamedTuple
@@ -17,7 +17,7 @@ import numpy as np
 from ..catalog.bundle import check_matrices, is_name
 from ..catalog.fault import Fault, InputError
 from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES, Matrix
-from .fitsio import HDU
+from .fitsio import HDU, RowArrays
 
 BACKGROUND = "background"
 # Larger whole numbers cannot be told from their neighbours in double precision.
@@ -139,37 +139,89 @@ def is_psf(hdu: HDU) -> bool:
     return hdu.name.startswith("PSF_")
 
 
-def read_matrices(
+class _Extension(NamedTuple):
+    """A PSF extension: row of each bundle, its number of components and its matrix."""
+
+    place: str
+    rows: dict[str, int]
+    n: list[float]
+    F: RowArrays
+
+
+class Matrices(Mapping[Matrix, np.ndarray]):
+    """The matrices (n + 1, n + 1) of one bundle, each read and checked when it is asked for.
+
+    Asking for one raises InputError if it cannot be used, KeyError if the
+    bundle is not measured in this quantity, band and aperture.
+    """
+
+    def __init__(self, bundle: str, properties: Properties, extensions: dict[Matrix, _Extension]):
+        self._bundle, self._properties, self._extensions = bundle, properties, extensions
+
+    def __contains__(self, matrix: object) -> bool:
+        return matrix in self._extensions and self._bundle in self._extensions[matrix].rows
+
+    def __iter__(self) -> Iterator[Matrix]:
+        return filter(self.__contains__, self._extensions)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __getitem__(self, matrix: Matrix) -> np.ndarray:
+        extension = self._extensions[matrix]
+        row = extension.rows[self._bundle]
+        try:
+            return _checked(extension.n[row], extension.F, row, self._properties, matrix)
+        except InputError as error:
+            place = f"{extension.place}, row {row + 1}, bundle {self._bundle}"
+            raise InputError(f"{place}: {error}") from None
+
+
+def open_matrices(
     hdus: Iterator[HDU],
     path: str,
     instrument: str,
     properties: dict[str, Properties],
     faults: list[Fault],
-) -> dict[str, dict[Matrix, np.ndarray]]:
-    """The usable matrices (n + 1, n + 1) of every bundle, from the PSF extensions among the HDUs.
-
-    A bundle without a row is not measured in this quantity, band and aperture.
-    """
-    found: dict[str, dict[Matrix, np.ndarray]] = {name: {} for name in properties}
+) -> dict[str, Matrices]:
+    """The matrices of every bundle, from the PSF extensions among the HDUs."""
+    extensions: dict[Matrix, _Extension] = {}
     broken = {fault.bundle for fault in faults if fault.band is None}
-    named: set[str] = set()
+    # Most extensions list the same bundles: one index serves them all.
+    shared: dict[tuple[int, bytes], tuple[dict[str, int], list[tuple[int, str, str]]]] = {}
     wanted = {"bundle": "text", "n": "number", "F": "array"}
     for hdu, matrix, columns in _extensions(hdus, path, instrument, wanted, faults):
-        names = _decoded(columns["bundle"])
-        named.update(names)
-        repeated = {name for name, times in Counter(names).items() if times > 1}
-        for row, (name, n, values) in enumerate(zip(names, columns["n"].tolist(), columns["F"])):
-            if name in broken:
-                continue
-            try:
-                if name in repeated:
-                    raise InputError("column bundle: the bundle has several rows; keep one")
-                found[name][matrix] = _checked(n, values, properties.get(name), matrix)
-            except InputError as error:
-                message = f"{hdu.place}, row {row + 1}, bundle {name}: {error}"
-                faults.append(Fault(message, path, "", name, *matrix))
+        names = columns["bundle"]
+        key = names.itemsize, names.tobytes()
+        if key not in shared:
+            shared[key] = _index(_decoded(names), properties, broken)
+        rows, problems = shared[key]
+        for row, name, problem in problems:
+            message = f"{hdu.place}, row {row + 1}, bundle {name}: {problem}"
+            faults.append(Fault(message, path, "", name, *matrix))
+        extensions[matrix] = _Extension(hdu.place, rows, columns["n"].tolist(), columns["F"])
+    named = set().union(*(rows for rows, _ in shared.values()))
+    named |= {name for _, problems in shared.values() for _, name, _ in problems}
     faults += _without_matrix(path, properties, named)
-    return found
+    return {name: Matrices(name, group, extensions) for name, group in properties.items()}
+
+
+def _index(
+    names: list[str], properties: dict[str, Properties], broken: set[str]
+) -> tuple[dict[str, int], list[tuple[int, str, str]]]:
+    """The row of every bundle, and (row, bundle, problem) of rows that cannot be used."""
+    rows, problems, times = {}, [], Counter(names)
+    for row, name in enumerate(names):
+        if name in broken:
+            continue
+        if times[name] > 1:
+            problems.append((row, name, "column bundle: the bundle has several rows; keep one"))
+        elif name not in properties:
+            problem = "column bundle: not in the source properties; add its counts"
+            problems.append((row, name, problem))
+        else:
+            rows[name] = row
+    return rows, problems
 
 
 def scan_matrices(
@@ -260,10 +312,8 @@ def _without_matrix(
 
 
 def _checked(
-    n: float, values: np.ndarray, properties: Properties | None, matrix: Matrix
+    n: float, arrays: RowArrays, row: int, properties: Properties, matrix: Matrix
 ) -> np.ndarray:
-    if properties is None:
-        raise InputError("column bundle: not in the source properties; add its counts")
     counts = properties.counts.get((matrix.band, matrix.aperture))
     if counts is None:
         raise InputError("column bundle: no usable counts for it in the source properties")
@@ -271,10 +321,11 @@ def _checked(
     if n != n_components:
         raise InputError(f"column n is {n}, expected {n_components} as in the source properties")
     size = n_components + 1
-    if values.size != size**2:
-        raise InputError(f"column F has {values.size} values, expected {size**2} for n = {n}")
-    F = values.astype(np.float64).reshape(size, size)
     try:
+        values = arrays[row]
+        if values.size != size**2:
+            raise InputError(f"{values.size} values, expected {size**2} for n = {n}")
+        F = values.reshape(size, size)
         check_matrices(counts, F, n_components)
     except InputError as error:
         raise InputError(f"column F: {error}; correct the matrix") from None

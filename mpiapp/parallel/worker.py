@@ -6,7 +6,6 @@ import platform
 import resource
 import time
 import traceback
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -18,15 +17,14 @@ from ..catalog.bundle import Bundle, InputError
 from ..catalog.quantities import QUANTITIES, Matrix
 from ..catalog.runs import RunKey
 from ..catalog.worklist import Target
-from ..files.prep3 import Prep3File, read_prep3
+from ..files.prep3 import Prep3File
+from ..files.prep3_cache import Prep3Cache
 from ..files.schema import PHASES, PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
 from ..photometry.ladder import Ladder, Policy, Run, null
 from ..photometry.outcome import Flag, Outcome
 from ..sampling import Engine
 from .board import Board, InFlight
 from .interrupt import RunTimeLimit, StopFlag, time_limit
-
-FILES_KEPT = 32
 
 
 class Worker:
@@ -70,7 +68,7 @@ class Worker:
         self.rank = rank
         self.job = job
         self.host = platform.node().encode()[:32]
-        self._files: OrderedDict[str, Prep3File | InputError] = OrderedDict()
+        self._files = Prep3Cache()
 
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
@@ -147,24 +145,11 @@ class Worker:
         if target.fault:
             return files, target.fault
         for part in target.parts:
-            file = self._file(part.path)
+            file = self._files.get(part.path)
             if isinstance(file, InputError):
                 return files, str(file)
             files.append(file)
         return files, ""
-
-    def _file(self, path: str) -> Prep3File | InputError:
-        if path in self._files:
-            self._files.move_to_end(path)
-            return self._files[path]
-        try:
-            file = read_prep3(path)
-        except InputError as error:
-            file = error
-        self._files[path] = file
-        if len(self._files) > FILES_KEPT:
-            self._files.popitem(last=False)
-        return file
 
     def _run(self, target: Target, files: list[Prep3File], key: RunKey, fault: str) -> Run:
         t0 = time.perf_counter()

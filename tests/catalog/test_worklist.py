@@ -177,3 +177,13 @@ def test_units_hold_every_target_once(unit_cost):
     every = [t.name for unit in worklist.units for t in unit.targets()]
     assert len(every) == len(set(every)) == 3 * 20 + 20
     assert n_runs(worklist) == 2 * len(every)
+
+
+def test_reading_the_files_of_a_stack_is_in_its_cost_once():
+    scans = [scan("S", str(i), {"x": "a", "y": "b"}) for i in range(1000)]
+    free, paid = (
+        sum(u.cost for u in WorkList(scans, Selection(("stack",)), None, 1.0, hdu_cost).units)
+        for hdu_cost in (0.0, 2.0)
+    )
+    # a primary header, the source properties and two matrices
+    assert paid - free == pytest.approx(1000 * 4 * 2.0)
