@@ -31,6 +31,8 @@ class Target(NamedTuple):
 
     Attributes
     ----------
+    parts : tuple of Part
+        Empty for a block whose obsids see nothing of the master source's bundles.
     matrices : tuple of Matrix
         One run each.
     reported : tuple of str
@@ -297,7 +299,7 @@ class WorkList:
             reasons = faults + [absent[block]] if block in absent else faults
             wanted.append((f"{master}/block{block}", inside, block == best, reasons))
         for name, parts, is_best, reasons in wanted:
-            if parts or (seen and reasons):
+            if seen:
                 yield Target(
                     "master",
                     name,

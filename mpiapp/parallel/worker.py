@@ -158,6 +158,8 @@ class Worker:
                 if fault:
                     raise InputError(fault)
                 bundles = _contributing(target, files, key.matrix)
+                if not bundles:
+                    return Run([null(s, Outcome.NULL_UNSEEN, Flag(0)) for s in target.reported])
                 labels = target.labels
                 problem = assemble(
                     bundles, key.matrix, label=labels and (lambda stack, c: labels[stack, c])

@@ -152,8 +152,7 @@ class Ladder:
         quantity: str,
         reported: tuple[str, ...],
     ):
-        self.unseen = problem.unseen_sources(policy.prior_factor)
-        self.assembled = problem.without_sources(self.unseen)
+        self.assembled = problem.without_sources(problem.unseen_sources(policy.prior_factor))
         self.engine = engine
         self.policy = policy
         self.seed = seed
@@ -164,7 +163,7 @@ class Ladder:
     def measure(self) -> Run:
         """Climb until the run ends; a failure of the engine is an outcome, not an exception."""
         rung: _Rung | None = _Rung()
-        if not self.assembled.sources:
+        if not set(self.reported) & set(self.assembled.sources):
             self._null(Outcome.NULL_UNSEEN, rung)
             return self.run
         while rung is not None:
@@ -306,14 +305,15 @@ class Ladder:
 
     def _absence(self, source: str) -> Outcome:
         """Why a source is not in the problem: unseen, or only by obsids that had to go."""
-        return Outcome.NULL_UNSEEN if source in self.unseen else Outcome.NULL_PEGGED
+        is_seen = source in self.assembled.sources
+        return Outcome.NULL_PEGGED if is_seen else Outcome.NULL_UNSEEN
 
     def _null(self, outcome: Outcome, rung: _Rung, error: BaseException | None = None) -> None:
         if error is not None:
             self.run.error = error
             self.run.traceback = "".join(traceback.format_exception(error))
         self.run.photometry = [
-            null(s, Outcome.NULL_UNSEEN if s in self.unseen else outcome, rung.flags)
+            null(s, outcome if s in self.assembled.sources else Outcome.NULL_UNSEEN, rung.flags)
             for s in self.reported
         ]
         self.run.excluded = rung.excluded

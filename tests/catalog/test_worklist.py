@@ -97,6 +97,17 @@ def test_a_master_target_brings_the_neighbours_and_reports_itself():
     assert found["M1/block2"].parts == (Part("S2_3.fits", "z"),)
 
 
+def test_a_block_whose_obsids_do_not_see_the_bundle_has_a_target_without_parts():
+    scans = [scan("S1", "1", {"x": ["r1", "r2"]}), scan("S1", "2", {"other": ["r9"]})]
+    blocks = [("M1", 1, "S1", "1", np.nan), ("M1", 2, "S1", "2", np.nan)]
+    worklist = WorkList(scans, Selection(("master",)), masters([("M1", "u", "S1", "r1")], blocks))
+    found = targets(worklist)
+    assert set(found) == {"M1/avg", "M1/block1", "M1/block2"}
+    assert found["M1/block2"].parts == ()
+    assert found["M1/block2"].fault == ""
+    assert found["M1/block2"].matrices == found["M1/block1"].matrices
+
+
 def test_ambiguous_components_are_neighbours_and_nondetections_nothing():
     scans = [scan("S1", "1", {"x": ["r1", "r2"]}), scan("S2", "2", {"z": ["r3"]})]
     links = [

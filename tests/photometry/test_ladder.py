@@ -236,6 +236,14 @@ def test_a_problem_without_any_source_seen_is_not_sampled():
     assert run.attempts == []
 
 
+def test_a_source_without_a_column_is_unseen_and_its_neighbours_are_not_sampled():
+    """A master source that none of a block's obsids sees, beside neighbours that they see."""
+    engine = ScriptedEngine([])
+    run = Ladder(problem(1), engine, Policy(), 5, "cnts", ("M",)).measure()
+    assert [(q.source, q.outcome) for q in run.photometry] == [("M", Outcome.NULL_UNSEEN)]
+    assert engine.calls == run.attempts == []
+
+
 def test_an_unseen_source_leaves_the_others_as_if_it_were_not_there():
     """Its column is zero, so the posterior of the others is the same: exactly, from one seed."""
     alone = problem(2, n_sources=1)

@@ -1,0 +1,63 @@
+"""What a worker makes of targets: rows with their outcomes, whatever the input."""
+
+from __future__ import annotations
+
+import numpy as np
+from engines import GammaEngine
+
+from mpiapp.catalog.bundle import Bundle, ObsidBundle
+from mpiapp.catalog.quantities import Matrix
+from mpiapp.catalog.worklist import Selection, WorkList
+from mpiapp.files.mst3 import read_mst3, write_mst3
+from mpiapp.files.prep3 import scan_prep3
+from mpiapp.files.prep3_write import write_prep3
+from mpiapp.parallel.worker import Worker
+from mpiapp.photometry.ladder import Policy
+from mpiapp.photometry.outcome import Outcome
+
+B = Matrix("b", "aper", "cnts")
+
+
+def write(path, obsid, bundles):
+    """An obsid of stack S whose bundles {name: components} have 50 counts in each aperture."""
+    made = []
+    for name, components in bundles.items():
+        n = len(components)
+        F = np.full((n + 1, n + 1), 0.01)
+        F[range(n), range(n)], F[:, -1] = 0.9, [20.0] * n + [4000.0]
+        counts = np.array([50] * (n + 1))
+        key = ObsidBundle("S", obsid, name)
+        made.append(Bundle(key, "ACIS", components, {B[:2]: counts}, {B: F}))
+    write_prep3(path, "S", obsid, "ACIS", made, 1000.0)
+    return path
+
+
+def outcomes(worklist):
+    """Outcome of every (target, source)."""
+    worker = Worker(GammaEngine(), Policy(), job_seed=3)
+    targets = [t for unit in worklist.units for t in unit.targets()]
+    rows = worker.measure(targets).photometry
+    return {
+        (r["target"].decode(), r["component"].decode()): Outcome(r["outcome"]).name for r in rows
+    }
+
+
+def test_a_block_that_does_not_see_its_master_source_is_unseen_not_pegged(tmp_path):
+    """M1's block 2 sees a neighbour of its bundle, block 3 not even that."""
+    scans = [
+        scan_prep3(write(tmp_path / f"{obsid}.fits", obsid, bundles))[0]
+        for obsid, bundles in (
+            ("1", {"x": ("r1", "r2")}),
+            ("2", {"x": ("r2",)}),
+            ("3", {"other": ("r9",)}),
+        )
+    ]
+    blocks = [("M1", i, "S", str(i), None) for i in (1, 2, 3)]
+    write_mst3(tmp_path / "mst3.fits", [("M1", "u", "S", "r1")], blocks)
+    associations = read_mst3(tmp_path / "mst3.fits").associations
+    assert outcomes(WorkList(scans, Selection(("master",)), associations)) == {
+        ("M1/avg", "M1"): "MEASURED",
+        ("M1/block1", "M1"): "MEASURED",
+        ("M1/block2", "M1"): "NULL_UNSEEN",
+        ("M1/block3", "M1"): "NULL_UNSEEN",
+    }
