@@ -82,6 +82,12 @@ class GibbsConfig(_Section):
     burn_in: Annotated[int, Field(ge=0)] = 20
 
 
+class ExactConfig(_Section):
+    """The engine without noise: what several sources may keep of it, in half-widths."""
+
+    accuracy: Annotated[float, Field(ge=1e-4, le=1)] = 0.01
+
+
 class GetDrawsConfig(_Section):
     """The engine of CSC 2.0, through sherpa (memo, sections 2.3 and 2.4)."""
 
@@ -101,6 +107,7 @@ class EngineConfig(_Section):
     scratch: str | None = None
     pymc3: Pymc3Config = Pymc3Config()
     gibbs: GibbsConfig = GibbsConfig()
+    exact: ExactConfig = ExactConfig()
     get_draws: GetDrawsConfig = GetDrawsConfig()
     options: dict[str, Any] = {}
 
@@ -121,7 +128,7 @@ class EngineConfig(_Section):
 class SummaryConfig(_Section):
     """How draws become mode and bounds (memo, section 3.1)."""
 
-    bandwidth: Positive = Smoothing.bandwidth
+    bandwidth: Annotated[float, Field(ge=0.01)] = Smoothing.bandwidth
     level: Annotated[float, Field(gt=0, lt=1)] = Smoothing.level
     upper_limit: Literal["catalog", "quantile"] = Smoothing.upper_limit
 

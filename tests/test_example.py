@@ -158,7 +158,7 @@ def test_make_run_does_what_readme_shows():
 
 def exact(cnts, cnts_bkg, f, area, area_bkg):
     """The exact marginal of the net counts of one source without wings in the background."""
-    from mpiapp.sampling.exact import marginal
+    from mpiapp.sampling.one_source import marginal
 
     F = [[f, area], [0.0, area_bkg]]
     return marginal(problem([cnts, cnts_bkg], np.array(F), 1, [1e6, 10.0]))

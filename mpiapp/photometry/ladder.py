@@ -284,8 +284,10 @@ class Ladder:
                 continue
             i = problem.sources.index(source)
             s, flags = summaries[i], common
-            if posterior.limited or posterior.ess[i] < policy.ess_limit:
+            if posterior.ess[i] < policy.ess_limit:
                 flags |= Flag.LOW_ESS
+            if posterior.limited:
+                flags |= Flag.LOW_ESS if posterior.n_draws else Flag.NOISY
             outcome = Outcome.UPPER_LIMIT if s.is_upper_limit else Outcome.MEASURED
             value, lolim, hilim = s.value, s.lolim, s.hilim
             # Recommendation 8 is applied to each number by itself.

@@ -59,6 +59,7 @@ class Flag(IntFlag):
     LOW_ESS = 64
     DIVERGENT = 128
     BEST_BLOCK = 512
+    NOISY = 1024
 
     @property
     def text(self) -> str:

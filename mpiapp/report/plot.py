@@ -13,7 +13,7 @@ from ..catalog.runs import RunKey
 from ..files.results import Results
 from ..photometry.ladder import Run
 from ..posterior.mpdf import Summary, density
-from ..sampling import SamplingError
+from ..sampling import Draws, SamplingError, create
 from .figures import BLACK, BLUE, GREEN, GREY, ORANGE, legend, name_panel, panels, save, unit_of
 from .rerun import find_key, rerun
 
@@ -35,9 +35,10 @@ def plot_run(
     """
     found = find_key(results, key)
     run, config = rerun(results, found)
-    problem, draws = run.problem, run.posterior
+    problem, posterior = run.problem, run.posterior
+    draws = _drawn(run, found.seed(config.seed))
     if draws_path:
-        _save_draws(found, run, draws_path)
+        _save_draws(found, problem, draws, draws_path)
     n = min(problem.n_columns, PARAMETERS_SHOWN)
     labels = [_label(problem, i) for i in range(n)]
     n_pairs = n * (n - 1) // 2
@@ -49,7 +50,7 @@ def plot_run(
         is_source = i < problem.n_sources
         axis = f"{labels[i]}\n({unit})" if is_source else f"{labels[i]}\n({unit} pixel$^{{-1}}$)"
         _trace(axes[i, 0], draws.values[:, :, i], axis, draws.rhat[i], draws.ess[i])
-        summary, exact = draws.summary(i, smoothing), _exact(problem, i)
+        summary, exact = posterior.summary(i, smoothing), _exact(problem, i)
         _marginal(axes[i, 1], draws.of(i), summary, smoothing.bandwidth, exact, labels[i])
     rest = axes[n:].reshape(-1)
     pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
@@ -64,14 +65,21 @@ def plot_run(
     return save(figure, Path(path))
 
 
-def _save_draws(key: RunKey, run: Run, path: str | Path) -> None:
+def _drawn(run: Run, seed: int) -> Draws:
+    """The run's draws; those of gibbs for the same problem where its engine makes none."""
+    if isinstance(run.posterior, Draws):
+        return run.posterior
+    return create("gibbs").sample(run.problem, np.random.SeedSequence([seed]))
+
+
+def _save_draws(key: RunKey, problem: Problem, draws: Draws, path: str | Path) -> None:
     """As ArviZ's files have it: a group "posterior" with the dimensions chain and draw."""
     try:
         import netCDF4  # noqa: F401 (xarray writes through it)
         from xarray import Dataset
     except ImportError as error:
         raise InputError(f"draws need {error.name}: pip install xarray netCDF4") from None
-    problem, values, n = run.problem, run.posterior.values, run.problem.n_sources
+    values, n = draws.values, problem.n_sources
     unit = QUANTITIES[key.quantity].unit
     dims = ("chain", "draw")
     draws = Dataset(
@@ -113,7 +121,7 @@ def _trace(ax, values: np.ndarray, axis: str, rhat: float, ess: float) -> None:
 
 def _exact(problem: Problem, i: int):
     """The exact marginal of the only source, or None."""
-    from ..sampling.exact import marginal
+    from ..sampling.one_source import marginal
 
     if problem.n_sources != 1 or i > 0:
         return None

@@ -19,7 +19,7 @@ from ..simulate.samples import SAMPLES
 from .verification import REAL, write_report
 
 # The engines in the order in which each is held against the one before.
-ENGINES = {"get_draws": "sherpa", "pymc3": "pymc3", "gibbs": "numba"}
+ENGINES = {"get_draws": "sherpa", "pymc3": "pymc3", "gibbs": "numba", "exact": "numba"}
 DEFAULT_SIZE = 12
 
 

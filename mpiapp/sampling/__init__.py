@@ -38,7 +38,12 @@ class Engine(Protocol):
         ...
 
 
-ENGINES = ("pymc3", "gibbs", "get_draws")
+ENGINES = {
+    "pymc3": "mpiapp.sampling.pymc3_nuts:Pymc3Engine",
+    "gibbs": "mpiapp.sampling.gibbs:GibbsEngine",
+    "exact": "mpiapp.sampling.exact:ExactEngine",
+    "get_draws": "mpiapp.sampling.get_draws:GetDrawsEngine",
+}
 
 
 def create(name: str, **settings) -> Engine:
@@ -47,19 +52,7 @@ def create(name: str, **settings) -> Engine:
     Beside the names in ENGINES, "package.module:Class" loads an engine from
     elsewhere.  Raises ValueError for an unknown name.
     """
-    if name == "pymc3":
-        from .pymc3_nuts import Pymc3Engine
-
-        return Pymc3Engine(**settings)
-    if name == "gibbs":
-        from .gibbs import GibbsEngine
-
-        return GibbsEngine(**settings)
-    if name == "get_draws":
-        from .get_draws import GetDrawsEngine
-
-        return GetDrawsEngine(**settings)
-    if ":" in name:
-        module, _, attribute = name.partition(":")
-        return getattr(import_module(module), attribute)(**settings)
-    raise ValueError(f"unknown engine {name!r}: expected one of {', '.join(ENGINES)}")
+    if name not in ENGINES and ":" not in name:
+        raise ValueError(f"unknown engine {name!r}: expected one of {', '.join(ENGINES)}")
+    module, _, attribute = ENGINES.get(name, name).partition(":")
+    return getattr(import_module(module), attribute)(**settings)

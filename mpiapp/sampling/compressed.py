@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
 from ..catalog.problem import Problem
+from ..compiled import OPTIONS
 from ..posterior.draws import SamplingError
 
 
@@ -34,36 +36,62 @@ class Compressed(NamedTuple):
 
 def compress(problem: Problem) -> Compressed:
     """Drop the rows without counts; raise SamplingError for counts that nothing can explain."""
-    n, F = problem.n_sources, problem.F
-    rows = np.flatnonzero(problem.counts)
-    seen = F[rows]
-    blind = ~seen.any(axis=1)
-    if blind.any():
-        impossible = blind & (problem.offset[rows] <= 0.0)
-        if impossible.any():
-            row = rows[impossible][0]
-            raise SamplingError(
-                f"row {row} holds {problem.counts[row]} counts but all its elements of F are zero: "
-                "correct the matrix or leave this aperture out"
-            )
-        rows, seen = rows[~blind], seen[~blind]
-    backgrounds = F.shape[1] - n
-    sums = F.sum(axis=0)
-    if backgrounds:
-        obsid = problem.row_obsid[rows]
-        omega = seen[np.arange(len(rows)), n + obsid]
-        first = np.searchsorted(obsid, np.arange(backgrounds + 1))
-    else:
-        omega = np.zeros(len(rows))
-        first = np.array([0])
-    return Compressed(
-        rows,
-        problem.counts[rows].astype(float),
-        np.ascontiguousarray(seen[:, :n]),
-        omega,
-        problem.offset[rows].astype(float),
-        first.astype(np.int64),
-        sums[:n],
-        sums[n:],
-        np.asarray(problem.upper, dtype=float),
+    impossible, *parts = _compress(
+        problem.counts,
+        problem.F,
+        problem.offset,
+        problem.row_obsid,
+        problem.upper,
+        problem.n_sources,
     )
+    if impossible >= 0:
+        raise SamplingError(
+            f"row {impossible} holds {problem.counts[impossible]} counts but all its elements of F "
+            "are zero: correct the matrix or leave this aperture out"
+        )
+    return Compressed(*parts)
+
+
+@njit(**OPTIONS)
+def _compress(counts, F, offset, row_obsid, upper, sources):
+    """The fields of Compressed, after the first row whose counts nothing explains, or −1."""
+    backgrounds = F.shape[1] - sources
+    sums = np.zeros(F.shape[1])
+    rows = np.empty(len(counts), dtype=np.int64)
+    first = np.zeros(backgrounds + 1, dtype=np.int64)
+    impossible = -1
+    n = 0
+    for r in range(len(counts)):
+        seen = False
+        for j in range(F.shape[1]):
+            sums[j] += F[r, j]
+            seen = seen or F[r, j] != 0.0
+        if counts[r] == 0:
+            continue
+        if not seen:
+            if offset[r] <= 0.0 and impossible < 0:
+                impossible = r
+            continue
+        rows[n] = r
+        n += 1
+        if backgrounds:
+            first[row_obsid[r] + 1] += 1
+    rows = rows[:n].copy()
+    for k in range(backgrounds):
+        first[k + 1] += first[k]
+    kept = np.empty(n)
+    f = np.empty((n, sources))
+    omega = np.zeros(n)
+    rest = np.empty(n)
+    for i in range(n):
+        r = rows[i]
+        kept[i] = counts[r]
+        rest[i] = offset[r]
+        for j in range(sources):
+            f[i, j] = F[r, j]
+        if backgrounds:
+            omega[i] = F[r, sources + row_obsid[r]]
+    return (
+        impossible, rows, kept, f, omega, rest, first,
+        sums[:sources].copy(), sums[sources:].copy(), upper,
+    )  # fmt: skip

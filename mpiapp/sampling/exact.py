@@ -1,205 +1,134 @@
-"""The exact posterior of one source in any number of obsids.
+"""The engine without Monte Carlo noise: marginal densities instead of draws.
 
-Given the source intensity s the backgrounds are independent, so each integrates
-out by itself:
-
-    p(s | C) ∝ e^{−s Σf} Π_k ∫₀^U db e^{−b ΣΩ_k} Π_{r∈k} (f_r s + Ω_r b + o_r)^{C_r}.
-
-Both the integrands and p are log-concave (Prékopa), and polynomials times
-exponentials: Gauss–Legendre quadrature and Chebyshev interpolation between the
-points where e⁻²⁴ of the peak is left converge geometrically.  Draws of s come
-from the tabulated marginal, those of b_k from their densities given s: all are
-independent.
+One source is integrated exactly (`one_source`).  Several are averaged over lines through
+draws of the gibbs engine (`line_densities`), as many as the accuracy asks for; what noise
+is left is measured from independent groups of chains.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import NamedTuple
+from functools import partial
+from time import perf_counter
 
 import numpy as np
-from numba import njit
-from numpy.polynomial import Chebyshev, chebyshev
 
 from ..catalog.problem import Problem
-from ..compiled import OPTIONS
-from ..posterior.draws import SamplingError
-from .collapse import bracket, collapse
-from .compressed import Compressed, compress
-from .kernels import draw_on_lines, fill_uniform
+from ..posterior.marginals import Marginal, Marginals
+from ..posterior.mpdf import Smoothing
+from .compressed import compress
+from .gibbs import GibbsEngine
+from .line_densities import line_densities
+from .one_source import background_marginal, density_series
 
-_MOMENT_NODES = np.polynomial.legendre.leggauss(128)
-_ORDERS = (32, 64, 128, 256)  # Chebyshev nodes, tried until the density is resolved
-_TABLE = 1024  # cells of the table that draws are made from
-
-
-@cache
-def _chebyshev(order):
-    """Nodes in [−1, 1], and the matrices from values there to coefficients and to the table."""
-    nodes = np.cos(np.pi * (np.arange(order) + 0.5) / order)[::-1]
-    to_coefficients = (2.0 / order) * chebyshev.chebvander(nodes, order - 1).T
-    to_coefficients[0] *= 0.5
-    table = chebyshev.chebvander(np.linspace(-1.0, 1.0, _TABLE + 1), order - 1)
-    return nodes, to_coefficients, np.ascontiguousarray(table @ to_coefficients)
+_GROUPS = 8
+_FIRST_LOOK = 40  # draws of each chain
+_MOST = 64.0  # times the draws of the first look, at which to stop anyhow
 
 
-class Table(NamedTuple):
-    """The marginal of s as draws need it.
+class ExactEngine:
+    """Marginals without noise for one source, with as little as is asked for for several.
 
-    lo, hi : range; coefficients : of its Chebyshev series, not normalised;
-    table : (_TABLE + 1,) values on a uniform grid; backgrounds : (n_backgrounds,)
-    where the conditional densities peak in the middle of the range.
+    Parameters
+    ----------
+    accuracy : float
+        Standard deviation, in half-widths of the 68 % interval, that chance may leave in
+        the mode and bounds of several sources; what does not reach it is flagged.
     """
 
-    lo: float
-    hi: float
-    coefficients: np.ndarray
-    table: np.ndarray
-    backgrounds: np.ndarray
+    name = "exact"
+    typical_seconds = 1e-4
+    compiles_per_rank = False
 
+    def __init__(self, accuracy: float = 0.01):
+        if not accuracy > 0.0:
+            raise ValueError(f"accuracy={accuracy}: expected a positive number")
+        self.accuracy = accuracy
+        self.gibbs = self._drawer(_FIRST_LOOK)
 
-@dataclass(frozen=True)
-class Marginal:
-    """Normalised posterior density of one source, zero outside [lo, hi].
-
-    density : Chebyshev series on [lo, hi]
-    """
-
-    lo: float
-    hi: float
-    density: Chebyshev
-
-    @cached_property
-    def _integral(self) -> Chebyshev:
-        return self.density.integ(lbnd=self.lo)
-
-    def pdf(self, x):
-        """Density at x."""
-        x = np.asarray(x, dtype=float)
-        inside = (x >= self.lo) & (x <= self.hi)
-        return np.where(inside, self.density(np.clip(x, self.lo, self.hi)), 0.0)
-
-    def cdf(self, x):
-        """Probability of values below x."""
-        return np.clip(self._integral(np.clip(x, self.lo, self.hi)), 0.0, 1.0)
-
-    def quantile(self, p):
-        """x with cdf(x) = p, by bisection."""
-        p = np.asarray(p, dtype=float)
-        a, b = np.full(p.shape, self.lo), np.full(p.shape, self.hi)
-        for _ in range(55):
-            middle = 0.5 * (a + b)
-            below = self.cdf(middle) < p
-            a, b = np.where(below, middle, a), np.where(below, b, middle)
-        return 0.5 * (a + b)
-
-    def moment(self, power: int, about: float = 0.0) -> float:
-        """E[(s − about)^power]."""
-        x, w = _MOMENT_NODES
-        x = self.lo + 0.5 * (self.hi - self.lo) * (x + 1.0)
-        return float(0.5 * (self.hi - self.lo) * np.sum(w * self.pdf(x) * (x - about) ** power))
-
-    @property
-    def mean(self) -> float:
-        return self.moment(1)
-
-    @property
-    def std(self) -> float:
-        return float(np.sqrt(self.moment(2, self.mean)))
-
-
-def marginal(problem: Problem) -> Marginal:
-    """The exact posterior of the source of `problem`; backgrounds fitted or frozen.
-
-    Raises ValueError for more than one source, SamplingError where the
-    quadrature does not converge.
-    """
-    if problem.n_sources != 1:
-        raise ValueError(f"exact marginals need one source, not {problem.n_sources}")
-    lo, hi, coefficients, _, _ = tabulate(compress(problem))
-    density = Chebyshev(coefficients, [lo, hi])
-    return Marginal(lo, hi, density / density.integ(lbnd=lo)(hi))
-
-
-def tabulate(p: Compressed) -> Table:
-    """The marginal of the only source of p; SamplingError where it is not resolved."""
-    upper = p.upper[0]
-    totals = np.add.reduceat(np.append(p.counts, 0.0), p.first)[:-1] * (np.diff(p.first) > 0)
-    start = np.where(p.omega_sum > 0.0, (totals + 1.0) / np.maximum(p.omega_sum, 1e-300), np.inf)
-    start = np.minimum(0.5 * p.upper[1:], start)
-    f, f_sum = p.f[:, 0], p.f_sum[0]
-    if f_sum <= 0.0:
-        flat = np.full(_TABLE + 1, 1.0 / upper)
-        return Table(0.0, upper, np.array([1.0 / upper]), flat, start)
-    args = (p.counts, f, p.omega, p.offset, p.first, f_sum, p.omega_sum, p.upper)
-    guess = min((p.counts @ (f > 0.0) + 1.0) / f_sum, 0.5 * upper)
-    lo, hi, top = bracket(*args, guess, start)
-    for order in _ORDERS:
-        nodes, to_coefficients, to_table = _chebyshev(order)
-        out = np.empty((3, order))
-        s = lo + 0.5 * (hi - lo) * (1.0 + nodes)
-        collapse(*args[:-1], p.upper[1:], s, start, out)
-        values = np.exp(out[0] - top)
-        coefficients = to_coefficients @ values
-        if np.abs(coefficients[-4:]).max() < 1e-6 * values.max():
-            break
-    else:
-        raise SamplingError(f"the exact marginal is not resolved by {order} nodes")
-    return Table(lo, hi, coefficients, np.maximum(to_table @ values, 0.0), start)
-
-
-@njit(**OPTIONS)
-def draw(
-    counts, f, omega, offset, first, omega_sum, upper, lo, hi, table, start, state, work, values
-):
-    """Fill values (n, 1 + n_backgrounds), n a multiple of the lanes.
-
-    Returns the number of background draws that failed.
-    """
-    cells = len(table) - 1
-    width = (hi - lo) / cells
-    cdf = np.empty(cells + 1)
-    cdf[0] = 0.0
-    for i in range(cells):
-        cdf[i + 1] = cdf[i] + 0.5 * (table[i] + table[i + 1])
-    # guide[j]: the cell where the cdf passes j/cells of its total
-    guide = np.empty(cells + 1, dtype=np.int64)
-    cell = 0
-    for j in range(cells + 1):
-        while cell < cells - 1 and cdf[cell + 1] < cdf[cells] * (j / cells):
-            cell += 1
-        guide[j] = cell
-    lanes = state.shape[1]
-    u = np.empty(lanes)
-    t = np.empty(lanes)
-    zero = np.zeros(lanes)
-    bound = np.empty(lanes)
-    mu = np.empty((len(counts), lanes))
-    failed = 0
-    for begin in range(0, len(values), lanes):
-        fill_uniform(state, u)
-        for i in range(lanes):
-            target = u[i] * cdf[cells]
-            cell = guide[int(u[i] * cells)]
-            while cell < cells - 1 and cdf[cell + 1] < target:
-                cell += 1
-            # the density is linear within a cell
-            rest = target - cdf[cell]
-            p0 = table[cell]
-            q = np.sqrt(max(p0 * p0 + 2.0 * (table[cell + 1] - p0) * rest, 0.0))
-            part = min(2.0 * rest / max(p0 + q, 1e-300), 1.0)
-            values[begin + i, 0] = lo + width * (cell + part)
-        for r in range(len(counts)):
-            for i in range(lanes):
-                mu[r, i] = offset[r] + f[r] * values[begin + i, 0]
-        for k in range(len(omega_sum)):
-            for i in range(lanes):
-                t[i] = start[k]
-                bound[i] = upper[k + 1]
-            failed += draw_on_lines(
-                counts, mu, omega, first[k], first[k + 1], omega_sum[k], zero, bound, t, state, work
+    def warm(self) -> None:
+        """Compile every kernel, or load it from numba's cache."""
+        self.gibbs.warm()
+        for n in (1, 2):
+            counts, F = np.full(n + 1, 5), np.eye(n + 1) + 0.1
+            p = Problem(
+                counts=counts,
+                F=F,
+                upper=np.full(n + 1, 100.0),
+                sources=("s",) * n,
+                backgrounds=("b",),
+                row_obsid=np.zeros(n + 1, dtype=int),
+                offset=np.zeros(n + 1),
             )
-            for i in range(lanes):
-                values[begin + i, 1 + k] = t[i]
-    return failed
+            self.sample(p, np.random.SeedSequence(0)).summary(0, Smoothing())
+
+    def sample(
+        self, problem: Problem, seed: np.random.SeedSequence, *, tune_factor: int = 1
+    ) -> Marginals:
+        """The marginals of every source; see `Engine`."""
+        t0 = perf_counter()
+        if problem.n_sources == 1:
+            return self._one(problem, t0)
+        return self._several(problem, seed, tune_factor, t0)
+
+    def _drawer(self, draws: int) -> GibbsEngine:
+        """Two chains a group, each with so many draws; the noise says whether they suffice."""
+        return GibbsEngine(chains=2 * _GROUPS, draws=draws, ess_target=1.0)
+
+    def _one(self, problem: Problem, t0: float) -> Marginals:
+        p = compress(problem)
+        lo, hi, coefficients, _ = density_series(p)
+        return Marginals(
+            [[Marginal(lo, hi, float(problem.upper[0]), coefficients)]],
+            np.append(np.inf, _background_bounds(p)),
+            partial(background_marginal, problem),
+            method="quadrature",
+            seconds={"sample": perf_counter() - t0},
+        )
+
+    def _several(self, problem: Problem, seed, tune_factor: int, t0: float) -> Marginals:
+        draws = self.gibbs.sample(problem, seed, tune_factor=tune_factor)
+        replicates = [_marginals(problem, draws.values, j) for j in range(problem.n_sources)]
+        noise = self._noise(problem, replicates)
+        if noise > self.accuracy:
+            more = min((1.2 * noise / self.accuracy) ** 2, _MOST)
+            engine = self._drawer(int(_FIRST_LOOK * more))
+            draws = engine.sample(problem, seed.spawn(1)[0], tune_factor=2 * tune_factor)
+            replicates = [_marginals(problem, draws.values, j) for j in range(problem.n_sources)]
+            noise = self._noise(problem, replicates)
+        bounds = 4.0 * draws.values.max(axis=(0, 1))
+        bounds[: problem.n_sources] = np.inf
+        return Marginals(
+            replicates,
+            bounds,
+            lambda column: _marginals(problem, draws.values, column)[0],
+            method="lines",
+            limited=bool(noise > 1.5 * self.accuracy),
+            seconds={"sample": perf_counter() - t0},
+        )
+
+    def _noise(self, problem: Problem, replicates: list[list[Marginal]]) -> float:
+        """The largest noise of any source, under the catalog's smoothing."""
+        found = Marginals(replicates, np.empty(problem.n_columns), None)
+        return max(found.summary(j, Smoothing()).noise for j in range(problem.n_sources))
+
+
+def _marginals(problem: Problem, values: np.ndarray, column: int) -> list[Marginal]:
+    """The marginal of a column and those of its groups of chains."""
+    lo, hi, groups = line_densities(problem, values, column, _GROUPS)
+    upper = float(problem.upper[column])
+    return [Marginal(lo, hi, upper, c) for c in (groups.mean(axis=0), *groups)]
+
+
+def _background_bounds(p) -> np.ndarray:
+    """(n_backgrounds,) what Eq. 11 cannot exceed for a background.
+
+    Without the source the background of an obsid with N counts is Gamma(N + 1) over ΣΩ, which
+    is larger in the likelihood-ratio order than with it.  The mode is at most the largest value
+    that matters, hilim − lolim twice that; and at most twelve means, as for any log-concave
+    density of positive values.
+    """
+    counts = np.add.reduceat(np.append(p.counts, 0.0), p.first)[:-1] * (np.diff(p.first) > 0)
+    mean = counts + 1.0
+    largest = 4.0 * (mean + 7.0 * np.sqrt(mean) + 24.0)
+    with np.errstate(divide="ignore"):
+        return np.minimum(largest, 12.0 * mean) / p.omega_sum

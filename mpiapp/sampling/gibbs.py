@@ -21,10 +21,10 @@ from ..compiled import OPTIONS
 from ..posterior.diagnostics import rhat_and_ess
 from ..posterior.draws import Draws, SamplingError
 from .compressed import Compressed, compress
-from .exact import draw as draw_exact
-from .exact import tabulate
 from .kernels import draw_on_lines, lane_states, scratch
 from .lines import INSIDE, lines, maximise
+from .one_source import draw as draw_exact
+from .one_source import tabulate
 
 _EXACT_LANES = 64
 

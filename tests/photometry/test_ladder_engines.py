@@ -12,7 +12,7 @@ from mpiapp import Flag, Outcome, measure
 
 T = 1e4
 F = T * np.array([[0.9, 20.0], [0.05, 400.0]])
-ENGINES = ["gibbs", pytest.param("pymc3", marks=[pytest.mark.pymc3, without_pymc3])]
+ENGINES = ["exact", "gibbs", pytest.param("pymc3", marks=[pytest.mark.pymc3, without_pymc3])]
 
 
 def two_obsids():

@@ -5,8 +5,8 @@ import pytest
 from problems import matrix, problem
 
 from mpiapp.sampling import SamplingError, create
-from mpiapp.sampling.exact import marginal
 from mpiapp.sampling.get_draws import LOWEST, maximum_likelihood, prior_range
+from mpiapp.sampling.one_source import marginal
 
 SEED = np.random.SeedSequence(20)
 

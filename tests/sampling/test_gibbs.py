@@ -12,9 +12,9 @@ from scipy import stats
 
 from mpiapp.posterior.mpdf import Smoothing, summarise
 from mpiapp.sampling import SamplingError, create
-from mpiapp.sampling.exact import marginal
 from mpiapp.sampling.gibbs import GibbsEngine
 from mpiapp.sampling.kernels import draw_on_lines, lane_states, scratch
+from mpiapp.sampling.one_source import marginal
 
 P = np.array([0.16, 0.5, 0.84])
 

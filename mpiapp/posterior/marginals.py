@@ -1,0 +1,182 @@
+"""A posterior as the marginal densities of its parameters, free of Monte Carlo noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.polynomial import Chebyshev
+
+from .mpdf import Smoothing, Summary
+from .series import integrals, moments, smoothed_pdf, summarise_series
+
+
+@dataclass(frozen=True, eq=False)
+class Marginal:
+    """Posterior density of one parameter, zero outside [lo, hi].
+
+    Attributes
+    ----------
+    lo, hi : float
+        Range, in the unit of the parameter.
+    upper : float
+        Upper bound of its prior, where the smoothed density ends.
+    coefficients : (order,) float64
+        Chebyshev series of the density on [lo, hi], not normalised.
+    """
+
+    lo: float
+    hi: float
+    upper: float
+    coefficients: np.ndarray
+
+    @property
+    def _centre(self) -> tuple[float, float]:
+        return 0.5 * (self.hi + self.lo), 0.5 * (self.hi - self.lo)
+
+    @cached_property
+    def integrals(self) -> np.ndarray:
+        return integrals(self.coefficients)
+
+    @cached_property
+    def _density(self) -> Chebyshev:
+        density = Chebyshev(self.coefficients, [self.lo, self.hi])
+        return density / density.integ(lbnd=self.lo)(self.hi)
+
+    @cached_property
+    def _integral(self) -> Chebyshev:
+        return self._density.integ(lbnd=self.lo)
+
+    def summary(self, smoothing: Smoothing) -> Summary:
+        """Mode and bounds in the limit of infinitely many draws; without noise."""
+        centre, half = self._centre
+        mode, lolim, hilim, is_limit = summarise_series(
+            self.integrals,
+            -centre / half,
+            (self.upper - centre) / half,
+            smoothing.bandwidth,
+            smoothing.level,
+            smoothing.wants_quantile,
+        )
+        mode, hilim = centre + half * mode, centre + half * hilim
+        if is_limit:
+            return Summary(0.0, 0.0, hilim, mode, True, 0.0)
+        return Summary(mode, max(centre + half * lolim, 0.0), hilim, mode, False, 0.0)
+
+    def mpdf(self, x: np.ndarray, smoothing: Smoothing) -> np.ndarray:
+        """The smoothed density at (m,) points x, per unit of x; zero outside the prior."""
+        centre, half = self._centre
+        t = (np.asarray(x, dtype=float) - centre) / half
+        zero, top = -centre / half, (self.upper - centre) / half
+        return smoothed_pdf(self.integrals, zero, top, smoothing.bandwidth, t) / half
+
+    def pdf(self, x: np.ndarray) -> np.ndarray:
+        """Density at x, not smoothed."""
+        x = np.asarray(x, dtype=float)
+        inside = (x >= self.lo) & (x <= self.hi)
+        return np.where(inside, self._density(np.clip(x, self.lo, self.hi)), 0.0)
+
+    def cdf(self, x: np.ndarray) -> np.ndarray:
+        """Probability of values of at most x."""
+        return np.clip(self._integral(np.clip(x, self.lo, self.hi)), 0.0, 1.0)
+
+    def quantile(self, p: np.ndarray) -> np.ndarray:
+        """x with cdf(x) = p, by bisection."""
+        p = np.asarray(p, dtype=float)
+        a, b = np.full(p.shape, self.lo), np.full(p.shape, self.hi)
+        for _ in range(55):
+            middle = 0.5 * (a + b)
+            below = self.cdf(middle) < p
+            a, b = np.where(below, middle, a), np.where(below, b, middle)
+        return 0.5 * (a + b)
+
+    @property
+    def mean(self) -> float:
+        centre, half = self._centre
+        return float(centre + half * moments(self.integrals)[0])
+
+    @property
+    def std(self) -> float:
+        return float(self._centre[1] * moments(self.integrals)[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Marginals:
+    """Marginal densities of the parameters of one problem; a `Posterior`.
+
+    Attributes
+    ----------
+    replicates : list of list of Marginal
+        For every source its marginal, and after it, where chance had a part, those of
+        the independent repeats whose average the first is.
+    bounds : (n_columns,) float64
+        What Eq. 11 cannot exceed, for every column.
+    background : function
+        (column) -> Marginal of a background, for those that may be pegged.
+    method : str
+    limited : bool
+        Whether the noise is larger than was asked for.
+    seconds : dict of str to float
+    """
+
+    replicates: list[list[Marginal]]
+    bounds: np.ndarray
+    background: Callable[[int], Marginal]
+    method: str = "quadrature"
+    limited: bool = False
+    seconds: dict[str, float] = field(default_factory=dict)
+    divergences: int = 0
+    n_draws: int = 0
+
+    @property
+    def rhat(self) -> np.ndarray:
+        """NaN: nothing was drawn that could disagree."""
+        return np.full(len(self.bounds), np.nan)
+
+    ess = rhat
+
+    def marginal(self, column: int) -> Marginal:
+        """The marginal of a source or background."""
+        if column < len(self.replicates):
+            return self.replicates[column][0]
+        return self.background(column)
+
+    def summary(self, column: int, smoothing: Smoothing) -> Summary:
+        """Mode and bounds in the limit of infinitely many draws, with what noise is left."""
+        best = self.marginal(column).summary(smoothing)
+        repeats = self.replicates[column][1:] if column < len(self.replicates) else []
+        if not repeats:
+            return best
+        found = [m.summary(smoothing) for m in repeats]
+        numbers = np.array([(s.mode, s.lolim, s.hilim) for s in found])
+        same = [s.is_upper_limit == best.is_upper_limit for s in found]
+        # a repeat on the other side of the decision for a limit still says how the mode scatters
+        numbers = numbers[:, :1] if not all(same) else numbers
+        error = numbers.std(axis=0, ddof=1).max() / np.sqrt(len(repeats))
+        return best._replace(noise=float(2.0 * error / (best.hilim - best.lolim)))
+
+    def reach(self, column: int) -> float:
+        """What mode + 3/2 (hilim − lolim) cannot exceed."""
+        return self.bounds[column]
+
+    def pdf(self, column: int, x: np.ndarray) -> np.ndarray:
+        """Density at x, not smoothed."""
+        return self.marginal(column).pdf(x)
+
+    def cdf(self, column: int, x: np.ndarray) -> np.ndarray:
+        """Probability of values of at most x."""
+        return self.marginal(column).cdf(x)
+
+    def quantile(self, column: int, p: np.ndarray) -> np.ndarray:
+        """x with cdf(x) = p."""
+        return self.marginal(column).quantile(p)
+
+    def mean(self, column: int) -> float:
+        """Posterior mean."""
+        return self.marginal(column).mean
+
+    def std(self, column: int) -> float:
+        """Posterior standard deviation."""
+        return self.marginal(column).std
