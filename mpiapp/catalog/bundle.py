@@ -80,16 +80,20 @@ def check_matrices(counts: np.ndarray, F: np.ndarray, n_components: int) -> None
 def check_values(counts: np.ndarray, F: np.ndarray) -> None:
     """Raise InputError unless one obsid's counts and F, background last, make sense.
 
+    Both may have a leading axis, with an obsid each.
     Counts must be non-negative whole numbers, F finite and non-negative, and the
     background must reach its own aperture: without it B says nothing and B/Ω_b
     does not exist (Listing 5).
     """
     if np.isfinite(F).all() and (F >= 0).all() and np.isfinite(counts).all():
-        empty = (F == 0).all(axis=1)
+        empty = (F == 0).all(axis=-1)
         whole = (counts >= 0) & (counts == np.floor(counts))
-        if whole.all() and F[-1, -1] > 0 and not (empty & (counts > 0)).any():
+        if whole.all() and (F[..., -1, -1] > 0).all() and not (empty & (counts > 0)).any():
             return
-    raise InputError(_first_fault(counts, F))
+    if F.ndim == 2:
+        raise InputError(_first_fault(counts, F))
+    for one_counts, one_F in zip(counts, F):
+        check_values(one_counts, one_F)
 
 
 def _first_fault(counts: np.ndarray, F: np.ndarray) -> str:

@@ -30,6 +30,7 @@ MAX_FIELDS = 999
 # A file up to this many bytes is kept in memory while it is in use.
 SMALL = 8 << 20
 _CHUNK = 1 << 20
+_BLOCK = 2880
 _EXPECTED = {"text": "text (nA)", "number": "a number (K or D)", "array": "doubles (QD)"}
 
 
@@ -267,6 +268,36 @@ def text_column(name: str, values: Sequence[str | bytes]) -> fits.Column:
     """A column of ASCII strings."""
     values = np.array(values, dtype=np.bytes_)
     return fits.Column(name, f"{values.dtype.itemsize}A", array=values)
+
+
+def array_hdu(
+    name: str,
+    columns: Sequence[fits.Column],
+    arrays: str,
+    unit: str | None,
+    heap: np.ndarray,
+    counts: np.ndarray,
+) -> fits.BinTableHDU:
+    """A table of the columns and one more, `arrays`, of doubles of variable length.
+
+    `heap` holds the doubles of all rows after one another, `counts` how many each row has.
+    astropy would take a Python object for every row.
+    """
+    header = fits.BinTableHDU.from_columns(columns, name=name).header
+    at = header["TFIELDS"] = len(columns) + 1
+    header[f"TTYPE{at}"] = arrays
+    header[f"TFORM{at}"] = f"QD({int(counts.max(initial=0))})"
+    if unit:
+        header[f"TUNIT{at}"] = unit
+    fields = [(column.name, column.array.dtype.newbyteorder(">")) for column in columns]
+    rows = np.empty(len(counts), [*fields, (arrays, ">i8", 2)])
+    for column in columns:
+        rows[column.name] = column.array
+    rows[arrays] = np.stack([counts, 8 * (np.cumsum(counts) - counts)], axis=1)
+    data = rows.tobytes() + heap.astype(">f8").tobytes()
+    header["NAXIS1"], header["NAXIS2"], header["PCOUNT"] = rows.itemsize, len(rows), 8 * heap.size
+    padding = b"\0" * (-len(data) % _BLOCK)
+    return fits.BinTableHDU.fromstring(header.tostring().encode("ascii") + data + padding)
 
 
 def write_hdus(path: str | os.PathLike, hdus: Sequence[fits.PrimaryHDU | fits.BinTableHDU]) -> None:

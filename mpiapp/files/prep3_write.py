@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import os
+from collections import defaultdict
 from collections.abc import Iterable
 
 import numpy as np
 from astropy.io import fits
 
 from .._version import __version__
-from ..catalog.bundle import Bundle, check_matrices, check_name
+from ..catalog.bundle import Bundle, check_matrices, check_name, check_values
 from ..catalog.fault import InputError
 from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES, Matrix
-from .fitsio import text_column, write_hdus
+from .fitsio import array_hdu, text_column, write_hdus
 from .prep3 import VERSION
 from .prep3_tables import BACKGROUND
 
@@ -75,6 +76,7 @@ def write_prep3(
 
 def _check_bundles(stack: str, obsid: str, instrument: str, bundles: list[Bundle]) -> None:
     seen = set()
+    alike: dict[tuple, list[tuple[Bundle, Matrix]]] = defaultdict(list)
     for bundle in bundles:
         if bundle.key[:2] != (stack, obsid) or bundle.instrument != instrument:
             raise InputError(
@@ -95,14 +97,34 @@ def _check_bundles(stack: str, obsid: str, instrument: str, bundles: list[Bundle
         for band, aperture in bundle.counts:
             if band not in INSTRUMENT_BANDS[instrument] or aperture not in APERTURES:
                 raise InputError(f"bundle {bundle.key}: no band {band}, {aperture} ({instrument})")
-        for (band, aperture, quantity), F in bundle.F.items():
-            where = f"bundle {bundle.key}, {quantity}, band {band}, {aperture}"
-            if quantity not in QUANTITIES or (band, aperture) not in bundle.counts:
-                raise InputError(f"{where}: unknown quantity, or no counts for it")
-            try:
-                check_matrices(bundle.counts[band, aperture], F, len(names))
-            except InputError as error:
-                raise InputError(f"{where}: {error}") from None
+        for matrix, F in bundle.F.items():
+            if matrix[2] not in QUANTITIES or matrix[:2] not in bundle.counts:
+                raise InputError(f"{_where(bundle, matrix)}: unknown quantity, or no counts for it")
+            alike[len(names), bundle.counts[matrix[:2]].shape, F.shape].append((bundle, matrix))
+    for (n, *_), group in alike.items():
+        _check_alike(n, group)
+
+
+def _where(bundle: Bundle, matrix: Matrix) -> str:
+    band, aperture, quantity = matrix
+    return f"bundle {bundle.key}, {quantity}, band {band}, {aperture}"
+
+
+def _check_alike(n: int, group: list[tuple[Bundle, Matrix]]) -> None:
+    """As `check_matrices` for all of the group, whose arrays have the same shapes."""
+    counts = np.array([bundle.counts[matrix[:2]] for bundle, matrix in group])
+    F = np.array([bundle.F[matrix] for bundle, matrix in group])
+    if counts.shape[1:] == (n + 1,) and F.shape[1:] == (n + 1, n + 1):
+        try:
+            return check_values(counts, F)
+        except InputError:
+            pass  # the first of them is named below
+    for bundle, matrix in group:
+        try:
+            check_matrices(bundle.counts[matrix[:2]], bundle.F[matrix], n)
+        except InputError as error:
+            raise InputError(f"{_where(bundle, matrix)}: {error}") from None
+    return None
 
 
 def _srcprop_hdu(bundles: list[Bundle]) -> fits.BinTableHDU:
@@ -130,16 +152,17 @@ def _srcprop_hdu(bundles: list[Bundle]) -> fits.BinTableHDU:
 
 def _psf_hdu(matrix: Matrix, bundles: list[Bundle]) -> fits.BinTableHDU:
     quantity = QUANTITIES[matrix.quantity]
-    values = np.empty(len(bundles), dtype=object)
-    for i, bundle in enumerate(bundles):
-        values[i] = np.ravel(bundle.F[matrix]).astype(np.float64)
-    hdu = fits.BinTableHDU.from_columns(
+    n = np.array([len(bundle.components) for bundle in bundles], dtype=np.int64)
+    hdu = array_hdu(
+        f"PSF_{quantity.name}_{matrix.band}_{matrix.aperture}".upper(),
         [
             text_column("bundle", [bundle.key.bundle for bundle in bundles]),
-            fits.Column("n", "K", array=[len(bundle.components) for bundle in bundles]),
-            fits.Column("F", "QD()", unit=quantity.exposure_unit or None, array=values),
+            fits.Column("n", "K", array=n),
         ],
-        name=f"PSF_{quantity.name}_{matrix.band}_{matrix.aperture}".upper(),
+        "F",
+        quantity.exposure_unit or None,
+        np.concatenate([np.ravel(bundle.F[matrix]) for bundle in bundles]),
+        (n + 1) ** 2,
     )
     hdu.header.comments["TTYPE2"] = "number of components"
     hdu.header.comments["TTYPE3"] = "(n+1) x (n+1), row after row"
