@@ -66,6 +66,21 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("directory", metavar="DIR", help="folder for the files")
     p.add_argument("--masters", metavar="TABLE", help="associations of components with masters")
     p.add_argument("--blocks", metavar="TABLE", help="obsids of the masters' Bayesian Blocks")
+    p.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="NAME=COLUMN",
+        help="which column of TABLE is NAME, for example cnts=COUNTS; may be repeated",
+    )
+    p.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what NAME is in every row, for example band=b; may be repeated",
+    )
+    p.add_argument("--mapping", metavar="FILE", help="TOML file with [columns] and [values]")
     p.set_defaults(call=_import)
 
     p = commands.add_parser("simulate", help="write a mock catalog: prep3, mst3 and truth")
@@ -235,11 +250,14 @@ def _import(args) -> int:
     from pathlib import Path
 
     from .files.flat_tables import import_associations, import_table
+    from .files.layouts import Given
 
-    reports = {args.table: import_table(args.table, args.directory)}
+    given = Given.of(args.mapping, args.map, args.set)
+    reports = {args.table: import_table(args.table, args.directory, given)}
     if args.masters:
         out = Path(args.directory) / "mst3.fits"
-        reports[args.masters] = import_associations(args.masters, out, args.blocks)
+        tables = " and ".join(filter(None, (args.masters, args.blocks)))
+        reports[tables] = import_associations(args.masters, out, args.blocks)
     for table, report in reports.items():
         for fault in report.faults:
             print(f"mpiapp: {fault.message}", file=sys.stderr)
@@ -247,6 +265,8 @@ def _import(args) -> int:
             f"{table}: {report.accepted} rows accepted, {len(report.faults)} rejected, "
             f"{len(report.files)} files written to {args.directory}"
         )
+        for note in report.notes:
+            print(f"  {note}")
     return 4 if any(report.faults for report in reports.values()) else 0
 
 

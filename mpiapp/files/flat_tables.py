@@ -9,36 +9,37 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from ..catalog.bundle import Bundle, ObsidBundle, check_matrices
+from ..catalog.bundle import Bundle, ObsidBundle, check_matrices, check_values
 from ..catalog.fault import Fault, InputError
 from ..catalog.masters import Blocks, Links, associate, names_array
 from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES, Matrix
+from .layouts import OWN, Given, find_layout
 from .mst3 import write_mst3_tables
 from .prep3 import prep3_name
 from .prep3_tables import BACKGROUND, MAX_COUNTS
 from .prep3_write import write_prep3
-from .records import array, choice, get, number, records, text, whole
+from .records import Columns, array, choice, get, number, records, text, whole, with_columns
+from .source_info import InfoRow
 
-PAIR_COLUMNS = (
-    *("obsid", "stack", "component", "instrument", "band", "aperture", "cnts", "cnts_bkg"),
-    *("psf_frac", "psf_frac_bkg", "area", "area_bkg"),
-)
+_FORMATS = frozenset({*OWN, "bundle", "components", "counts", "F"})
 LINK_COLUMNS = ("master", "match_type", "stack", "component")
 BLOCK_COLUMNS = ("master", "block", "stack", "obsid")
 
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an import did: rows taken, files written, what was rejected and why."""
+    """What an import did: rows taken, files written, what was rejected, what will be measured."""
 
     accepted: int
     files: list[Path]
     faults: list[Fault]
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(eq=False)
@@ -49,13 +50,17 @@ class _Obsid:
     exposure: float | None = None
     bundles: dict[str, Bundle] = field(default_factory=dict)
     bundle_of: dict[str, str] = field(default_factory=dict)
+    info: list[InfoRow] = field(default_factory=list)
 
 
-def import_table(path: str | os.PathLike, out_dir: str | os.PathLike) -> ImportReport:
+def import_table(
+    path: str | os.PathLike, out_dir: str | os.PathLike, given: Given | None = None
+) -> ImportReport:
     """Write a prep3 file per stack and obsid from a table of either import format.
 
     A record with `components` is a bundle in one band and aperture (format 1);
-    any other is a single source's aperture pair (format 2).  Files are named
+    any other is a single source's aperture pair (format 2), in a table whose
+    columns are found by `layouts` or `given`.  Files are named
     `<stack>_<obsid>_prep3.fits` and replaced if they exist.
 
     Raises
@@ -67,8 +72,15 @@ def import_table(path: str | os.PathLike, out_dir: str | os.PathLike) -> ImportR
     obsids: dict[tuple[str, str], _Obsid] = {}
     first_place: dict[tuple, str] = {}
     faults: list[Fault] = []
+    notes: list[str] = []
     accepted = 0
-    for place, record in records(path, PAIR_COLUMNS):
+
+    def arrange(columns: Columns):
+        layout = find_layout(path, *columns, given or Given())
+        notes.extend(layout.notes())
+        return layout.records
+
+    for place, record in records(path, arrange):
         try:
             _accept(record, place, obsids, first_place)
             accepted += 1
@@ -83,9 +95,9 @@ def import_table(path: str | os.PathLike, out_dir: str | os.PathLike) -> ImportR
     for (stack, obsid), content in obsids.items():
         file = out_dir / prep3_name(stack, obsid)
         bundles = content.bundles.values()
-        write_prep3(file, stack, obsid, content.instrument, bundles, content.exposure)
+        write_prep3(file, stack, obsid, content.instrument, bundles, content.exposure, content.info)
         files.append(file)
-    return ImportReport(accepted, files, faults)
+    return ImportReport(accepted, files, faults, notes)
 
 
 def import_associations(
@@ -100,7 +112,7 @@ def import_associations(
     spoiled: set[str] = set()
 
     def rows(path, required, parse: Callable[[dict], tuple]) -> Iterator[tuple]:
-        for place, record in records(path, required):
+        for place, record in records(path, with_columns(path, required)):
             try:
                 yield place, *parse(record)
             except InputError as error:
@@ -181,9 +193,25 @@ def _pair_record(record: dict) -> tuple[str, tuple[str, ...], np.ndarray, dict]:
     F = {"cnts": fractions}
     for q in QUANTITIES.values():
         if q.exposure_column in record:
+            names = (q.exposure_column, f"{q.exposure_column}_bkg")
+            exposures = [number(record, n, positive=True) for n in names if n in record]
             with np.errstate(over="ignore"):  # an infinite product is rejected by its value
-                F[q.name] = fractions * number(record, q.exposure_column, positive=True)
+                F[q.name] = fractions * np.array(exposures)[:, None]
     return component, (component,), counts, F
+
+
+def _check(counts: np.ndarray, F: dict[str, np.ndarray], n: int) -> None:
+    """As `check_matrices` for every quantity, at once while all is well."""
+    if counts.shape == (n + 1,) and all(matrix.shape == (n + 1, n + 1) for matrix in F.values()):
+        with suppress(InputError):
+            stack = np.array(list(F.values()))
+            return check_values(np.broadcast_to(counts, (len(stack), n + 1)), stack)
+    for quantity, matrix in F.items():
+        try:
+            check_matrices(counts, matrix, n)
+        except InputError as error:
+            raise InputError(f"{quantity}: {error}; correct it") from None
+    return None
 
 
 def _accept(record: dict, place: str, obsids: dict, first_place: dict) -> None:
@@ -204,11 +232,7 @@ def _accept(record: dict, place: str, obsids: dict, first_place: dict) -> None:
             f"column components: {list(components)}, expected different names, none of them "
             f"{BACKGROUND!r}"
         )
-    for quantity, matrix in F.items():
-        try:
-            check_matrices(counts, matrix, len(components))
-        except InputError as error:
-            raise InputError(f"{quantity}: {error}; correct it") from None
+    _check(counts, F, len(components))
     if counts.max() > MAX_COUNTS:
         raise InputError(f"column counts: {counts.max()}, expected at most 2^53; correct it")
     counts = counts.astype(np.int64)
@@ -242,6 +266,9 @@ def _accept(record: dict, place: str, obsids: dict, first_place: dict) -> None:
     bundle.F.update({Matrix(band, aperture, quantity): matrix for quantity, matrix in F.items()})
     known.bundle_of.update(dict.fromkeys(components, name))
     known.exposure = known.exposure if exposure is None else exposure
+    if len(components) == 1:
+        others = {k: v for k, v in record.items() if k not in _FORMATS}
+        known.info.append((name, components[0], band, aperture, others))
     obsids[stack, obsid] = known
     first_place[stack, obsid, name, band, aperture] = place
 

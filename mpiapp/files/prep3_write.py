@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from astropy.io import fits
@@ -17,6 +17,7 @@ from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES, Matrix
 from .fitsio import array_hdu, text_column, write_hdus
 from .prep3 import VERSION
 from .prep3_tables import BACKGROUND
+from .source_info import InfoRow, info_hdu
 
 
 def write_prep3(
@@ -26,8 +27,11 @@ def write_prep3(
     instrument: str,
     bundles: Iterable[Bundle],
     exposure: float | None = None,
+    info: Sequence[InfoRow] = (),
 ) -> None:
     """Write one obsid's bundles; `path` appears only when the file is complete.
+
+    `info` is what else is known of its sources (`source_info`).
 
     Raises
     ------
@@ -71,6 +75,8 @@ def write_prep3(
                     hdus.append(_psf_hdu(matrix, has))
     if len(hdus) == 2:
         raise InputError(f"{path}: no bundle with a matrix; a prep3 file needs one")
+    if (others := info_hdu(info)) is not None:
+        hdus.append(others)
     write_hdus(path, hdus)
 
 

@@ -8,10 +8,11 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from types import MappingProxyType
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from astropy.table import Table
@@ -26,56 +27,86 @@ ASTROPY_FORMATS = {".ecsv": "ascii.ecsv", ".fits": "fits", ".fit": "fits"}
 ASTROPY_FORMATS |= {".vot": "votable", ".xml": "votable"}
 
 
-def records(path: str | os.PathLike, required: tuple[str, ...]) -> Iterator[tuple[str, dict]]:
-    """(place, record) of every row; a line that is no record is an empty one."""
+class Columns(NamedTuple):
+    """What a table says of its columns: names, None for JSON lines; units; keywords."""
+
+    names: list[str] | None
+    units: Mapping[str, str] = MappingProxyType({})
+    header: Mapping[str, object] = MappingProxyType({})
+
+
+# What makes records of a row, chosen when the columns are known.
+Arrange = Callable[[Columns], Callable[[dict], list[dict]]]
+
+
+def records(path: str | os.PathLike, arrange: Arrange) -> Iterator[tuple[str, dict]]:
+    """(place, record) of every row as arranged; a line that is no record is an empty one.
+
+    Raises InputError if the table cannot be read, and what `arrange` raises.
+    """
     suffix = Path(path).suffix.lower()
     with open_regular(path) as file:
         try:
             if suffix in JSON_SUFFIXES:
-                yield from _json_records(path, file)
+                rows = _json_rows(path, file, arrange)
             elif suffix == ".csv":
-                yield from _csv_records(path, file, required)
+                rows = _csv_rows(path, file, arrange)
             else:
-                yield from _astropy_records(path, required, ASTROPY_FORMATS.get(suffix))
+                rows = _astropy_rows(path, arrange, ASTROPY_FORMATS.get(suffix))
+            for place, found in rows:
+                for record in found:
+                    yield place, record
         except OSError as error:
             reason = error.strerror or error
             raise InputError(f"{path}: cannot be read ({reason}); check the path") from error
 
 
-def _json_records(path: str | os.PathLike, file: BinaryIO) -> Iterator[tuple[str, dict]]:
+def with_columns(path: str | os.PathLike, required: Collection[str]) -> Arrange:
+    """Rows as they are, of a table that must have these columns."""
+
+    def arrange(columns: Columns):
+        missing = [name for name in required if name not in (columns.names or required)]
+        if missing:
+            raise InputError(f"{path}: without the columns {', '.join(missing)}; add them")
+        return lambda row: [row]
+
+    return arrange
+
+
+def _json_rows(path: str | os.PathLike, file: BinaryIO, arrange: Arrange):
+    arranged = arrange(Columns(None))
     for row, line in enumerate(file, 1):
         if line.strip():
             record = None
             with suppress(ValueError, RecursionError):
                 record = json.loads(line)
-            yield f"{path}, line {row}", record if isinstance(record, dict) else {}
+            yield f"{path}, line {row}", arranged(record) if isinstance(record, dict) else [{}]
 
 
-def _csv_records(
-    path: str | os.PathLike, file: BinaryIO, required: tuple[str, ...]
-) -> Iterator[tuple[str, dict]]:
+def _csv_rows(path: str | os.PathLike, file: BinaryIO, arrange: Arrange):
     with io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="") as lines:
-        reader = csv.DictReader(lines, skipinitialspace=True)
+        reader = csv.reader(lines, skipinitialspace=True)
         try:
-            names = [(name or "").strip() for name in reader.fieldnames or ()]
-            _require(path, names, required)
-            reader.fieldnames = names
-            for record in reader:
-                surplus = record.pop(None, None)
-                record = {} if surplus else {k: v for k, v in record.items() if v not in ("", None)}
-                yield f"{path}, line {reader.line_num}", record
+            names = [name.strip() for name in next(reader, [])]
+            _check_names(path, names)
+            arranged = arrange(Columns(names))
+            for values in reader:
+                if not values:
+                    continue
+                fits = len(values) <= len(names)
+                record = {k: v for k, v in zip(names, values) if v != ""} if fits else {}
+                yield f"{path}, line {reader.line_num}", arranged(record) if record else [{}]
         except csv.Error as error:
             raise InputError(f"{path}, line {reader.line_num}: not CSV ({error})") from error
 
 
-def _astropy_records(
-    path: str | os.PathLike, required: tuple[str, ...], kind: str | None
-) -> Iterator[tuple[str, dict]]:
+def _astropy_rows(path: str | os.PathLike, arrange: Arrange, kind: str | None):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             table = Table.read(path, format=kind)
             columns = {name: table[name].tolist() for name in table.colnames}
+            units = {name: str(table[name].unit or "") for name in table.colnames}
     except OSError:
         raise
     except Exception as error:  # astropy's readers raise whatever their parsers do
@@ -84,17 +115,15 @@ def _astropy_records(
             f"{path}: cannot be read as a table ({type(error).__name__}: {reason}); check the file "
             "and its suffix"
         ) from error
-    _require(path, columns, required)
+    _check_names(path, list(columns))
+    arranged = arrange(Columns(list(columns), units, dict(table.meta)))
     for row, values in enumerate(zip(*columns.values()), 1):
         record = {k: v for k, v in zip(columns, values) if v is not None and v != ""}
-        yield f"{path}, row {row}", record
+        yield f"{path}, row {row}", arranged(record)
 
 
-def _require(path: str | os.PathLike, names, required: tuple[str, ...]) -> None:
-    missing = [name for name in required if name not in names]
-    if missing:
-        raise InputError(f"{path}: column {missing[0]} is missing; add it")
-    if len(set(names)) < len(list(names)):
+def _check_names(path: str | os.PathLike, names: list[str]) -> None:
+    if len(set(names)) < len(names):
         raise InputError(f"{path}: two columns have the same name; rename one")
 
 

@@ -180,8 +180,10 @@ def test_lines_that_are_no_records_are_named(tmp_path):
 def test_a_table_without_a_column_or_a_usable_row_is_rejected(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("obsid,stack\n1,2\n")
-    with pytest.raises(InputError, match=f"^{path}: column component is missing"):
+    with pytest.raises(InputError, match=f"^{path}: 10 columns are missing") as error:
         import_table(path, tmp_path)
+    missing = [line.split(":")[0].strip() for line in str(error.value).splitlines()[1:]]
+    assert missing == [name for name in PAIR if name not in ("obsid", "stack")]
     path = write_lines(tmp_path / "t.jsonl", {**PAIR, "cnts": -1})
     with pytest.raises(InputError, match=r"no usable .* the first: .*line 1: column cnts: -1"):
         import_table(path, tmp_path)

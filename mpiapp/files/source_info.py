@@ -1,0 +1,63 @@
+"""SRCINFO of a prep3 file: what a table of counts said of its sources besides the counts.
+
+A row per component, band and aperture that was imported, with the columns
+bundle, component, band, aperture and then the table's own: positions, names,
+whatever it had.  Nothing is measured from it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+
+import numpy as np
+from astropy.io import fits
+from astropy.table import Table
+
+from ..catalog.fault import InputError
+from .fitsio import MAX_FIELDS, text_column
+from .regular import open_regular
+
+NAME = "SRCINFO"
+KEY = ("bundle", "component", "band", "aperture")
+# bundle, component, band, aperture, and the other columns
+InfoRow = tuple[str, str, str, str, dict[str, object]]
+
+
+def info_hdu(rows: Sequence[InfoRow]) -> fits.BinTableHDU | None:
+    """The table of the rows; None if they have no other columns."""
+    names = list(dict.fromkeys(name for row in rows for name in row[-1]))
+    columns = [_column(name, [row[-1].get(name) for row in rows]) for name in names]
+    columns = [column for column in columns if column is not None][: MAX_FIELDS - len(KEY)]
+    if not columns:
+        return None
+    keys = [text_column(name, [row[i] for row in rows]) for i, name in enumerate(KEY)]
+    return fits.BinTableHDU.from_columns([*keys, *columns], name=NAME)
+
+
+def _column(name: str, values: list) -> fits.Column | None:
+    """The column as whole numbers, numbers or text; None if FITS cannot hold it."""
+    is_scalar = all(isinstance(v, (str, bytes, int, float, type(None))) for v in values)
+    if not is_scalar or not name.isascii() or not name.isprintable() or name.lower() in KEY:
+        return None
+    with suppress(ValueError, OverflowError):
+        # Only what comes back as it was: the zeros of "007" make it a name.
+        numbers = [int(v or 0) for v in values]
+        if all(str(n) == str(v) for n, v in zip(numbers, values)):
+            return fits.Column(name, "K", array=np.array(numbers, dtype=np.int64))
+    with suppress(ValueError, OverflowError):
+        numbers = [np.nan if v in (None, "") else float(v) for v in values]
+        return fits.Column(name, "D", array=np.array(numbers))
+    texts = [v.decode("latin-1") if isinstance(v, bytes) else str(v or "") for v in values]
+    return text_column(name, [text.encode("ascii", "backslashreplace") for text in texts])
+
+
+def read_source_info(path: str | os.PathLike) -> Table | None:
+    """SRCINFO of a prep3 file, None if it has none; InputError if it cannot be read."""
+    with open_regular(path) as file:
+        try:
+            with fits.open(file, memmap=False) as hdus:
+                return Table.read(hdus[NAME]) if NAME in hdus else None
+        except Exception as error:
+            raise InputError(f"{path}, {NAME}: cannot be read ({error})") from error
