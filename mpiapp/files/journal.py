@@ -10,6 +10,11 @@ writes stays in memory until `commit`, which brings it to the disk so:
 
 A journal with the right checksum is the newest state, and opening the file
 finishes step 3; any other journal was never committed and counts for nothing.
+Each step is on the disk before the next begins, names in their folder included.
+
+A writer takes a lock before it changes anything.  The lock belongs to the file and
+not to its name, so it holds while the file is renamed; who gets it looks whether the
+name still means the same file.
 
 Every change of the journal has another number in its header, so that a reader of a
 file that a job still writes knows whether its copy is of one state (`snapshot`).
@@ -18,10 +23,12 @@ file that a job still writes knows whether its copy is of one state (`snapshot`)
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import io
 import os
 import shutil
+import stat
 import struct
 import tempfile
 import time
@@ -30,9 +37,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 PAGE = 4096
-# magic, serial number, number of pages, size of the file, CRC-32 of the pages
-_HEADER = struct.Struct("<8sQQQI")
-_MAGIC = b"mpiappJ2"
+# magic, serial number, number of pages, size of the file; then the CRC-32 of these and the pages
+_HEADER = struct.Struct("<8sQQQ")
+_CHECKSUM = struct.Struct("<I")
+_HEADER_BYTES = _HEADER.size + _CHECKSUM.size
+_MAGIC = b"mpiappJ3"
 _ATTEMPTS = 100
 
 
@@ -46,6 +55,8 @@ class JournaledFile(io.RawIOBase):
     writable : bool
         A writer holds a lock on the file and finishes an interrupted commit.  A
         reader changes nothing and sees the newest committed state.
+    new : bool
+        A writer begins with an empty file, whatever there was.
 
     Raises
     ------
@@ -54,37 +65,65 @@ class JournaledFile(io.RawIOBase):
         writes to it.
     """
 
-    def __init__(self, path: str | Path, *, writable: bool = False):
+    def __init__(self, path: str | Path, *, writable: bool = False, new: bool = False):
         self.path = Path(path)
-        self._fd = os.open(path, os.O_RDWR if writable else os.O_RDONLY)
+        flags = (os.O_RDWR | (os.O_CREAT if new else 0)) if writable else os.O_RDONLY
+        # A FIFO would otherwise wait for its other end.
+        self._fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
         self._writable = writable
         self._pages: dict[int, bytearray] = {}
         self._position = 0
         self._serial = time.time_ns()  # beyond those of any earlier job
-        if writable:
-            self._lock()
-        self._committed = self._size = os.fstat(self._fd).st_size
-        self._recover()
+        try:
+            if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+                raise OSError(errno.EINVAL, "not a regular file")
+            if writable:
+                self._lock()
+            if new:
+                journal_path(self.path).unlink(missing_ok=True)
+                os.ftruncate(self._fd, 0)
+            self._committed = self._size = os.fstat(self._fd).st_size
+            self._recover()
+        except BaseException:
+            os.close(self._fd)
+            super().close()
+            raise
 
     def _lock(self) -> None:
         try:
             fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
-            os.close(self._fd)
             raise BlockingIOError("another job is writing to it") from None
         except OSError:
             pass  # a file system without locks
+        if not self._has_name():
+            raise BlockingIOError("another job has just been writing to it")
+
+    def _has_name(self) -> bool:
+        """Whether the path still means this file."""
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self._fd))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def _recover(self) -> None:
         pages, size = _newest(_journal(self.path))
         if pages:
             self._pages, self._size = pages, size
         if self._writable:
-            self._write_in_place(self._pages)
+            if pages:
+                # What was read may not be on the disk, where an older journal would then be.
+                _sync(journal_path(self.path))
+                self._write_in_place(pages)
             self._finish()
 
     def commit(self) -> None:
-        """Make everything written so far the state that any reader and any later job sees."""
+        """Make everything written so far the state that any reader and any later job sees.
+
+        Raises FileNotFoundError if the file has been removed, renamed or replaced meanwhile.
+        """
+        if not self._has_name():
+            raise FileNotFoundError(errno.ENOENT, "removed or replaced meanwhile")
         first_new = -(-self._committed // PAGE)
         new = {n: page for n, page in self._pages.items() if n >= first_new}
         if new:
@@ -98,17 +137,22 @@ class JournaledFile(io.RawIOBase):
 
     def _write_journal(self, pages: dict[int, bytearray]) -> None:
         self._serial += 1
+        header = _HEADER.pack(_MAGIC, self._serial, len(pages), self._size)
         body = b"".join(n.to_bytes(8, "little") + bytes(page) for n, page in pages.items())
-        header = _HEADER.pack(_MAGIC, self._serial, len(pages), self._size, zlib.crc32(body))
-        fd = os.open(journal_path(self.path), os.O_WRONLY | os.O_CREAT, 0o666)
+        checksum = _CHECKSUM.pack(zlib.crc32(body, zlib.crc32(header)))
+        path = journal_path(self.path)
+        is_new = not path.exists()
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
         try:
-            _write_all(fd, header + body, 0)
+            _write_all(fd, header + checksum + body, 0)
             if pages:
                 os.fsync(fd)
             else:
-                os.ftruncate(fd, len(header))
+                os.ftruncate(fd, _HEADER_BYTES)
         finally:
             os.close(fd)
+        if is_new:
+            _sync(path.parent)
 
     def _write_in_place(self, pages: dict[int, bytearray]) -> None:
         for number in sorted(pages):
@@ -123,21 +167,43 @@ class JournaledFile(io.RawIOBase):
         self._write_journal({})
 
     def rename(self, path: str | Path) -> None:
-        """Give the file, fully committed, another name."""
+        """Give the file, fully committed, another name under which it is written on."""
         old, self.path = self.path, Path(path)
         self._write_journal({})
         os.replace(old, path)
         journal_path(old).unlink()
+        _sync(self.path.parent)
+
+    def publish(self, path: str | Path) -> None:
+        """Give the file, fully committed, its last name; FileExistsError if another has it."""
+        journal_path(self.path).unlink()
+        try:
+            os.link(self.path, path)  # which, other than a rename, replaces nothing
+            self.path.unlink()
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            if os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+            os.rename(self.path, path)
+        _sync(Path(path).parent)
 
     def close(self) -> None:
         """Close without committing; a writer's journal without pages is removed."""
         if not self.closed:
-            os.close(self._fd)
-            if self._writable:
+            if self._writable and self._has_name():
                 with contextlib.suppress(FileNotFoundError):
-                    if journal_path(self.path).stat().st_size <= _HEADER.size:
+                    if journal_path(self.path).stat().st_size <= _HEADER_BYTES:
                         journal_path(self.path).unlink()
+            os.close(self._fd)
         super().close()
+
+    def discard(self) -> None:
+        """Close and remove the file, unless its name means another by now."""
+        if not self.closed and self._has_name():
+            journal_path(self.path).unlink(missing_ok=True)
+            self.path.unlink()
+        self.close()
 
     # What h5py asks of a file object.
 
@@ -234,19 +300,25 @@ def snapshot(path: str | Path) -> BinaryIO:
 
 
 def _journal(path: str | Path) -> bytes:
+    path = journal_path(path)
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "its journal is not a regular file")
     try:
-        return journal_path(path).read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         return b""
 
 
 def _newest(journal: bytes) -> tuple[dict[int, bytearray], int]:
     """The pages of a complete journal and the size of the file with them; of another, none."""
-    if len(journal) < _HEADER.size:
+    if len(journal) < _HEADER_BYTES:
         return {}, 0
-    magic, _, n_pages, size, checksum = _HEADER.unpack_from(journal)
-    body = memoryview(journal)[_HEADER.size : _HEADER.size + n_pages * (8 + PAGE)]
-    if magic != _MAGIC or len(body) != n_pages * (8 + PAGE) or zlib.crc32(body) != checksum:
+    magic, _, n_pages, size = _HEADER.unpack_from(journal)
+    (checksum,) = _CHECKSUM.unpack_from(journal, _HEADER.size)
+    body = memoryview(journal)[_HEADER_BYTES : _HEADER_BYTES + n_pages * (8 + PAGE)]
+    if magic != _MAGIC or len(body) != n_pages * (8 + PAGE):
+        return {}, 0
+    if zlib.crc32(body, zlib.crc32(journal[: _HEADER.size])) != checksum:
         return {}, 0
     return {
         int.from_bytes(body[start : start + 8], "little"): bytearray(
@@ -254,6 +326,18 @@ def _newest(journal: bytes) -> tuple[dict[int, bytearray], int]:
         )
         for start in range(0, len(body), 8 + PAGE)
     }, size
+
+
+def _sync(path: Path) -> None:
+    """Have a file, or a folder's names, on the disk."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot do it for folders
+            raise
+    finally:
+        os.close(fd)
 
 
 def _write_all(fd: int, data, start: int) -> None:

@@ -20,7 +20,6 @@ however the job ends (see mpiapp.files.journal).
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,6 +64,8 @@ class Writer:
         The work file.  It must not exist unless `resume`.
     batch_runs, flush_seconds
         A flush follows so many runs or seconds, whichever comes first.
+    again : str
+        What to do once there is room, for messages.
 
     Raises
     ------
@@ -79,10 +80,12 @@ class Writer:
         resume: bool = False,
         batch_runs: int = 1000,
         flush_seconds: float = 10.0,
+        again: str = "continue with --resume; all but the last batch is safe",
     ):
         self.path = Path(path)
         self.batch_runs = batch_runs
         self.flush_seconds = flush_seconds
+        self.again = again
         self._pending: list[Batch] = []
         self._pending_runs = 0
         self._last_flush = time.monotonic()
@@ -104,15 +107,21 @@ class Writer:
         if self.path.exists():
             raise FileExistsError("exists already")
         new = self.path.with_name(self.path.name + ".new")
-        new.write_bytes(b"")  # of an earlier job, killed right here
-        self._store = JournaledFile(new, writable=True)
-        self._file = h5py.File(self._store, "w")
-        self._file.attrs["schema_version"] = SCHEMA_VERSION
-        self._file.attrs["created_by"] = f"mpiapp {__version__}"
-        for name, (columns, description) in TABLES.items():
-            _create_table(self._file, name, columns, description)
-        self._commit()
-        self._store.rename(self.path)
+        self._store = JournaledFile(new, writable=True, new=True)
+        try:
+            if self.path.exists():  # another job had the lock until now
+                raise FileExistsError("exists already")
+            self._file = h5py.File(self._store, "w")
+            self._file.attrs["schema_version"] = SCHEMA_VERSION
+            self._file.attrs["created_by"] = f"mpiapp {__version__}"
+            for name, (columns, description) in TABLES.items():
+                _create_table(self._file, name, columns, description)
+            self._file.flush()
+            self._store.commit()
+            self._store.rename(self.path)
+        except BaseException:
+            self._store.discard()
+            raise
 
     def column(self, name: str) -> np.ndarray:
         """(n_runs,) one column of /runs as it is on disk."""
@@ -172,28 +181,40 @@ class Writer:
     def _save(self) -> None:
         try:
             self._store.commit()
+        except FileNotFoundError:
+            raise ResultsError(
+                f"{self.path}: has been removed, renamed or replaced while it was written; put it "
+                f"back and {self.again}, or start anew"
+            ) from None
         except OSError as error:
             raise ResultsError(
-                f"{self.path}: cannot be written: {error.strerror}; all but the last batch is safe "
-                "in it: make room and continue with --resume"
+                f"{self.path}: cannot be written: {error.strerror}; make room and {self.again}"
             ) from error
 
     def close(self) -> None:
         """Flush and close; the work file stays where it is."""
-        self.flush()
-        self._file.close()
-        self._save()
+        self._end()
         self._store.close()
 
     def publish(self, final: str | Path) -> None:
-        """Close, and give the complete file its final name in one step."""
-        self.close()
-        os.replace(self.path, final)
-        directory = os.open(Path(final).parent, os.O_RDONLY)
+        """Close, and give the complete file its final name in one step.
+
+        Raises ResultsError if a file has got that name meanwhile, which is left as it is.
+        """
+        self._end()
         try:
-            os.fsync(directory)
+            self._store.publish(final)
+        except FileExistsError:
+            raise ResultsError(
+                f"{final}: has appeared meanwhile and is left as it is; move it and {self.again}"
+            ) from None
         finally:
-            os.close(directory)
+            self._store.close()  # not before: the lock must hold while the name changes
+
+    def _end(self) -> None:
+        self.flush()
+        self._file.close()
+        self._save()
 
 
 def _create_table(group, name: str, columns: tuple[schema.Column, ...], description: str) -> None:
