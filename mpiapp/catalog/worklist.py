@@ -223,7 +223,7 @@ class WorkList:
                 stop += 1
                 runs += len(target.matrices)
                 cost += len(target.matrices) * run_cost(len(target.reported), len(target.parts))
-                if cost >= unit_cost:
+                if runs and cost >= unit_cost:
                     yield Unit(self, stack, level, group, first, stop, runs, cost)
                     first, runs, cost = stop, 0, 0.0
             if runs:

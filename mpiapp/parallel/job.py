@@ -166,7 +166,7 @@ class _Job:
         try:
             plan = self._plan(executor)
             new = check_inputs(self.writer, plan.inputs, force=self.options.force)
-        except results.ResultsError as error:
+        except (ConfigError, results.ResultsError) as error:
             print(f"mpiapp: {error}", file=sys.stderr)
             return EXIT_USAGE
         except Stopped:
@@ -189,6 +189,10 @@ class _Job:
     def finish(self, clocks: list[tuple], code: int) -> int:
         """Write how the job ended and what its ranks did; the complete file gets its name."""
         self.writer.flush()
+        if code == EXIT_USAGE and self.number == 0:
+            self.writer.close()
+            self.writer.path.unlink()  # nothing began, and the corrected job may
+            return code
         if self.end:
             seconds = time.perf_counter() - self.started
             self.writer.add("ranks", [(self.number, *clock) for clock in clocks])

@@ -130,7 +130,10 @@ def make_plan(
     n_workers: int = 1,
     seconds_per_run: float = 1.0,
 ) -> Plan:
-    """Have all prep3 files scanned by `scan`, and cut the work into units."""
+    """Have all prep3 files scanned by `scan`, and cut the work into units.
+
+    Raises ConfigError if nothing of what the files hold is selected.
+    """
     scanned = [scan(found.prep3) for found in files]
     n_runs = sum(
         len(bundle.matrices) * len(group.levels)
@@ -157,4 +160,17 @@ def make_plan(
         plan.inputs.extend((file.path, file.digest) for file in found)
         plan.faults.extend(fault for file in found for fault in file.faults)
         plan.faults.extend([*(mst3.faults if mst3 else ()), *worklist.faults])
+    if not plan.units and not plan.faults:
+        raise ConfigError(_nothing_selected(config, [f.scan for found in scanned for f in found]))
     return plan
+
+
+def _nothing_selected(config: Config, scans: Sequence[FileScan]) -> str:
+    held = frozenset().union(*(b.matrices for scan in scans for b in scan.bundles.values()))
+    lines = ["nothing to measure: the prep3 files hold nothing of what is selected"]
+    for i, name in enumerate(("bands", "apertures", "quantities")):
+        wanted, there = getattr(config.select, name), sorted({matrix[i] for matrix in held})
+        lines.append(f"  {name}: selected {', '.join(wanted)}; there are {', '.join(there)}")
+    if all(group.mst3 is None for group in config.input):
+        lines.append("  level master: needs an mst3 file")
+    return "\n".join(lines)

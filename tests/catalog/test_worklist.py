@@ -198,3 +198,9 @@ def test_reading_the_files_of_a_stack_is_in_its_cost_once():
     )
     # a primary header, the source properties and two matrices
     assert paid - free == pytest.approx(1000 * 4 * 2.0)
+
+
+def test_no_unit_is_without_runs():
+    scans = [scan("S", "1", {"x": "a", "y": "b"})]
+    selection = Selection(("obsid", "stack"), bands=("u",))
+    assert WorkList(scans, selection, None, unit_cost=1.0, hdu_cost=5.0).units == []

@@ -202,3 +202,17 @@ def test_import_lists_what_it_rejects(tmp_path):
     assert "t.csv" in done.stderr
     assert "-30" in done.stderr
     assert "3 rows accepted, 1 rejected" in done.stdout
+
+
+def test_a_selection_of_nothing_is_a_usage_error_that_tells_what_there_is(tmp_path):
+    config = write_job(tmp_path)
+    wanted = config.read_text()
+    config.write_text(wanted + "[select]\nbands = ['m']\n")
+    done = mpiapp("run", config)
+    assert done.returncode == 2
+    assert "nothing to measure" in done.stderr
+    assert "bands: selected m; there are b, h" in done.stderr
+    assert mpiapp("plan", config).returncode == 2
+    assert not list(tmp_path.glob("results*"))
+    config.write_text(wanted)
+    assert mpiapp("run", config).returncode == 0
