@@ -30,6 +30,7 @@ run: .venv/run ## Import the shipped example, measure it under MPI, print photom
 	$(MPIEXEC) -n $(RANKS) $(bin)/python -m mpiapp run config/example.toml
 	$(bin)/mpiapp show $(out)/results.h5 --published $(example)/csc21_published.ecsv
 	$(bin)/mpiapp timing $(out)/results.h5
+	$(bin)/mpiapp export $(out)/results.h5 $(out)/catalog.vot
 
 # Both at once, since the serial tests leave a second core idle; shown one after the other.
 test: .venv/test ## Run all tests serially, and beside them the quick ones on each of two MPI ranks

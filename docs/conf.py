@@ -1,7 +1,9 @@
 """Settings of the documentation; `make docs` builds it, warnings being errors."""
 
 from mpiapp import __version__
+from mpiapp.catalog.quantities import QUANTITIES, Matrix
 from mpiapp.files import schema
+from mpiapp.products import columns
 
 project = "mpiapp"
 author = "The mpiapp developers"
@@ -42,4 +44,20 @@ def _columns(table: str) -> str:
     return "\n".join(head + rows)
 
 
+def _catalog_columns() -> str:
+    """The columns of the products, with the band and aperture as placeholders."""
+    rows = ["| column | unit | UCD | what it is | option |", "|---|---|---|---|---|"]
+    options = {field: name for name, field in columns.EXTRAS.items()}
+    for quantity in QUANTITIES:
+        matrix = Matrix("b", "aper", quantity)
+        for _, field, c in columns.columns([matrix], columns.fields(list(columns.EXTRAS))):
+            option = f"`{options[field]}`" if field in options else ""
+            name = c.name.removesuffix("_b") + "_x"
+            what = c.description.split(",")[0]
+            ucd = c.ucd.replace("em.X-ray", "em.X-ray…")
+            rows.append(f"| `{name}` | {c.unit} | `{ucd}` | {what} | {option} |")
+    return "\n".join(rows)
+
+
 myst_substitutions = {f"{name}_columns": _columns(name) for name in schema.TABLES}
+myst_substitutions["catalog_columns"] = _catalog_columns()

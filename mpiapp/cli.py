@@ -97,6 +97,24 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--failures", action="store_true", help="print what failed, and why")
     p.set_defaults(call=_show)
 
+    p = commands.add_parser("export", help="write the catalog's table: a row per source")
+    p.add_argument("results", metavar="RESULTS", help="results file (HDF5)")
+    p.add_argument("out", metavar="OUT", help="table: .fits, .ecsv, .vot, .parquet or .csv")
+    p.add_argument(
+        "--level",
+        choices=("obsid", "stack", "master", "block"),
+        default="master",
+        help="a row per detection, stack detection, master source or block (master)",
+    )
+    p.add_argument(
+        "--with",
+        dest="extras",
+        default="",
+        metavar="NAMES",
+        help="more columns, of mode,mean,rms,gamma_alpha,gamma_beta,noise",
+    )
+    p.set_defaults(call=_export)
+
     p = commands.add_parser("compare", help="print how two sets of photometry agree (Table 3)")
     p.add_argument("results", metavar="RESULTS", help="results file (HDF5)")
     p.add_argument("reference", metavar="REFERENCE", help="results file, or table of the catalog")
@@ -192,6 +210,17 @@ def _run(args) -> int:
     options = job.Options(args.resume, args.force, shard or None, args.output)
     with here.guard():
         return job.run(args.config, here, options)
+
+
+def _export(args) -> int:
+    from .files.results import open_results
+    from .products.export import catalog_table, write_table
+
+    extras = [name for name in args.extras.split(",") if name]
+    with open_results(args.results) as results:
+        table = catalog_table(results, args.level, extras)
+    print(f"{write_table(table, args.out)}: {len(table)} rows, {len(table.columns)} columns")
+    return 0
 
 
 def _jobscript(args) -> int:

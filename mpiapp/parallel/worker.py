@@ -256,7 +256,7 @@ def _photometry_rows(key: RunKey, run: Run, flags: Flag) -> list[tuple]:
     unit = QUANTITIES[key.quantity].unit.encode()
     return [
         (
-            *names, p.source.encode(), p.value, p.lolim, p.hilim, p.mode, unit,
+            *names, p.source.encode(), p.value, p.lolim, p.hilim, p.mode, unit, p.mean, p.rms,
             int(p.outcome), int(p.flags | flags), p.n_draws, p.rhat, p.ess,
             p.noise,
         )

@@ -50,7 +50,8 @@ class Attempt:
 class Photometry:
     """Mode and 68 % bounds of one source, in the unit of its quantity; NaN where NULL.
 
-    `mode` is the mode of the MPDF even for an upper limit, whose value is 0.
+    `mode` is the mode of the MPDF even for an upper limit, whose value is 0; `mean` and
+    `rms` are the posterior's own, not smoothed.
     `rhat`, `ess` and `n_draws` are those of this source's own draws: NaN, NaN and 0
     where the engine drew none.  `noise` is what chance leaves in mode and bounds, as in
     `Summary`.
@@ -61,6 +62,8 @@ class Photometry:
     lolim: float
     hilim: float
     mode: float
+    mean: float
+    rms: float
     outcome: Outcome
     flags: Flag
     rhat: float
@@ -299,8 +302,9 @@ class Ladder:
                     outcome = Outcome.NULL_ENERGY_FLOOR
             self.run.photometry.append(
                 Photometry(
-                    source, value, lolim, hilim, s.mode, outcome, flags,
-                    float(posterior.rhat[i]), float(posterior.ess[i]), posterior.n_draws, s.noise,
+                    source, value, lolim, hilim, s.mode, posterior.mean(i), posterior.std(i),
+                    outcome, flags, float(posterior.rhat[i]), float(posterior.ess[i]),
+                    posterior.n_draws, s.noise,
                 )
             )  # fmt: skip
         self.run.excluded = rung.excluded
@@ -330,4 +334,4 @@ class Ladder:
 def null(source: str, outcome: Outcome, flags: Flag) -> Photometry:
     """A result without numbers, for the reason that `outcome` gives."""
     nan = float("nan")
-    return Photometry(source, nan, nan, nan, nan, outcome, flags, nan, nan, 0, nan)
+    return Photometry(source, nan, nan, nan, nan, nan, nan, outcome, flags, nan, nan, 0, nan)

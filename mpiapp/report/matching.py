@@ -131,7 +131,7 @@ def published_rows(path: str | Path) -> np.ndarray:
     for name in ("value", "lolim", "hilim"):
         rows[name] = np.ma.filled(np.ma.asarray(table[name], dtype=float), np.nan)
     rows["mode"] = rows["value"]
-    rows["rhat"] = rows["ess"] = rows["noise"] = np.nan
+    rows["mean"] = rows["rms"] = rows["rhat"] = rows["ess"] = rows["noise"] = np.nan
     rows["outcome"] = np.select(
         [np.isnan(rows["value"]), rows["value"] == 0],
         [Outcome.NULL_FAILED, Outcome.UPPER_LIMIT],

@@ -1,0 +1,1 @@
+"""From posteriors to a catalog: what pipelines and astronomers take from a results file."""

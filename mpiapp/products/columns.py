@@ -1,0 +1,134 @@
+"""The columns of the catalog's products: names, units, UCDs and descriptions, in one place.
+
+Names are those of the Chandra Source Catalog (`flux_aper_lolim_b`, `flux_aper90_b`,
+`flux_aper_avg_b`); what the catalog has no name for follows the same pattern.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from astropy.units import Unit
+
+from ..catalog.quantities import APERTURES, BANDS, QUANTITIES, Matrix
+
+
+class CatalogColumn(NamedTuple):
+    """One column of a product."""
+
+    name: str
+    unit: str
+    ucd: str
+    description: str
+    dtype: str = "f8"
+
+
+class Field(NamedTuple):
+    """One number of a result: what is added to the column's name, and how it is got.
+
+    source : column of /photometry, or "alpha", "beta" (of the Gamma distribution with the
+    posterior's mean and variance)
+    """
+
+    source: str
+    suffix: str
+    ucd: str
+    description: str
+    dtype: str = "f8"
+
+
+BASIC = (
+    Field("value", "", "", "mode of the MPDF; 0 for an upper limit"),
+    Field("lolim", "_lolim", "stat.min", "lower 68 % bound; 0 for an upper limit"),
+    Field("hilim", "_hilim", "stat.max", "upper 68 % bound, or upper limit"),
+    Field("outcome", "_outcome", "meta.code", "0 measured, 1 upper limit, 10 and above NULL", "i2"),
+    Field("flags", "_flags", "meta.code", "bits of the fallbacks that were used", "i4"),
+)
+EXTRAS = {
+    "mode": Field("mode", "_mode", "", "mode of the MPDF, not set to 0 for limits"),
+    "mean": Field("mean", "_mean", "stat.mean", "mean of the posterior"),
+    "rms": Field("rms", "_rms", "stat.stdev", "standard deviation of the posterior"),
+    "gamma_alpha": Field("alpha", "_alpha", "stat.param", "shape of the Gamma with that mean, rms"),
+    "gamma_beta": Field("beta", "_beta", "stat.param", "rate of the Gamma with that mean, rms"),
+    "noise": Field("noise", "_noise", "stat.error", "noise of mode or bounds in half-widths", "f4"),
+}  # fmt: skip
+
+_RANGES = {
+    "u": "em.X-ray.soft", "s": "em.X-ray.soft", "m": "em.X-ray.medium", "h": "em.X-ray.hard",
+    "b": "em.X-ray", "w": "em.X-ray",
+}  # fmt: skip
+_PRIMARY = ("meta.code", "stat.stdev", "stat.param", "stat.error")  # words that come first
+_WORDS = {"flux": "phot.flux", "photflux": "phot.flux", "rate": "phot.count", "cnts": "phot.count"}
+
+KEYS = {
+    "obsid": (
+        CatalogColumn("stack", "", "meta.id", "detection stack", "U64"),
+        CatalogColumn("obsid", "", "meta.id;obs", "observation", "U16"),
+        CatalogColumn("bundle", "", "meta.id", "sources fitted together", "U32"),
+        CatalogColumn("component", "", "meta.id;meta.main", "source as the stack names it", "U48"),
+    ),
+    "stack": (
+        CatalogColumn("stack", "", "meta.id", "detection stack", "U64"),
+        CatalogColumn("bundle", "", "meta.id", "sources fitted together", "U32"),
+        CatalogColumn("component", "", "meta.id;meta.main", "source as the stack names it", "U48"),
+    ),
+    "master": (CatalogColumn("name", "", "meta.id;meta.main", "master source", "U48"),),
+    "block": (
+        CatalogColumn("name", "", "meta.id;meta.main", "master source", "U48"),
+        CatalogColumn("block", "", "meta.id;time.interval", "its Bayesian Block", "U16"),
+    ),
+}
+
+
+def fields(extras: Sequence[str] = ()) -> tuple[Field, ...]:
+    """The numbers of every result, with the chosen of EXTRAS.
+
+    Raises ValueError for one that is not there.
+    """
+    if unknown := [name for name in extras if name not in EXTRAS]:
+        raise ValueError(f"{unknown[0]!r}: expected some of {', '.join(EXTRAS)}")
+    return (*BASIC, *(EXTRAS[name] for name in extras))
+
+
+def column(matrix: Matrix, field: Field, average: bool = False) -> CatalogColumn:
+    """The column of one number of one band, aperture and quantity."""
+    quantity = QUANTITIES[matrix.quantity]
+    name = f"{quantity.column}_{matrix.aperture}{'_avg' if average else ''}"
+    name = f"{name}{field.suffix}_{matrix.band}"
+    low, high = BANDS[matrix.band]
+    has_unit = field.source not in ("outcome", "flags", "alpha", "noise")
+    unit = quantity.unit if has_unit else ""
+    if field.source == "beta":
+        unit = (1 / Unit(unit)).unit.to_string("fits")
+    about = f"{_WORDS[matrix.quantity]};{_RANGES[matrix.band]}"
+    ucd = about if not field.ucd else f"{about};{field.ucd}"
+    if field.ucd in _PRIMARY:
+        ucd = f"{field.ucd};{about}"
+    what = (
+        f"{quantity.description}, {'ECF90' if matrix.aperture == 'aper90' else 'source'} aperture"
+    )
+    where = f"{low:g}-{high:g} keV" + (", all observations" if average else "")
+    return CatalogColumn(name, unit, ucd, f"{field.description}: {what}, {where}", field.dtype)
+
+
+def columns(
+    matrices: Sequence[Matrix], chosen: Sequence[Field], average: bool = False
+) -> Iterator[tuple[Matrix, Field, CatalogColumn]]:
+    """Every column of the given matrices, band by band within a quantity."""
+    wanted = set(matrices)
+    for quantity in QUANTITIES:
+        for aperture in APERTURES:
+            for band in BANDS:
+                matrix = Matrix(band, aperture, quantity)
+                if matrix in wanted:
+                    for field in chosen:
+                        yield matrix, field, column(matrix, field, average)
+
+
+def empty(n: int, dtype: str) -> np.ma.MaskedArray:
+    """A column of n values, all NULL."""
+    fill = {"f": np.nan, "i": 0, "U": ""}[dtype[0]]
+    data = np.full(n, fill, dtype=dtype)
+    return np.ma.MaskedArray(data, mask=np.full(n, dtype[0] != "U"))

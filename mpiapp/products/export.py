@@ -1,0 +1,234 @@
+"""`mpiapp export`: the catalog's table from a results file, a row per source.
+
+NULL, limit and value are told apart in every format: what is NULL is masked, and the
+outcome and the flags stand beside every number.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.io.votable import from_table
+from astropy.io.votable.tree import Info
+from astropy.table import MaskedColumn, Table
+
+from .. import __version__
+from ..catalog.bundle import InputError
+from ..catalog.quantities import Matrix
+from ..files.results import Results
+from ..photometry.outcome import Flag
+from .columns import KEYS, CatalogColumn, Field, columns, empty, fields
+
+LEVELS = tuple(KEYS)
+_NUMBERS = ("value", "lolim", "hilim")
+
+
+def catalog_table(results: Results, level: str, extras: Sequence[str] = ()) -> Table:
+    """The product of one level: a row per detection, stack detection, master source or block.
+
+    level : "obsid", "stack", "master" (averages, and the best block under the plain names) or
+    "block" (every Bayesian Block of every master source)
+    extras : names of `products.columns.EXTRAS`
+
+    The results are read in pieces, so that memory is that of the table.  Column descriptions
+    and units are set, UCDs stand in `column.meta["ucd"]`, and `table.meta` holds the jobs.
+    Raises InputError if the file has nothing of this level, or an extra is unknown.
+    """
+    try:
+        chosen = fields(extras)
+    except ValueError as error:
+        raise InputError(f"columns: {error}") from None
+    rows_of, matrices = _index(results, level)
+    if not rows_of:
+        raise InputError(f"{results.path}: no results at level {level}")
+    table = _key_columns(level, list(rows_of))
+    for average in (True, False) if level == "master" else (False,):
+        places = {}
+        for matrix, field, what in columns(matrices[average], chosen, average):
+            table[what.name] = _column(what, empty(len(table), what.dtype))
+            places[matrix, field] = table[what.name]
+        _fill(results, level, average, rows_of, places)
+    table.meta.update(_provenance(results, level))
+    return table
+
+
+def _parts(level: str, target: str, component: str) -> tuple[str, ...]:
+    """What names the row of a result, as the columns of KEYS[level]."""
+    words = target.split("/")
+    if level == "master":
+        return (component,)
+    if level == "block":
+        return component, words[-1]
+    return (*words, component)
+
+
+def _selected(rows: np.ndarray, level: str, average: bool | None = None) -> np.ndarray:
+    """The rows of a product: at master level its averages, best blocks, or (None) both."""
+    rows = rows[rows["level"] == (b"master" if level == "block" else level.encode())]
+    if level in ("obsid", "stack"):
+        return rows
+    is_average = np.char.endswith(rows["target"], b"/avg")
+    if level == "block":
+        return rows[~is_average]
+    best = (rows["flags"] & int(Flag.BEST_BLOCK)) != 0
+    return rows[is_average | best if average is None else is_average if average else best]
+
+
+def _index(results: Results, level: str) -> tuple[dict[tuple, int], dict[bool, set[Matrix]]]:
+    """The row of each source, by name; and the matrices that occur, of averages and of others."""
+    names: set[tuple] = set()
+    matrices: dict[bool, set[Matrix]] = {True: set(), False: set()}
+    for rows in results.chunks("photometry"):
+        rows = _selected(rows, level)
+        for target, component in np.unique(rows[["target", "component"]]).tolist():
+            names.add(_parts(level, target.decode(), component.decode()))
+        is_average = np.char.endswith(rows["target"], b"/avg") & (level == "master")
+        for average in (True, False):
+            found = np.unique(rows[is_average == average][["band", "aperture", "quantity"]])
+            matrices[average] |= {Matrix(*(v.decode() for v in m)) for m in found.tolist()}
+    return {name: i for i, name in enumerate(sorted(names))}, matrices
+
+
+def _key_columns(level: str, names: list[tuple]) -> Table:
+    table = Table(masked=True)
+    for what, values in zip(KEYS[level], zip(*names), strict=True):
+        table[what.name] = _column(what, np.ma.MaskedArray(np.array(values, dtype=str)))
+    return table
+
+
+def _column(what: CatalogColumn, data: np.ma.MaskedArray) -> MaskedColumn:
+    return MaskedColumn(
+        data, unit=what.unit or None, description=what.description, meta={"ucd": what.ucd}
+    )
+
+
+def _fill(
+    results: Results,
+    level: str,
+    average: bool,
+    rows_of: dict[tuple, int],
+    places: dict[tuple[Matrix, Field], MaskedColumn],
+) -> None:
+    for rows in results.chunks("photometry"):
+        rows = _selected(rows, level, average)
+        if not len(rows):
+            continue
+        keys, inverse = np.unique(rows[["target", "component"]], return_inverse=True)
+        at = np.array([rows_of[_parts(level, t.decode(), c.decode())] for t, c in keys.tolist()])
+        at = at[inverse.reshape(-1)]
+        kinds, kind = np.unique(rows[["band", "aperture", "quantity"]], return_inverse=True)
+        kind = kind.reshape(-1)
+        for i, words in enumerate(kinds.tolist()):
+            matrix = Matrix(*(word.decode() for word in words))
+            mine = rows[kind == i]
+            for (owner, field), column in places.items():
+                if owner == matrix:
+                    column[at[kind == i]] = _values(mine, field)
+
+
+def _values(rows: np.ndarray, field: Field) -> np.ma.MaskedArray:
+    """The numbers of a field; what is not finite is NULL."""
+    if field.source in ("alpha", "beta"):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            beta = rows["mean"] / rows["rms"] ** 2
+            return np.ma.masked_invalid(beta if field.source == "beta" else beta * rows["mean"])
+    values = rows[field.source]
+    return np.ma.masked_invalid(values) if values.dtype.kind == "f" else np.ma.MaskedArray(values)
+
+
+def _provenance(results: Results, level: str) -> dict[str, str]:
+    jobs = results.table("jobs")
+    made = {
+        "creator": f"mpiapp {__version__}",
+        "results": results.path.name,
+        "level": level,
+        "jobs": str(len(jobs)),
+    }
+    if len(jobs):
+        config = json.loads(jobs["config"][0])
+        made |= {
+            "engine": config["engine"]["name"],
+            "seed": str(config["seed"]),
+            "config": str(jobs["config_hash"][0]),
+            "revision": str(jobs["revision"][0]),
+            "started": str(jobs["started"][0]),
+            "ended": str(jobs["ended"][-1]),
+            "inputs": str(len(np.unique(results.table("inputs")["path"]))),
+        }
+    return made
+
+
+def write_table(table: Table, path: str | Path) -> Path:
+    """Write a product in the format of its suffix, replacing the file in one step.
+
+    .fits, .ecsv, .vot or .xml (VOTable), .parquet (needs pyarrow), .csv
+
+    Raises InputError for another suffix, or if pyarrow is missing; OSError as usual.
+    """
+    path = Path(path)
+    if path.suffix not in _WRITERS:
+        raise InputError(f"{path}: suffix {path.suffix!r}: expected {', '.join(_WRITERS)}")
+    new = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        _WRITERS[path.suffix](table, new)
+        os.replace(new, path)
+    finally:
+        new.unlink(missing_ok=True)
+    return path
+
+
+def _write_fits(table: Table, path: Path) -> None:
+    plain = table.copy(copy_data=False)
+    plain.meta = {}
+    hdu = fits.table_to_hdu(plain)
+    hdu.name = "CATALOG"
+    for i, name in enumerate(table.colnames, 1):
+        column = table[name]
+        hdu.header[f"TCOMM{i}"] = column.description
+        hdu.header[f"TUCD{i}"] = column.meta["ucd"]
+    for key, value in table.meta.items():
+        hdu.header["HISTORY"] = f"{key}: {value}"
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path, checksum=True)
+
+
+def _write_votable(table: Table, path: Path) -> None:
+    votable = from_table(table)
+    for field in votable.get_first_table().fields:
+        field.ucd = table[field.name].meta["ucd"]
+        # from_table repeats the metadata of a column as text after its description
+        field.description = table[field.name].description
+    for key, value in table.meta.items():
+        votable.infos.append(Info(name=key, value=value))
+    votable.to_xml(str(path))
+
+
+def _write_parquet(table: Table, path: Path) -> None:
+    """With true nulls, and what VOTable has of each column as metadata of its field."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise InputError(f"{path}: Parquet needs pyarrow: pip install pyarrow") from None
+    arrays, kinds = [], []
+    for column in table.itercols():
+        arrays.append(pyarrow.array(column.data.data, mask=np.ma.getmaskarray(column.data)))
+        about = {"description": column.description, "ucd": column.meta["ucd"]}
+        about |= {"unit": str(column.unit)} if column.unit else {}
+        kinds.append(pyarrow.field(column.name, arrays[-1].type, metadata=about))
+    schema = pyarrow.schema(kinds, metadata=table.meta)
+    parquet.write_table(pyarrow.Table.from_arrays(arrays, schema=schema), path)
+
+
+_WRITERS: dict[str, Callable[[Table, Path], None]] = {
+    ".fits": _write_fits,
+    ".ecsv": lambda table, path: table.write(path, format="ascii.ecsv"),
+    ".vot": _write_votable,
+    ".xml": _write_votable,
+    ".parquet": _write_parquet,
+    ".csv": lambda table, path: table.write(path, format="ascii.csv"),
+}
