@@ -21,10 +21,15 @@ from numba import njit
 class Smoothing:
     """How a posterior becomes a mode and bounds.
 
-    bandwidth : half-width of the kernel in units of the rms of the posterior
-    level : probability that the bounds enclose
-    upper_limit : where the interval meets zero, the limit is twice the mode ("catalog",
-        as CSC publishes) or the `level` quantile ("quantile")
+    Attributes
+    ----------
+    bandwidth : float
+        Half-width of the kernel in units of the rms of the posterior.
+    level : float
+        Probability that the bounds enclose.
+    upper_limit : str
+        Where the interval meets zero, the limit is twice the mode ("catalog", as CSC
+        publishes) or the `level` quantile ("quantile").
     """
 
     bandwidth: float = 1.0
