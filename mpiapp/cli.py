@@ -8,6 +8,8 @@ can be resumed; 4 finished, but some runs or inputs failed.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import sys
 
@@ -180,7 +182,7 @@ def main(argv: list[str] | None = None) -> int:
     except (ConfigError, InputError, ResultsError, FileNotFoundError) as error:
         print(f"mpiapp: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
+    except BrokenPipeError:  # of a reader such as head; `run` does not depend on one
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
@@ -190,6 +192,28 @@ def main(argv: list[str] | None = None) -> int:
         reason = error.strerror or str(error)
         print(f"mpiapp: {where}: {reason}" if where else f"mpiapp: {reason}", file=sys.stderr)
         return 2
+
+
+class _Deaf(io.TextIOBase):
+    """A stream that goes on when its reader is gone, its disk is full or it was never open."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream is not None and self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
 
 
 def _run(args) -> int:
@@ -208,6 +232,8 @@ def _run(args) -> int:
         print(f"mpiapp: --shard {args.shard}: {expected}", file=sys.stderr)
         return job.EXIT_USAGE
     options = job.Options(args.resume, args.force, shard or None, args.output)
+    # A job that is measured for hours must not end because nobody reads what it says.
+    sys.stdout, sys.stderr = _Deaf(sys.stdout), _Deaf(sys.stderr)
     with here.guard():
         return job.run(args.config, here, options)
 

@@ -135,7 +135,9 @@ _EDIT = """\
 environment=$environment    # virtual environment that mpiapp is installed in
 modules=($modules)    # e.g. (gcc openmpi); none if the environment brings its MPI"""
 _CONFIG = "config=$config    # from the folder you submit from"
-_LAUNCHER = "launcher=($launcher)    # (srun), (srun --mpi=pmi2) for the mpich wheel, or (mpiexec)"
+_LAUNCHER = """\
+# (srun --kill-on-bad-exit=1), with --mpi=pmi2 for the mpich wheel, or (mpiexec)
+launcher=($launcher)"""
 
 _MORE = {
     "job": (),

@@ -1,8 +1,10 @@
-"""Which run each rank is at, readable by rank 0 at any time, and the word to stop.
+"""What each rank is at, readable by rank 0 at any time, and the word to stop.
 
 A window of shared memory (MPI one-sided communication): a worker writes its row
 on rank 0 before every run, about a microsecond on one node, and nobody has to
-receive it.  So rank 0 knows what a worker does that no longer answers.
+receive it.  So rank 0 knows what a worker does that no longer answers.  A row says how
+often it has changed, and rank 0 times the changes by its own clock: clocks of hosts
+differ, and jump.
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ import numpy as np
 
 from ..catalog.runs import RunKey
 
-_ROW = np.dtype([("started", "f8"), ("run_id", "u8"), ("asked", "i8"), ("name", "S128")])
+_ROW = np.dtype(
+    [("turn", "u8"), ("busy", "i8"), ("run_id", "u8"), ("asked", "i8"), ("name", "S128")]
+)
 
 
 class InFlight(NamedTuple):
-    """A run that a rank is at, and for how long."""
+    """What a rank is at, and for how long; run_id is 0 where it is no run."""
 
     rank: int
     run_id: int
@@ -41,6 +45,7 @@ class Board:
         self._mine = np.zeros(1, _ROW)
         self._others = range(1, size)
         self._window = None
+        self._seen = [(0, time.monotonic())] * size
         if comm is None:
             self._memory = np.zeros(1, _ROW)
             return
@@ -55,16 +60,19 @@ class Board:
 
     def begin(self, key: RunKey) -> None:
         """This rank is at a run."""
-        self._mine[0] = (time.time(), key.run_id, 0, str(key).encode())
-        self._publish()
+        self._show(1, key.run_id, 0, str(key))
+
+    def doing(self, what: str) -> None:
+        """This rank is at something else than a run, such as reading a file."""
+        self._show(1, 0, 0, what)
 
     def idle(self, asked: int = 0) -> None:
         """This rank is at no run; `asked` is the signal that asked itself to stop, 0 if none."""
-        self._mine["started"] = 0.0
-        self._mine["asked"] = asked
-        self._publish()
+        self._show(0, 0, asked, "")
 
-    def _publish(self) -> None:
+    def _show(self, busy: int, run_id: int, asked: int, name: str) -> None:
+        turn = self._mine["turn"][0] + np.uint64(1)
+        self._mine[0] = (turn, busy, run_id, asked, name.encode(errors="replace")[:128])
         if self._window is None or self.rank == 0:
             self._memory[0] = self._mine[0]
         else:
@@ -92,15 +100,25 @@ class Board:
         return int(self._memory["asked"].max())
 
     def in_flight(self) -> list[InFlight]:
-        """On rank 0: every run that a rank is at, the oldest first."""
-        now = time.time()
+        """On rank 0: what every rank is at that is not idle, the oldest first.
+
+        Times are counted from the first call that saw the rank at it.
+        """
+        now = time.monotonic()
         rows = self._memory.copy()
-        found = [
-            InFlight(rank, int(row["run_id"]), row["name"].decode(), now - float(row["started"]))
-            for rank, row in enumerate(rows)
-            if row["started"]
-        ]
+        found = []
+        for rank, row in enumerate(rows):
+            turn, since = self._seen[rank]
+            if turn != row["turn"]:
+                self._seen[rank] = turn, since = int(row["turn"]), now
+            if row["busy"]:
+                name = row["name"].decode(errors="replace")
+                found.append(InFlight(rank, int(row["run_id"]), name, now - since))
         return sorted(found, key=lambda run: -run.seconds)
+
+    def turns(self) -> int:
+        """On rank 0: a number that changes whenever any rank goes on."""
+        return int(self._memory["turn"].sum())
 
     def close(self) -> None:
         """Give the window back; every rank together."""

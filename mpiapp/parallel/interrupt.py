@@ -47,10 +47,10 @@ class Interrupt:
     """
 
     def __init__(self, limits: Limits, end: float | None = None):
-        now = time.time()
+        now = time.monotonic()
         budgets = [(now + limits.job_seconds, "[limits] job_seconds")] if limits.job_seconds else []
         if end is not None:
-            budgets.append((end, "walltime"))
+            budgets.append((now + end - time.time(), "walltime"))
         self._end, self._budget = min(budgets, default=(float("inf"), ""))
         self._reserve = min(limits.reserve_seconds, _RESERVE_SHARE * (self._end - now))
         self._stop_at = self._end - self._reserve
@@ -62,7 +62,7 @@ class Interrupt:
         if number:
             patience = _PATIENCE.get(number, self._reserve)
             self.ask(f"signal {signal.Signals(number).name}", patience)
-        if not self.reason and time.time() >= self._stop_at:
+        if not self.reason and time.monotonic() >= self._stop_at:
             self.reason = f"the {self._budget} is nearly over"
         return bool(self.reason)
 
@@ -70,12 +70,12 @@ class Interrupt:
         """End for another reason, and wait so long for the runs in flight."""
         if not self.reason:
             self.reason = reason
-            self._give_up_at = min(self._give_up_at, time.time() + patience)
+            self._give_up_at = min(self._give_up_at, time.monotonic() + patience)
 
     @property
     def out_of_patience(self) -> bool:
         """Whether to wait no longer for the runs that are in flight."""
-        return bool(self.reason) and time.time() >= self._give_up_at
+        return bool(self.reason) and time.monotonic() >= self._give_up_at
 
 
 class StopFlag:

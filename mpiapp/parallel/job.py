@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
@@ -43,6 +44,8 @@ EXIT_RUNS_FAILED = 4
 # Parcels under way per worker: one to work on, and the next.
 _WINDOW = 2
 _SCAN_FILES = 8
+# How long the ranks may take to say goodbye once all is measured.
+_FAREWELL_SECONDS = 60.0
 
 _worker: Worker | None = None
 
@@ -59,7 +62,12 @@ def measure_parcel(targets: Sequence[Target]) -> Batch:
 def scan_files(paths: Sequence[str]) -> list[ScannedFile]:
     """Scan a few prep3 files; called on the worker ranks."""
     with _worker.busy("scan"):
-        return [scan_file(path) for path in paths]
+        found = []
+        for path in paths:
+            _worker.board.doing(f"scanning {path}")
+            found.append(scan_file(path))
+        _worker.board.idle()
+        return found
 
 
 class Stopped(Exception):
@@ -124,18 +132,46 @@ def _run(path: str | Path, world: World, options: Options, flag: StopFlag) -> in
     )  # fmt: skip
     ranks = world.gather(provenance.this_rank())
     _worker.ready()
+    farewell = None
     with world.executor() as executor:
         if job:
             code = job.run(executor, board, ranks)
-            if job.watch.stuck:
+            farewell = _Farewell(job, world, code)
+            if job.watch.stuck or job.watch.given_up:
                 # their ranks would keep the pool, and so the job, from ending
-                code = job.finish([_worker.clock()], code)
-                world.abort(code)
+                farewell.without_the_others()
     clocks = world.gather(_worker.clock())
-    if job:
-        code = job.finish(clocks, code)
+    if farewell:
+        code = farewell.with_all(clocks)
     board.close()
     return code
+
+
+class _Farewell:
+    """Finishes the job on rank 0 once, with the clocks of all ranks or without.
+
+    A rank that froze after its last parcel keeps the pool from closing: after
+    _FAREWELL_SECONDS a thread finishes without it, and ends every rank.
+    """
+
+    def __init__(self, job: _Job, world: World, code: int):
+        self.job, self.world, self.code = job, world, code
+        self._once = threading.Lock()
+        self._timer = threading.Timer(_FAREWELL_SECONDS, self.without_the_others)
+        self._timer.daemon = True
+        if world.size > 1:
+            self._timer.start()
+
+    def with_all(self, clocks: list[tuple]) -> int:
+        self._timer.cancel()
+        if not self._once.acquire(blocking=False):
+            self._timer.join()
+        return self.job.finish(clocks, self.code)
+
+    def without_the_others(self) -> None:
+        if self._once.acquire(blocking=False):
+            self._timer.cancel()
+            self.world.abort(self.job.finish([_worker.clock()], self.code))
 
 
 class _Job:
@@ -151,12 +187,25 @@ class _Job:
         self.final = Path(options.output or config.output.results)
         if options.shard:
             self.final = options.shard.path(self.final)
+        self._check_engine()
         self.inputs = find_inputs(config)
         self.end = ""
         self.writer = open_work_file(config, self.final, resume=options.resume, force=options.force)
         if self.writer is not None:
             self.number = len(self.writer.table("jobs"))
             self.n_failed = _n_failed(self.writer.column("outcome"))
+
+    def _check_engine(self) -> None:
+        """Before any file is made: an engine that cannot be used is one line."""
+        engine = self.config.engine
+        try:
+            sampling.create(engine.name, **engine.settings())
+        except Exception as error:
+            known = ", ".join(sampling.ENGINES)
+            raise ConfigError(
+                f"engine.name = {engine.name!r} cannot be used: {type(error).__name__}: {error}; "
+                f"choose one of {known}, or install what it needs"
+            ) from error
 
     def run(self, executor: Executor, board: Board, ranks: list[dict]) -> int:
         """Do the work; returns the exit code.  The file is left to `finish`."""
@@ -240,6 +289,7 @@ class _Job:
         n_workers = self.world.n_workers if self.world.size > 1 else float("inf")
         payloads = _payloads(plan, done, n_workers)
         with Progress(plan.n_runs, self.writer.n_runs, note=self.watch.oldest) as progress:
+            self.watch.progress = progress
             for batch in stream(executor, measure_parcel, payloads, self._window, self.watch):
                 with _worker.busy("write"):
                     self.writer.append(batch)

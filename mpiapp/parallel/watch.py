@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 
@@ -31,7 +32,10 @@ class Watch:
     Attributes
     ----------
     stuck : dict
-        Run ids of the ranks that do not answer any more, by rank.
+        Run ids of the ranks that do not answer any more, by rank; 0 where it is no run.
+    given_up : bool
+        Whether there is work under way that nobody waits for any more: its ranks would
+        keep the pool from closing.
     progress : Progress, optional
         Told now and then that time goes by.
     """
@@ -53,6 +57,9 @@ class Watch:
         limit = limits.run_seconds
         self.overdue = max(_OVERDUE_SHARE * limit, limit + _OVERDUE_SECONDS)
         self.stuck: dict[int, int] = {}
+        self.given_up = False
+        self._told = False
+        self._turns, self._moved = 0, time.monotonic()
         self.progress: Progress | None = None
 
     def idle(self) -> AbstractContextManager:
@@ -69,15 +76,14 @@ class Watch:
             self.progress.tick()
         return False
 
-    _told = False
-
     def giving_up(self) -> bool:
-        if len(self.stuck) == self.n_workers:
-            return True
-        if not self.interrupt.out_of_patience:
+        if len(self.stuck) < self.n_workers and not self.interrupt.out_of_patience:
             return False
+        self.given_up = True
         for run in self.board.in_flight():
-            self.stuck.setdefault(run.rank, run.run_id)
+            if run.rank in self.stuck:
+                continue
+            self.stuck[run.rank] = run.run_id
             _say(f"not waited for: {run.name}, rank {run.rank}, {run.seconds:.0f} s")
         return True
 
@@ -88,6 +94,10 @@ class Watch:
             if run.rank in self.stuck or run.rank == 0 or run.seconds < self.overdue:
                 continue
             self.stuck[run.rank] = run.run_id
+            if not run.run_id:
+                where = f"rank {run.rank} has been {run.name} for {run.seconds:.0f} s"
+                self.interrupt.ask(f"{where} and does not answer")
+                continue
             one = Done(np.array([run.run_id], np.uint64))
             for payload in payloads:
                 rest = one.remaining(payload)
@@ -100,7 +110,16 @@ class Watch:
                     )
         if len(self.stuck) == self.n_workers:
             self.interrupt.ask("no worker answers any more")
+        self._look_for_silence(found)
         return found
+
+    def _look_for_silence(self, found: Sequence[Lost]) -> None:
+        """Work is under way: end the job if no rank has gone on for too long, whatever it is at."""
+        now, turns = time.monotonic(), self.board.turns()
+        if turns != self._turns or found:
+            self._turns, self._moved = turns, now
+        elif now - self._moved > 2.0 * self.overdue:
+            self.interrupt.ask(f"no rank has answered for {now - self._moved:.0f} s")
 
     def oldest(self) -> str:
         """The run that has been in flight longest, if it has been for long."""

@@ -108,6 +108,7 @@ class Worker:
             rows = _Rows(self)
             for target in targets:
                 t0 = time.perf_counter()
+                self.board.doing(f"reading {target.level} {target.name}")
                 files, fault = self._read(target)
                 read = time.perf_counter() - t0
                 for key in target.run_keys():

@@ -104,9 +104,11 @@ class World:
 
     def abort(self, code: int) -> None:
         """End every rank now, with this exit code."""
-        sys.stdout.flush()
-        sys.stderr.flush()
-        self._comm.Abort(code)
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            self._comm.Abort(code)
 
     @contextmanager
     def executor(self) -> Iterator[Executor | None]:
@@ -134,15 +136,19 @@ class World:
         except ResultsError as error:
             if self.size == 1:
                 raise
-            print(f"mpiapp: {error}", file=sys.stderr)
-            self.abort(EXIT_USAGE)
+            try:
+                print(f"mpiapp: {error}", file=sys.stderr)
+            finally:
+                self.abort(EXIT_USAGE)
         except BaseException:
             if self.size == 1:
                 raise
-            prefix = f"rank {self.rank}: "
-            text = traceback.format_exc()
-            sys.stderr.write("".join(prefix + line + "\n" for line in text.splitlines()))
-            self.abort(EXIT_CRASH)
+            try:  # even where there is no memory left for the traceback
+                prefix = f"rank {self.rank}: "
+                text = traceback.format_exc()
+                sys.stderr.write("".join(prefix + line + "\n" for line in text.splitlines()))
+            finally:
+                self.abort(EXIT_CRASH)
 
 
 def connect() -> World:

@@ -1,14 +1,19 @@
 """Whole jobs through the command line: serial and under mpiexec, whole and broken."""
 
+import subprocess
+import sys
+import threading
 import time
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 from astropy.table import Table
-from jobs import mpiapp, mpiexec, needs_mpiexec, photometry, table, write_job
+from jobs import environment, mpiapp, mpiexec, needs_mpiexec, photometry, table, write_job
 
 from mpiapp.files.results import open_results
+from mpiapp.parallel import job
 from mpiapp.photometry.outcome import Outcome
 
 N_RUNS = (3 * 4 + 4) * 2 * 2  # (obsids × sources + stack sources) × bands × quantities
@@ -216,3 +221,34 @@ def test_a_selection_of_nothing_is_a_usage_error_that_tells_what_there_is(tmp_pa
     assert not list(tmp_path.glob("results*"))
     config.write_text(wanted)
     assert mpiapp("run", config).returncode == 0
+
+
+def test_a_job_goes_on_when_nobody_reads_what_it_says(tmp_path):
+    config = write_job(tmp_path)
+    command = f"{sys.executable} -m mpiapp run {config} 2>&1 | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], env=environment(), timeout=120)
+    assert done.returncode == 0
+    assert len(photometry(tmp_path / "results.h5")) > 0
+
+
+@pytest.mark.parametrize("name", ["nosuchmodule:X", "os:", "json:loads"])
+def test_an_engine_that_cannot_be_used_is_one_line_before_any_file_is_made(tmp_path, name):
+    config = write_job(tmp_path, name)
+    done = mpiapp("run", config)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f"engine.name = '{name}' cannot be used" in line
+    assert "pymc3, gibbs, exact" in line
+    assert not list(tmp_path.glob("results.h5*"))
+
+
+def test_a_rank_that_freezes_after_its_last_parcel_does_not_keep_the_results(monkeypatch):
+    monkeypatch.setattr(job, "_FAREWELL_SECONDS", 0.05)
+    monkeypatch.setattr(job, "_worker", SimpleNamespace(clock=lambda: ("clock of rank 0",)))
+    ended = threading.Event()
+    finished = []
+    world = SimpleNamespace(size=3, abort=lambda code: (finished.append(code), ended.set()))
+    mine = SimpleNamespace(finish=lambda clocks, code: finished.append(clocks) or code)
+    job._Farewell(mine, world, 0)
+    assert ended.wait(10)
+    assert finished == [[("clock of rank 0",)], 0]

@@ -27,7 +27,11 @@ from mpiapp.jobscript import Machine, render
 NODE = Path(__file__).with_name("slurm_node.sh")
 DONE = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY"}
 MACHINE = Machine(
-    scheduler="slurm", cores=4, memory_gb=2, launcher="srun --mpi=pmi2", environment=sys.prefix
+    scheduler="slurm",
+    cores=4,
+    memory_gb=2,
+    launcher="srun --kill-on-bad-exit=1 --mpi=pmi2",
+    environment=sys.prefix,
 )
 
 pytestmark = [
