@@ -51,6 +51,10 @@ class Posterior(Protocol):
         """What mode + 3/2 (hilim − lolim) of a parameter cannot exceed (Eq. 11); cheap."""
         ...
 
+    def mpdf(self, column: int, x: np.ndarray, smoothing: Smoothing) -> np.ndarray:
+        """The catalog's smoothed density of a parameter at x, whose mode `summary` gives."""
+        ...
+
     def pdf(self, column: int, x: np.ndarray) -> np.ndarray:
         """Density of a parameter at x."""
         ...

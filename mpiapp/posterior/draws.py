@@ -60,6 +60,10 @@ class Draws:
         """What Eq. 11 cannot exceed: the mode is at most the largest draw, hilim twice that."""
         return 4.0 * self.values[:, :, column].max()
 
+    def mpdf(self, column: int, x: np.ndarray, smoothing: Smoothing) -> np.ndarray:
+        """The smoothed density at x."""
+        return density(self.of(column), x, smoothing.bandwidth)
+
     def pdf(self, column: int, x: np.ndarray) -> np.ndarray:
         """The density at x, smoothed by the catalog's kernel."""
         return density(self.of(column), x)

@@ -161,6 +161,10 @@ class Marginals:
         """What mode + 3/2 (hilim − lolim) cannot exceed."""
         return self.bounds[column]
 
+    def mpdf(self, column: int, x: np.ndarray, smoothing: Smoothing) -> np.ndarray:
+        """The smoothed density at x."""
+        return self.marginal(column).mpdf(x, smoothing)
+
     def pdf(self, column: int, x: np.ndarray) -> np.ndarray:
         """Density at x, not smoothed."""
         return self.marginal(column).pdf(x)

@@ -12,7 +12,7 @@ from ..catalog.quantities import QUANTITIES
 from ..catalog.runs import RunKey
 from ..files.results import Results
 from ..photometry.ladder import Run
-from ..posterior.mpdf import Summary, density
+from ..posterior import Summary
 from ..sampling import Draws, SamplingError, create
 from .figures import BLACK, BLUE, GREEN, GREY, ORANGE, legend, name_panel, panels, save, unit_of
 from .rerun import find_key, rerun
@@ -50,8 +50,11 @@ def plot_run(
         is_source = i < problem.n_sources
         axis = f"{labels[i]}\n({unit})" if is_source else f"{labels[i]}\n({unit} pixel$^{{-1}}$)"
         _trace(axes[i, 0], draws.values[:, :, i], axis, draws.rhat[i], draws.ess[i])
-        summary, exact = posterior.summary(i, smoothing), _exact(problem, i)
-        _marginal(axes[i, 1], draws.of(i), summary, smoothing.bandwidth, exact, labels[i])
+        x = np.linspace(draws.of(i).min(), draws.of(i).max(), 400)
+        curves = {"MPDF": posterior.mpdf(i, x, smoothing)}
+        if (exact := _exact(problem, i)) is not None:
+            curves["exact"] = exact.pdf(x)
+        _marginal(axes[i, 1], draws.of(i), x, curves, posterior.summary(i, smoothing), labels[i])
     rest = axes[n:].reshape(-1)
     pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
     for ax, (i, j) in zip(rest, pairs):
@@ -131,12 +134,13 @@ def _exact(problem: Problem, i: int):
         return None
 
 
-def _marginal(ax, draws: np.ndarray, s: Summary, bandwidth: float, exact, label: str) -> None:
-    x = np.linspace(draws.min(), draws.max(), 400)
+def _marginal(
+    ax, draws: np.ndarray, x: np.ndarray, curves: dict[str, np.ndarray], s: Summary, label: str
+) -> None:
     ax.hist(draws, 50, density=True, color=GREY, alpha=0.4, label="draws")
-    ax.plot(x, density(draws, x, bandwidth=bandwidth), color=BLUE, label="MPDF")
-    if exact is not None:
-        ax.plot(x, exact.pdf(x), color=BLACK, lw=1, ls="--", label="exact")
+    styles = {"MPDF": {"color": BLUE}, "exact": {"color": BLACK, "lw": 1, "ls": "--"}}
+    for name, y in curves.items():
+        ax.plot(x, y, label=name, **styles[name])
     ax.axvline(s.mode, color=ORANGE, lw=1, label="mode")
     ax.axvspan(s.lolim, s.hilim, color=ORANGE, alpha=0.2, lw=0, label="68 % bounds")
     ax.set(xlabel=label, ylabel="probability density", xlim=(0 if s.is_upper_limit else None, None))

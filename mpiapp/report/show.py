@@ -28,8 +28,10 @@ def _photometry(rows: np.ndarray) -> str:
     table["unit"] = [text(v) for v in rows["unit"]]
     table["outcome"] = [Outcome(o).text for o in rows["outcome"]]
     table["flags"] = [Flag(int(f)).text for f in rows["flags"]]
-    table["rhat"] = [f"{v:.3f}" for v in rows["rhat"]]
-    table["ess"] = [f"{v:.0f}" for v in rows["ess"]]
+    table["noise"] = [f"{v:.3f}" for v in rows["noise"]]
+    drawn = rows["n_draws"] > 0
+    table["rhat"] = [f"{v:.3f}" if d else "" for v, d in zip(rows["rhat"], drawn)]
+    table["ess"] = [f"{v:.0f}" if d else "" for v, d in zip(rows["ess"], drawn)]
     return lay_out(table)
 
 
