@@ -58,11 +58,14 @@ def measure(
     InputError
         If counts and F cannot be a problem: shapes, negative or fractional
         counts, or rows that do not belong to exactly one background.
+    EngineMissing
+        If the engine's package is not installed.
     SamplingError
         If every rung of the ladder of section 7 failed.
     """
-    from .sampling import create
+    from .sampling import create, require
 
+    require(engine)
     problem = _problem(counts, F, n_sources, quantity, instrument, prior_upper or {})
     run = Ladder(
         problem,

@@ -148,7 +148,7 @@ def build_parser() -> argparse.ArgumentParser:
     p = commands.add_parser("verify", help="repeat the memo's verification, and report it")
     p.add_argument("directory", metavar="DIR", help="folder for all of it; continued if there")
     p.add_argument("--size", type=float, default=12, help="runs per sample; 0: the memo's (12)")
-    p.add_argument("--engines", help="of pymc3, get_draws, gibbs (those that are installed)")
+    p.add_argument("--engines", help="of get_draws, pymc3, pymc, gibbs (those that are installed)")
     p.add_argument("--ranks", type=int, default=0, help="worker ranks under mpiexec (no MPI)")
     p.add_argument("--seed", type=int, default=2022, help="of samples and draws (2022)")
     p.add_argument(
@@ -176,10 +176,11 @@ def main(argv: list[str] | None = None) -> int:
     from .catalog.bundle import InputError
     from .config import ConfigError
     from .files.results import ResultsError
+    from .sampling import EngineMissing
 
     try:
         return args.call(args)
-    except (ConfigError, InputError, ResultsError, FileNotFoundError) as error:
+    except (ConfigError, InputError, ResultsError, EngineMissing, FileNotFoundError) as error:
         print(f"mpiapp: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # of a reader such as head; `run` does not depend on one

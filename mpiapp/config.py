@@ -72,6 +72,15 @@ class Pymc3Config(_Section):
     init: Literal["advi+adapt_diag", "adapt_diag"] = "advi+adapt_diag"
 
 
+class PymcConfig(_Section):
+    """NUTS through current PyMC and nutpie."""
+
+    chains: Annotated[int, Field(ge=2, le=16)] = 2
+    draws: Annotated[int, Field(ge=100)] = 1000
+    tune: Annotated[int, Field(ge=0)] = 1000
+    target_accept: Annotated[float, Field(gt=0, lt=1)] = 0.95
+
+
 class GibbsConfig(_Section):
     """The compiled engine: it draws on until the effective sample size is reached."""
 
@@ -106,6 +115,7 @@ class EngineConfig(_Section):
     name: str = "pymc3"
     scratch: str | None = None
     pymc3: Pymc3Config = Pymc3Config()
+    pymc: PymcConfig = PymcConfig()
     gibbs: GibbsConfig = GibbsConfig()
     exact: ExactConfig = ExactConfig()
     get_draws: GetDrawsConfig = GetDrawsConfig()

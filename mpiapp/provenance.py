@@ -19,6 +19,9 @@ PACKAGES = (
     "mpi4py",
     "pymc3",
     "Theano-PyMC",
+    "pymc",
+    "nutpie",
+    "pytensor",
     "sherpa",
 )
 SCHEDULER_VARIABLES = (

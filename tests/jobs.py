@@ -98,12 +98,18 @@ def mpiexec() -> str | None:
     return str(beside) if beside.exists() else shutil.which("mpiexec")
 
 
+def needs_pymc(test):
+    """Mark a test of the pymc engine, and skip it where nutpie is not installed."""
+    return pytest.mark.pymc(without_nutpie(test))
+
+
 def needs_pymc3(test):
     """Mark a test of the pymc3 engine, and skip it where pymc3 is not installed."""
     return pytest.mark.pymc3(without_pymc3(test))
 
 
 without_pymc3 = pytest.mark.skipif(find_spec("pymc3") is None, reason="no pymc3: Python 3.10 only")
+without_nutpie = pytest.mark.skipif(find_spec("nutpie") is None, reason="no nutpie: the extra pymc")
 
 
 # Signals and schedulers: minutes long and judged by the clock, so not on a busy machine.

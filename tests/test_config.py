@@ -40,7 +40,7 @@ def test_the_defaults_are_the_memos(tmp_path):
         ("[output]\nresults = 'r.h5'\n", "input is missing"),
         ("[[input]\n", "not valid TOML"),
         (MINIMAL + "seed = 1\n", "unknown key output.seed"),
-        (MINIMAL + "x = " + "[" * 2000, "not valid TOML: .*(nested|recursion)"),
+        (MINIMAL + "x = " + "[" * 50_000, "not valid TOML: .*(nested|recursion)"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_file(tmp_path, text, message):

@@ -111,7 +111,7 @@ def _run(path: str | Path, world: World, options: Options, flag: StopFlag) -> in
     if world.rank == 0:
         try:
             job = _Job(load(path), world, options, flag)
-        except (ConfigError, results.ResultsError) as error:
+        except (ConfigError, results.ResultsError, sampling.EngineMissing) as error:
             print(f"mpiapp: {error}", file=sys.stderr)
             code = EXIT_USAGE
         else:
@@ -178,6 +178,7 @@ class _Job:
     """Rank 0's side of the job: everything that can be checked before any work is, at once."""
 
     def __init__(self, config: Config, world: World, options: Options, flag: StopFlag):
+        sampling.require(config.engine.name)
         self.config = config
         self.world = world
         self.options = options

@@ -88,6 +88,7 @@ def rerun(results: Results, key: RunKey) -> tuple[Run, Config]:
     config = job_config(results)
     for planned in planned_runs(config):
         if planned.key == key:
+            sampling.require(config.engine.name)
             engine = sampling.create(config.engine.name, **config.engine.settings())
             worker = Worker(engine, config.policy(), config.seed)
             run = worker.run(planned.target, planned.key)

@@ -27,7 +27,14 @@ from .timing import timing_tables
 
 STUDY_DETECTIONS = 400
 REAL = "csc21"
-PAIRS = (("pymc3", "get_draws"), ("gibbs", "pymc3"))
+VERIFIED = ("get_draws", "pymc3", "pymc", "gibbs", "exact")
+PAIRS = (
+    ("pymc3", "get_draws"),
+    ("pymc", "pymc3"),
+    ("gibbs", "pymc3"),
+    ("gibbs", "pymc"),
+    ("exact", "pymc"),
+)
 PICTURED = ("sample3", "sample4", "sample7")
 _FLUX_UNITS = {"flux": "energy flux", "photflux": "photon flux", "rate": "count rate",
                "cnts": "net counts"}  # fmt: skip
@@ -47,7 +54,7 @@ def write_report(folder: Path, published: str | None = None, out: Path | None = 
         "",
         *_samples_section(),
     ]
-    done = {name: folder / f"{name}.h5" for name in ("get_draws", "pymc3", "gibbs")}
+    done = {name: folder / f"{name}.h5" for name in VERIFIED}
     done = {name: path for name, path in done.items() if path.exists()}
     lines += _jobs_section(done)
     for ours, reference in PAIRS:

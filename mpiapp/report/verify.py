@@ -10,16 +10,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 from ..catalog.bundle import InputError
+from ..sampling import installed, require
 from ..simulate import simulate
 from ..simulate.samples import SAMPLES
-from .verification import REAL, write_report
+from .verification import REAL, VERIFIED, write_report
 
-# The engines in the order in which each is held against the one before.
-ENGINES = {"get_draws": "sherpa", "pymc3": "pymc3", "gibbs": "numba", "exact": "numba"}
 DEFAULT_SIZE = 12
 
 
@@ -39,7 +37,7 @@ def verify(
     size : float
         Runs per sample and quantity, about; 0 for the memo's own sizes.
     engines : list of str, optional
-        Of ENGINES; by default all that are installed.
+        Of VERIFIED; by default all that are installed.
     ranks : int
         Worker ranks under mpiexec; 0 measures in one process without MPI.
     real : (table, published), optional
@@ -50,21 +48,21 @@ def verify(
     Raises
     ------
     InputError
-        If an engine is unknown or not installed, or an engine's job failed.
+        If an engine is unknown or its job failed.
+    EngineMissing
+        If an engine's package is not installed.
     """
     folder = Path(folder)
-    chosen = engines or [name for name, module in ENGINES.items() if find_spec(module)]
+    chosen = engines or [name for name in VERIFIED if name in installed()]
     for name in chosen:
-        if name not in ENGINES or not find_spec(ENGINES[name]):
-            raise InputError(
-                f"engine {name}: not one of {', '.join(ENGINES)}, or {ENGINES.get(name, 'it')} is "
-                "not installed"
-            )
+        if name not in VERIFIED:
+            raise InputError(f"engine {name}: not one of {', '.join(VERIFIED)}")
+        require(name)
     write_inputs(folder, size, seed)
     samples = {name: sample.level for name, sample in SAMPLES.items()}
     if real:
         _import_real(folder, real[0])
-    for name in [n for n in ENGINES if n in chosen]:
+    for name in [n for n in VERIFIED if n in chosen]:
         _measure(folder, name, name, samples, ranks, seed)
         if real:
             _measure(folder, f"{name}_{REAL}", name, {REAL: "obsid"}, ranks, seed)

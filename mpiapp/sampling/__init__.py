@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Protocol
 
 import numpy as np
@@ -10,7 +12,16 @@ import numpy as np
 from ..catalog.problem import Problem
 from ..posterior import Draws, Posterior, SamplingError
 
-__all__ = ["ENGINES", "Draws", "Engine", "SamplingError", "create"]
+__all__ = [
+    "ENGINES",
+    "Draws",
+    "Engine",
+    "EngineMissing",
+    "SamplingError",
+    "create",
+    "installed",
+    "require",
+]
 
 
 class Engine(Protocol):
@@ -40,10 +51,37 @@ class Engine(Protocol):
 
 ENGINES = {
     "pymc3": "mpiapp.sampling.pymc3_nuts:Pymc3Engine",
+    "pymc": "mpiapp.sampling.pymc_nuts:PymcEngine",
     "gibbs": "mpiapp.sampling.gibbs:GibbsEngine",
     "exact": "mpiapp.sampling.exact:ExactEngine",
     "get_draws": "mpiapp.sampling.get_draws:GetDrawsEngine",
 }
+
+# The package that an engine draws with where that is not mpiapp itself, and how to get it.
+_PACKAGES = {
+    "pymc3": ("pymc3", "pip install 'mpiapp[pymc3]' on Python 3.10"),
+    "pymc": ("nutpie", "pip install 'mpiapp[pymc]' on Python 3.12 or later"),
+    "get_draws": ("sherpa", "pip install 'mpiapp[csc20]'"),
+}
+
+
+class EngineMissing(ImportError):
+    """The package that an engine draws with is not installed; says which engines are there."""
+
+
+def installed() -> list[str]:
+    """The names of the engines that can draw in this Python."""
+    return [n for n in ENGINES if n not in _PACKAGES or find_spec(_PACKAGES[n][0])]
+
+
+def require(name: str) -> None:
+    """Raise EngineMissing if the engine called `name` cannot draw here."""
+    if name in _PACKAGES and name not in installed():
+        package, remedy = _PACKAGES[name]
+        raise EngineMissing(
+            f"engine {name}: Python {platform.python_version()} has no {package} ({remedy}); "
+            f"take one that is here: {', '.join(installed())}"
+        )
 
 
 def create(name: str, **settings) -> Engine:

@@ -1,11 +1,11 @@
-"""A Theano compile directory for every rank, private and node-local.
+"""A compile directory of Theano or PyTensor for every rank, private and node-local.
 
 Two processes that compile into one directory crash each other, and a directory
 on a shared file system slows every import.  So each rank claims a directory
-before theano is imported; the first rank of a node fills its own by
-`Pymc3Engine.warm`, then the others copy it:
+before either is imported; the first rank of a node fills its own by
+the engine's `warm`, then the others copy it:
 
-    directory = claim(rank, scratch)   # every rank, before pymc3 is imported
+    directory = claim(rank, scratch)   # every rank, before pymc3 or pymc is imported
     engine.warm()                      # the first rank of each node
     (barrier; the first rank's directory is broadcast on the node)
     fill(directory, first)             # the other ranks of the node
@@ -24,30 +24,33 @@ from pathlib import Path
 
 from ..provenance import cpu_model
 
+_COMPILERS = {"theano": "pymc3", "pytensor": "pymc"}
+
 
 def claim(rank: int = 0, scratch: str | os.PathLike | None = None) -> Path:
-    """Make a compile directory for this process and have theano use it.
+    """Make a compile directory for this process and have theano and pytensor use it.
 
-    The directory is `<scratch>/mpiapp-<job>-<uid>-<cpu>/rank<rank>`: theano
-    compiles for the CPU that it runs on.  If there is one already, of another
+    The directory is `<scratch>/mpiapp-<job>-<uid>-<cpu>/rank<rank>`: they
+    compile for the CPU that they run on.  If there is one already, of another
     step of the same job, a suffix tells them apart.  `scratch` defaults to the
     first of $SLURM_TMPDIR, $TMPDIR and /tmp that can hold compiled code.  The
     directory is removed when the process exits (one that is killed leaves it to
     the scheduler's clean-up).  Other settings in the user's
-    THEANO_FLAGS are kept.
+    THEANO_FLAGS and PYTENSOR_FLAGS are kept.
 
     Raises
     ------
     RuntimeError
-        If theano is imported already, which freezes its compile directory.
+        If theano or pytensor is imported already, which freezes its compile directory.
     OSError
         If `scratch`, or else every default, cannot be written or executed from.
     """
-    if "theano" in sys.modules:
-        raise RuntimeError(
-            "theano is imported already, so its compile directory can no longer be chosen: "
-            "call compiledir.claim before anything that imports pymc3"
-        )
+    for compiler, library in _COMPILERS.items():
+        if compiler in sys.modules:
+            raise RuntimeError(
+                f"{compiler} is imported already, so its compile directory can no longer be "
+                f"chosen: call compiledir.claim before anything that imports {library}"
+            )
     job = _scratch(scratch) / f"mpiapp-{_job()}-{os.getuid()}-{_slug(cpu_model())}"
     job.mkdir(mode=0o700, exist_ok=True)
     if job.is_symlink() or job.stat().st_uid != os.getuid():
@@ -58,9 +61,11 @@ def claim(rank: int = 0, scratch: str | os.PathLike | None = None) -> Path:
     except FileExistsError:
         directory = Path(tempfile.mkdtemp(prefix=f"rank{rank}-", dir=job))
     atexit.register(remove, directory)
-    flags = os.environ.get("THEANO_FLAGS", "").strip(", ")
-    # theano takes the last setting of a flag.
-    os.environ["THEANO_FLAGS"] = ",".join(filter(None, [flags, f"base_compiledir={directory}"]))
+    for compiler in _COMPILERS:
+        variable = f"{compiler.upper()}_FLAGS"
+        flags = os.environ.get(variable, "").strip(", ")
+        # The last setting of a flag counts.
+        os.environ[variable] = ",".join(filter(None, [flags, f"base_compiledir={directory}"]))
     return directory
 
 

@@ -7,7 +7,6 @@ theano freezes its compile directory at import (see compiledir.py).
 from __future__ import annotations
 
 import logging
-import time
 import warnings
 from collections import OrderedDict, deque
 from contextlib import contextmanager
@@ -18,9 +17,9 @@ import numpy as np
 from ..catalog.problem import Problem
 from ..posterior.diagnostics import rhat_and_ess
 from ..posterior.draws import Draws, SamplingError
+from .nuts import PHASES, stacked, start_from_maximum_likelihood, timed
 
 INITS = ("advi+adapt_diag", "adapt_diag")
-PHASES = ("prior", "likelihood", "compile", "init", "sample")
 
 # Columns whose C code serves every other number of columns: theano treats a
 # dimension of length one as broadcast, and draws normals in pairs.
@@ -91,14 +90,16 @@ class Pymc3Engine:
                 model = _model(problem.n_columns, seconds)
                 model.set(problem, seconds)
                 starts, potential = self._initialise(model, problem, seeds[0], seconds)
-                with _timed(seconds, "sample"):
+                with timed(seconds, "sample"):
                     traces = [
                         self._sample_chain(model, start, potential, chain_seed, tune_factor)
                         for start, chain_seed in zip(starts, seeds)
                     ]
         except Exception as error:
             raise SamplingError(f"pymc3: {type(error).__name__}: {error}") from error
-        values = self._checked([values for values, _ in traces], problem)
+        values = stacked(
+            [values for values, _ in traces], (self.chains, self.draws), problem, "pymc3"
+        )
         rhat, ess = rhat_and_ess(values)
         return Draws(
             values=values,
@@ -121,13 +122,13 @@ class Pymc3Engine:
         from pymc3.step_methods.hmc.quadpotential import QuadPotentialDiagAdapt
 
         if self.init == "advi+adapt_diag":
-            with _timed(seconds, "compile"):
+            with timed(seconds, "compile"):
                 model.compile_advi()
-            with _timed(seconds, "init"):
+            with timed(seconds, "init"):
                 starts, mean, variance = model.advi.fit(seed, self.chains)
             weight = ADVI_WEIGHT
         else:
-            with _timed(seconds, "init"):
+            with timed(seconds, "init"):
                 mean = start_from_maximum_likelihood(problem)
             starts = [mean] * self.chains
             variance = np.ones_like(mean)
@@ -166,36 +167,6 @@ class Pymc3Engine:
         diverging = trace.get_sampler_stats("diverging")[tune:]
         return trace.get_values("theta", burn=tune), int(diverging.sum())
 
-    def _checked(self, chains, problem):
-        """The chains stacked; raises SamplingError if they aren't what was asked for."""
-        lengths = [len(values) for values in chains]
-        if lengths != [self.draws] * self.chains:
-            raise SamplingError(
-                f"pymc3 returned chains of {lengths} draws instead of {self.chains} × {self.draws}"
-            )
-        values = np.stack(chains)
-        for column, label in enumerate(problem.labels):
-            draws = values[:, :, column]
-            if not np.isfinite(draws).all():
-                raise SamplingError(f"pymc3 returned draws of {label} that are not finite")
-            if (np.ptp(draws, axis=1) == 0).any():
-                raise SamplingError(f"pymc3 returned a chain of {label} that never moved")
-        return values
-
-
-def start_from_maximum_likelihood(problem: Problem) -> np.ndarray:
-    """(n_columns,) the solution of F θ = C (Eq. 8), inside the prior box, on the unbounded scale.
-
-    More rows than columns are solved by least squares.  Solutions at or below
-    zero start where the column adds one count to its apertures in all, those
-    above the box at 0.9 of it.
-    """
-    ml = np.linalg.lstsq(problem.F, problem.counts - problem.offset, rcond=None)[0]
-    one_count = 1.0 / problem.F.sum(axis=0)
-    highest = 0.9 * problem.upper
-    start = np.clip(np.maximum(ml, one_count), None, highest)
-    return np.log(start) - np.log(problem.upper - start)
-
 
 def _model(n_columns: int, seconds: dict[str, float]) -> _Model:
     """The compiled model of a shape, from the most recently used ones or made now."""
@@ -230,15 +201,15 @@ class _Model:
         self.counts = theano.shared(np.ones(2, np.int64), "counts")
         self.offset = theano.shared(np.zeros(2), "offset")
         with _uncompiled(), pm.Model() as self.model:
-            with _timed(seconds, "prior"):
+            with timed(seconds, "prior"):
                 theta = pm.Uniform("theta", lower=0.0, upper=self.upper, shape=n_columns)
-            with _timed(seconds, "likelihood"):
+            with timed(seconds, "likelihood"):
                 # Not a matrix product, which theano leaves to Python here: for the
                 # few columns of most problems that costs twice as much.
                 mu = (self.F * theta).sum(axis=1) + self.offset
                 pm.Poisson("C_obs", mu=mu, observed=self.counts)
                 logp = self.model.logpt
-        with _timed(seconds, "compile"):
+        with timed(seconds, "compile"):
             self.logp = ValueGradFunction([logp], self.model.vars, mode=_mode())
             self.logp.set_extra_values({})
             # The sampler passes arrays of the right type: no need to look each time.
@@ -260,9 +231,9 @@ class _Model:
 
     def set(self, problem: Problem, seconds: dict[str, float]) -> None:
         """Put the data and prior bounds of `problem` in place."""
-        with _timed(seconds, "prior"):
+        with timed(seconds, "prior"):
             self.upper.set_value(problem.upper)
-        with _timed(seconds, "likelihood"):
+        with timed(seconds, "likelihood"):
             self.F.set_value(problem.F)
             self.counts.set_value(problem.counts)
             self.offset.set_value(problem.offset)
@@ -350,15 +321,6 @@ def _mode():
     import theano
 
     return theano.Mode(linker="cvm_nogc", optimizer=theano.config.optimizer)
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], phase: str):
-    start = time.perf_counter()
-    try:
-        yield
-    finally:
-        seconds[phase] += time.perf_counter() - start
 
 
 @contextmanager

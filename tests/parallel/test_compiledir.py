@@ -19,14 +19,16 @@ def run(code, **environment):
     return done.stdout.split()
 
 
-CLAIM = (
-    "import os; from mpiapp.sampling.compiledir import claim;"
-    "d = claim({rank}, {scratch!r}); print(d, os.environ['THEANO_FLAGS'], d.is_dir())"
-)
+def claim(rank, scratch, compiler="THEANO"):
+    """Code that claims a directory and prints it, what the compiler is told, and if it is there."""
+    return (
+        "import os; from mpiapp.sampling.compiledir import claim;"
+        f"d = claim({rank}, {scratch!r}); print(d, os.environ['{compiler}_FLAGS'], d.is_dir())"
+    )
 
 
 def test_names_job_user_cpu_and_rank(tmp_path):
-    path, _, made = run(CLAIM.format(rank=3, scratch=str(tmp_path)), SLURM_JOB_ID="123_4")
+    path, _, made = run(claim(rank=3, scratch=str(tmp_path)), SLURM_JOB_ID="123_4")
     job = Path(path).parent
     assert made == "True"
     assert Path(path).name == "rank3"
@@ -34,9 +36,11 @@ def test_names_job_user_cpu_and_rank(tmp_path):
     assert job.name.startswith(f"mpiapp-123-4-{os.getuid()}-")
 
 
-def test_keeps_the_users_flags_and_comes_last(tmp_path):
-    code = CLAIM.format(rank=0, scratch=str(tmp_path))
-    path, flags, _ = run(code, THEANO_FLAGS="floatX=float64,base_compiledir=/nowhere")
+@pytest.mark.parametrize("compiler", ["THEANO", "PYTENSOR"])
+def test_keeps_the_users_flags_and_comes_last(tmp_path, compiler):
+    code = claim(rank=0, scratch=str(tmp_path), compiler=compiler)
+    flags = {f"{compiler}_FLAGS": "floatX=float64,base_compiledir=/nowhere"}
+    path, flags, _ = run(code, **flags)
     assert flags == f"floatX=float64,base_compiledir=/nowhere,base_compiledir={path}"
 
 
@@ -53,7 +57,7 @@ def test_theano_compiles_there(tmp_path):
 
 
 def test_nothing_is_left_when_the_process_ends(tmp_path):
-    run(CLAIM.format(rank=0, scratch=str(tmp_path)))
+    run(claim(rank=0, scratch=str(tmp_path)))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -73,22 +77,26 @@ def test_a_directory_of_another_step_is_neither_shared_nor_removed(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_refuses_when_theano_is_imported(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "theano", object())
-    with pytest.raises(RuntimeError, match="before anything that imports pymc3"):
+@pytest.mark.parametrize(("compiler", "library"), [("theano", "pymc3"), ("pytensor", "pymc")])
+def test_refuses_when_the_compiler_is_imported(monkeypatch, tmp_path, compiler, library):
+    for name in ("theano", "pytensor"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, compiler, object())
+    with pytest.raises(RuntimeError, match=f"before anything that imports {library}$"):
         compiledir.claim(0, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_configured_scratch_that_cannot_be_used_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.delitem(sys.modules, "theano", raising=False)
+    for name in ("theano", "pytensor"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(OSError, match="missing"):
         compiledir.claim(0, tmp_path / "missing")
 
 
 @pytest.mark.parametrize("set_as", ["SLURM_TMPDIR", "TMPDIR"])
 def test_the_jobs_own_scratch_comes_before_tmp(tmp_path, set_as):
-    code = CLAIM.format(rank=0, scratch=None)
+    code = claim(rank=0, scratch=None)
     path, _, _ = run(code, **{"SLURM_TMPDIR": "", "TMPDIR": "", set_as: str(tmp_path)})
     assert Path(path).parent.parent == tmp_path
 

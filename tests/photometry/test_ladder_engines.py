@@ -6,13 +6,18 @@ background aperture of 400 pixels 5 %.
 
 import numpy as np
 import pytest
-from jobs import needs_pymc3, without_pymc3
+from jobs import needs_pymc3, without_nutpie, without_pymc3
 
 from mpiapp import Flag, Outcome, measure
 
 T = 1e4
 F = T * np.array([[0.9, 20.0], [0.05, 400.0]])
-ENGINES = ["exact", "gibbs", pytest.param("pymc3", marks=[pytest.mark.pymc3, without_pymc3])]
+ENGINES = [
+    "exact",
+    "gibbs",
+    pytest.param("pymc3", marks=[pytest.mark.pymc3, without_pymc3]),
+    pytest.param("pymc", marks=[pytest.mark.pymc, without_nutpie]),
+]
 
 
 def two_obsids():
