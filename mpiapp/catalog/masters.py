@@ -12,7 +12,7 @@ neighbour with a column of its own.  A nondetection ("n") contributes nothing
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -194,12 +194,16 @@ def associate(links: Links, blocks: Blocks) -> tuple[Associations, list[Conflict
 
 
 def _conflicts(table: str, masters: np.ndarray, checks) -> Iterator[Conflict]:
-    """One Conflict for each row and its first check that is true."""
+    """One Conflict for each row and its first check that is true.
+
+    A message is a text, or what gives one for a row.
+    """
     seen = np.zeros(len(masters), dtype=bool)
     for is_bad, column, message in checks:
         for row in np.flatnonzero(is_bad & ~seen).tolist():
             master = masters[row].decode("ascii", "backslashreplace")
-            yield Conflict(master, table, row, column, message)
+            text = message if isinstance(message, str) else message(row)
+            yield Conflict(master, table, row, column, text)
         seen |= is_bad
 
 
@@ -224,12 +228,23 @@ def _repeated(among: np.ndarray, *columns: np.ndarray) -> np.ndarray:
     return among & (times[code] > 1)
 
 
+def _rivals(among: np.ndarray, names: np.ndarray, *columns: np.ndarray) -> Callable[[int], str]:
+    """For a row of `among`, the different names of all that have its columns, "a and b"."""
+    found: dict[tuple, dict[str, None]] = {}
+    for row in np.flatnonzero(among).tolist():
+        key = tuple(column[row] for column in columns)
+        found.setdefault(key, {})[names[row].decode("ascii", "backslashreplace")] = None
+    return lambda row: " and ".join(found[tuple(column[row] for column in columns)])
+
+
 def _link_conflicts(links: Links) -> Iterator[Conflict]:
     master, match_type, stack, component = vars(links).values()
     blank, unique, absent = component == b"", match_type == b"u", match_type == b"n"
     same_row = _repeated(np.ones(len(master), dtype=bool), master, stack, component)
     same_stack = _repeated(unique, master, stack)
     same_component = _repeated(unique, stack, component)
+    components = _rivals(same_stack, component, master, stack)
+    rivals = _rivals(same_component, master, stack, component)
     expected = "expected u (unique), a (ambiguous) or n (nondetection)"
     checks = [
         (_nameless(master), "master", f"{NO_NAME}; name the master source"),
@@ -245,12 +260,12 @@ def _link_conflicts(links: Links) -> Iterator[Conflict]:
         (
             same_stack,
             "component",
-            "a second unique component of the master source in this stack; correct one",
+            lambda row: f"a second unique component in one stack: {components(row)}; correct one",
         ),
         (
             same_component,
             "master",
-            "the component is the unique match of two master sources; correct one",
+            lambda row: f"the component is the unique match of {rivals(row)}; correct one",
         ),
     ]
     return _conflicts("links", master, checks)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from ..catalog.bundle import Bundle, ObsidBundle, check_matrices, check_values
+from ..catalog.bundle import Bundle, ObsidBundle, check_matrices
 from ..catalog.fault import Fault, InputError
 from ..catalog.masters import Blocks, Links, associate, names_array
 from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES, Matrix
@@ -174,44 +173,41 @@ def _bundle_record(record: dict) -> tuple[str, tuple[str, ...], np.ndarray, dict
         )
     F = {q: array(value, f"F, {q}") for q, value in matrices.items()}
     counts = array(get(record, "counts"), "counts")
+    _check(counts, F, len(names))
     return text(record, "bundle"), names, counts, F
 
 
 def _pair_record(record: dict) -> tuple[str, tuple[str, ...], np.ndarray, dict]:
     """Format 2: the same for a single source, F from PSF fractions, areas and exposure (Eq. 1)."""
     component = text(record, "component")
-    counts = np.array([whole(record, name) for name in ("cnts", "cnts_bkg")])
-    for name in ("psf_frac", "psf_frac_bkg"):
-        if number(record, name) > 1:
+    counts = [whole(record, name) for name in ("cnts", "cnts_bkg")]
+    f, g = (number(record, name) for name in ("psf_frac", "psf_frac_bkg"))
+    for name, fraction in (("psf_frac", f), ("psf_frac_bkg", g)):
+        if fraction > 1:
             raise InputError(f"column {name}: {record[name]!r}, expected a fraction up to 1")
-    fractions = np.array(
-        [
-            [number(record, "psf_frac"), number(record, "area")],
-            [number(record, "psf_frac_bkg"), number(record, "area_bkg", positive=True)],
-        ]
-    )
-    F = {"cnts": fractions}
+    area, area_bkg = number(record, "area"), number(record, "area_bkg", positive=True)
+    rows = {"cnts": ((f, area), (g, area_bkg))}
     for q in QUANTITIES.values():
         if q.exposure_column in record:
-            names = (q.exposure_column, f"{q.exposure_column}_bkg")
-            exposures = [number(record, n, positive=True) for n in names if n in record]
-            with np.errstate(over="ignore"):  # an infinite product is rejected by its value
-                F[q.name] = fractions * np.array(exposures)[:, None]
+            E = E_bkg = number(record, q.exposure_column, positive=True)
+            if f"{q.exposure_column}_bkg" in record:
+                E_bkg = number(record, f"{q.exposure_column}_bkg", positive=True)
+            rows[q.name] = ((f * E, area * E), (g * E_bkg, area_bkg * E_bkg))
+    counts, F = np.array(counts), {name: np.array(matrix) for name, matrix in rows.items()}
+    # Numbers of 0 and more in an aperture that sees something can only overflow.
+    largest = max(max(matrix[0] + matrix[1]) for matrix in rows.values())
+    if not (largest < math.inf and area > 0 and min(m[1][1] for m in rows.values()) > 0):
+        _check(counts, F, 1)
     return component, (component,), counts, F
 
 
 def _check(counts: np.ndarray, F: dict[str, np.ndarray], n: int) -> None:
-    """As `check_matrices` for every quantity, at once while all is well."""
-    if counts.shape == (n + 1,) and all(matrix.shape == (n + 1, n + 1) for matrix in F.values()):
-        with suppress(InputError):
-            stack = np.array(list(F.values()))
-            return check_values(np.broadcast_to(counts, (len(stack), n + 1)), stack)
+    """As `check_matrices` for every quantity."""
     for quantity, matrix in F.items():
         try:
             check_matrices(counts, matrix, n)
         except InputError as error:
             raise InputError(f"{quantity}: {error}; correct it") from None
-    return None
 
 
 def _accept(record: dict, place: str, obsids: dict, first_place: dict) -> None:
@@ -232,7 +228,6 @@ def _accept(record: dict, place: str, obsids: dict, first_place: dict) -> None:
             f"column components: {list(components)}, expected different names, none of them "
             f"{BACKGROUND!r}"
         )
-    _check(counts, F, len(components))
     if counts.max() > MAX_COUNTS:
         raise InputError(f"column counts: {counts.max()}, expected at most 2^53; correct it")
     counts = counts.astype(np.int64)

@@ -224,6 +224,7 @@ def test_associations_and_blocks_become_an_mst3_file(tmp_path):
     report = import_associations(links, tmp_path / "mst3.fits", blocks)
     messages = [r.message for r in report.faults]
     assert any(f"{links}, line 2: column master, master M1" in m for m in messages)
+    assert any("the component is the unique match of M1 and M2; correct one" in m for m in messages)
     assert any(f"{links}, line 4: column master, master M2" in m for m in messages)
     assert any(f"{links}, line 7: column match_type: 'x'" in m for m in messages)
     assert any(f"{blocks}, line 4: column master, master M9" in m for m in messages)
