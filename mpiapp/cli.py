@@ -53,8 +53,18 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--ranks", type=int, help="ranks on each node (one per core)")
     p.add_argument("--walltime", default="04:00:00", help="HH:MM:SS (04:00:00)")
     p.add_argument("--shards", type=int, default=10, help="parts of an array (10)")
+    for name in ("account", "partition", "qos", "constraint", "mail"):
+        p.add_argument(f"--{name}", help="instead of the machine's")
     p.add_argument(
-        "--machines", default="config/machines.toml", help="table of machines (%(default)s)"
+        "--directive",
+        action="append",
+        dest="directives",
+        metavar="TEXT",
+        help="one more line for the scheduler, for example --directive=--nice=100; may be repeated",
+    )
+    p.add_argument("--machines", metavar="TABLE", help="table of machines (that of the package)")
+    p.add_argument(
+        "--script", default="", metavar="FILE", help="where it will lie (KIND.SCHEDULER)"
     )
     p.set_defaults(call=_jobscript)
 
@@ -251,18 +261,20 @@ def _export(args) -> int:
 
 
 def _jobscript(args) -> int:
-    from .jobscript import load_machine, render
+    from .jobscript import MACHINES, SITE, load_machine, render
 
+    given = {name: getattr(args, name) for name in (*SITE, "directives") if getattr(args, name)}
     print(
         render(
             args.kind,
-            load_machine(args.machines, args.machine),
+            load_machine(args.machines or MACHINES, args.machine, **given),
             args.config,
             name=args.name,
             nodes=args.nodes,
             ranks=args.ranks,
             walltime=args.walltime,
             shards=args.shards,
+            script=args.script,
         ),
         end="",
     )
@@ -274,7 +286,8 @@ def _merge(args) -> int:
     from .photometry.outcome import Outcome
 
     merged = merge(args.out, args.results, force=args.force)
-    print(f"{merged.path}: {merged.n_runs} runs of {len(args.results)} files")
+    done = ", merged already; nothing to do" if merged.already else ""
+    print(f"{merged.path}: {merged.n_runs} runs of {len(args.results)} files{done}")
     if merged.gaps:
         for gap in merged.gaps:
             print(f"mpiapp: gap: {gap}", file=sys.stderr)

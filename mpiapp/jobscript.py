@@ -1,8 +1,8 @@
-"""`mpiapp jobscript`: batch scripts for the machines of a table (config/machines.toml).
+"""`mpiapp jobscript`: batch scripts for the machines of a table (mpiapp/machines.toml).
 
 The scripts in jobscripts/ are those of the machines "slurm" and "pbs" of that table.
-Every value that comes from outside is quoted for the shell; a scheduler's
-directive, which no shell reads, takes only characters that need no quoting.
+Every value that comes from outside is quoted for the shell.  No shell reads a
+scheduler's directives: they take one line of printable characters.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from string import Template
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .config import ConfigError
 
@@ -24,30 +24,76 @@ else:
     import tomli as tomllib
 
 KINDS = ("job", "requeue", "array", "merge", "scaling")
+MACHINES = Path(__file__).with_name("machines.toml")
+
+# What a site asks for: the machine's field, and the directive that says it.
+_SITE = {
+    "slurm": {
+        "account": "--account={}",
+        "partition": "--partition={}",
+        "qos": "--qos={}",
+        "constraint": "--constraint={}",
+        "mail": "--mail-type=END,FAIL --mail-user={}",
+    },
+    "pbs": {"account": "-A {}", "partition": "-q {}", "qos": "-l qos={}", "mail": "-m ae -M {}"},
+}
+SITE = tuple(_SITE["slurm"])
+
+Word = Annotated[str, Field(pattern=r"^[!-~]*$")]
+Line = Annotated[str, Field(pattern=r"^[ -~]+$")]
 
 
 class Machine(BaseModel):
-    """A cluster: one table of config/machines.toml."""
+    """A cluster: one table of a table of machines.
+
+    `account` to `mail` become directives of the scheduler (`partition`: PBS's queue),
+    `directives` are more of them, as they are.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     scheduler: Literal["slurm", "pbs"]
     cores: Annotated[int, Field(ge=1)]
-    memory_gb: Annotated[float, Field(gt=0)]
+    memory_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     launcher: str
     modules: list[str] = []
     environment: str = ".venv"
+    account: Word = ""
+    partition: Word = ""
+    qos: Word = ""
+    constraint: Word = ""
+    mail: Word = ""
+    directives: list[Line] = []
+
+    @model_validator(mode="after")
+    def _sayable(self) -> Machine:
+        shlex.split(self.launcher)
+        if self.scheduler == "pbs" and self.constraint:
+            raise ValueError("constraint: PBS has no directive for it; use directives")
+        return self
+
+    @property
+    def site(self) -> list[str]:
+        """The directives that only this site asks for."""
+        said = _SITE[self.scheduler].items()
+        return [f.format(v) for name, f in said if (v := getattr(self, name))] + self.directives
 
 
-def load_machine(path: str | Path, name: str) -> Machine:
-    """The machine called `name` of a table; ConfigError if there is none, or it is no machine."""
+def load_machine(path: str | Path, name: str, **given) -> Machine:
+    """The machine called `name` of a table, with what is `given` instead of its own.
+
+    Raises ConfigError if there is none, or it is no machine.
+    """
     try:
-        machines = tomllib.loads(Path(path).read_text("utf-8"))
-        return Machine.model_validate(machines[name])
+        machines = tomllib.loads(Path(path).read_bytes().decode("utf-8"))
+        return Machine.model_validate({**machines[name], **given})
     except KeyError:
         known = ", ".join(sorted(machines))
         raise ConfigError(f"{path}: no machine {name!r}; there are {known}") from None
-    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+    except ValidationError as error:
+        faults = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigError(f"{path}: {name}: {'; '.join(faults)}") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError) as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
@@ -61,6 +107,7 @@ def render(
     ranks: int | None = None,
     walltime: str = "04:00:00",
     shards: int = 10,
+    script: str = "",
 ) -> str:
     """A batch script.
 
@@ -74,6 +121,9 @@ def render(
         Ranks on each node; one per core by default.
     walltime : str
         Hours, minutes and seconds: HH:MM:SS.
+    script : str
+        Where it will lie, from the folder that the job is submitted from; KIND.SCHEDULER
+        by default.
 
     Raises
     ------
@@ -81,8 +131,12 @@ def render(
         If the walltime is no time, or a number is below 1.
     """
     ranks = ranks or machine.cores
+    script = script or f"{kind}.{machine.scheduler}"
+    sentinel = f"#{'SBATCH' if machine.scheduler == 'slurm' else 'PBS'} "
     if not re.fullmatch(r"\d+:[0-5]\d:[0-5]\d", walltime):
         raise ConfigError(f"walltime {walltime!r}: expected HH:MM:SS")
+    if len(script.splitlines()) > 1:
+        raise ConfigError(f"script {script!r}: a name on one line is needed")
     if min(nodes, ranks, shards) < 1:
         raise ConfigError("nodes, ranks and shards must be at least 1")
     if kind == "merge":
@@ -99,15 +153,18 @@ def render(
         "environment": shlex.quote(machine.environment),
         "modules": " ".join(map(shlex.quote, machine.modules)),
         "launcher": " ".join(map(shlex.quote, shlex.split(machine.launcher))),
-        "file": f"{kind}.{machine.scheduler}",
+        "script": shlex.quote(script),
+        "merge": shlex.quote(str(Path(script).with_name(f"merge.{machine.scheduler}"))),
     }
     scheduler = _SLURM if machine.scheduler == "slurm" else _PBS
     parts = [
         "#!/usr/bin/env bash",
         f"# {_TITLES[kind]}",
+        f"# Made by `mpiapp jobscript --kind {kind}`, which also fills in what is edited here.",
         scheduler["submit"][kind],
         scheduler["directives"],
         *scheduler["extra"].get(kind, ()),
+        *(sentinel + line.replace("$", "$$") for line in machine.site),
         "",
         *((_CONFIG, _EDIT, _LAUNCHER) if kind != "merge" else (_EDIT,)),
         *_MORE[kind],
@@ -167,7 +224,8 @@ exit "$$code"
 """,
     "merge": """\
 # 3: parts or runs are missing, and named.  4: done, but some runs failed.
-python -m mpiapp merge "$$results" "$${results%.h5}".shard*of*.h5*
+shopt -s nullglob
+python -m mpiapp merge "$$results" "$${results%.h5}".shard*of*.h5{,.part}
 """,
     "scaling": """\
 mkdir -p "$$results"
@@ -195,10 +253,10 @@ export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 _SLURM = {
     "submit": {
         "array": "# Edit the block below, then:\n"
-        "#   id=$$(sbatch --parsable $file)\n"
-        "#   sbatch --dependency=afterany:$$id merge.slurm",
+        "#   id=$$(sbatch --parsable $script)\n"
+        "#   sbatch --dependency=afterany:$$id $merge",
         **dict.fromkeys(
-            ("job", "requeue", "merge", "scaling"), "# Edit the block below, then: sbatch $file"
+            ("job", "requeue", "merge", "scaling"), "# Edit the block below, then: sbatch $script"
         ),
     },
     "directives": """\
@@ -249,10 +307,10 @@ ranks=$$SLURM_NTASKS
 _PBS = {
     "submit": {
         "array": "# Edit the block below, then:\n"
-        "#   id=$$(qsub $file)\n"
-        '#   qsub -W depend=afterany:"$$id" merge.pbs',
+        "#   id=$$(qsub $script)\n"
+        '#   qsub -W depend=afterany:"$$id" $merge',
         **dict.fromkeys(
-            ("job", "requeue", "merge", "scaling"), "# Edit the block below, then: qsub $file"
+            ("job", "requeue", "merge", "scaling"), "# Edit the block below, then: qsub $script"
         ),
     },
     "directives": """\
@@ -278,7 +336,7 @@ trap : TERM USR1
 ranks=$$(wc -l <"$$PBS_NODEFILE")
 launcher+=(-hostfile "$$PBS_NODEFILE")
 """,
-    "more": {"requeue": ("script=jobscripts/requeue.pbs    # this file",)},
+    "more": {"requeue": ("script=$script    # this file, from the folder you submit from",)},
     "again": """turn=${MPIAPP_TURN:-0}
     if ((turn < restarts)); then
         qsub -v MPIAPP_TURN="$((turn + 1))" "$script"

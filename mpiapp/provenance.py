@@ -81,7 +81,12 @@ def cpu_model() -> str:
 
 def this_rank() -> dict[str, str | int]:
     """Host, processor and process of the calling rank."""
-    return {"host": platform.node(), "cpu": cpu_model(), "pid": os.getpid()}
+    return {"host": host(), "cpu": cpu_model(), "pid": os.getpid()}
+
+
+def host() -> str:
+    """Name of this host, as text of any encoding can be written."""
+    return _writable(platform.node())
 
 
 def process_seconds() -> float:
@@ -96,7 +101,12 @@ def process_seconds() -> float:
 
 def command_line() -> str:
     """The command as it was called."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return _writable(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]))
+
+
+def _writable(text: str) -> str:
+    """The text in valid UTF-8: bytes that are none, of the system's names, as \\xff."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def digest(path: str | Path) -> str:

@@ -10,10 +10,9 @@ import pytest
 from jobs import environment, mpiapp, mpiexec, needs_mpiexec, photometry, table, write_job
 
 from mpiapp.config import ConfigError
-from mpiapp.jobscript import KINDS, Machine, load_machine, render
+from mpiapp.jobscript import KINDS, MACHINES, Machine, load_machine, render
 
 ROOT = Path(__file__).resolve().parent.parent
-MACHINES = ROOT / "config" / "machines.toml"
 N_RUNS = (4 * 5 + 5) * 2 * 2
 BOTH = pytest.mark.parametrize("scheduler", ["slurm", "pbs"])
 ALL = pytest.mark.parametrize("kind", KINDS)
@@ -24,8 +23,10 @@ NASTY = "a folder/$(touch owned) `touch owned`; touch owned 'x' \"y\" \\ & |*.to
 @BOTH
 def test_the_shipped_scripts_are_what_the_table_gives(scheduler, kind):
     """They are the record: a change of the templates shows in them."""
-    shipped = (ROOT / "jobscripts" / f"{kind}.{scheduler}").read_text()
-    assert render(kind, load_machine(MACHINES, scheduler), "config/example.toml") == shipped
+    path = f"jobscripts/{kind}.{scheduler}"
+    machine = load_machine(MACHINES, scheduler)
+    text = render(kind, machine, "config/example.toml", script=path)
+    assert text == (ROOT / path).read_text()
 
 
 def test_nothing_else_is_shipped():
@@ -72,15 +73,80 @@ def test_no_value_is_ever_run_as_a_command(tmp_path, scheduler):
 
 
 def test_the_command_prints_a_script_and_names_what_is_wrong(tmp_path):
-    done = mpiapp("jobscript", "pbs", "my job.toml", "--nodes", "3", "--machines", MACHINES)
+    done = mpiapp("jobscript", "pbs", "my job.toml", "--nodes", "3", cwd=tmp_path)
     assert done.returncode == 0
     assert "select=3:ncpus=16:mpiprocs=16:ompthreads=1" in done.stdout
     assert "config='my job.toml'" in done.stdout
-    done = mpiapp("jobscript", "nowhere", "c.toml", "--machines", MACHINES)
+    done = mpiapp("jobscript", "nowhere", "c.toml", cwd=tmp_path)
     assert done.returncode == 2
     assert "no machine 'nowhere'; there are pbs, slurm, slurm-mpich" in done.stderr
     with pytest.raises(ConfigError, match="expected HH:MM:SS"):
         render("job", load_machine(MACHINES, "pbs"), "c", walltime="4h; rm -rf")
+
+
+def directives(text):
+    return [line.split(" ", 1)[1] for line in text.splitlines() if line.startswith(("#S", "#P"))]
+
+
+@pytest.mark.parametrize(
+    ("machine", "expected"),
+    [
+        ("slurm", ["--account=x-1", "--partition=long", "--qos=high", "--constraint=a&b",
+                   "--mail-type=END,FAIL --mail-user=me@site.org", "--licenses=$(touch owned)"]),
+        ("pbs", ["-A x-1", "-q long", "-l qos=high", "-m ae -M me@site.org",
+                 "--licenses=$(touch owned)"]),
+    ],
+)  # fmt: skip
+def test_a_site_can_ask_for_accounts_partitions_and_anything_else(tmp_path, machine, expected):
+    options = [
+        "--account=x-1", "--partition=long", "--qos=high", "--mail=me@site.org",
+        "--directive=--licenses=$(touch owned)",
+    ]  # fmt: skip
+    if machine == "slurm":
+        options.append("--constraint=a&b")
+    done = mpiapp("jobscript", machine, "job.toml", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert directives(done.stdout)[-len(expected) :] == expected
+    plain = mpiapp("jobscript", machine, "job.toml", cwd=tmp_path).stdout
+    assert len(directives(plain)) == len(directives(done.stdout)) - len(expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"account": "a\nrm -rf x"}, "account: "),
+        ({"directives": ["a\nrm -rf x"]}, "directives.0: "),
+        ({"constraint": "x"}, "PBS has no directive for it"),
+        ({"launcher": "'"}, "No closing quotation"),
+        ({"memory_gb": float("inf")}, "memory_gb: "),
+    ],
+)
+def test_a_machine_that_is_none_is_refused_in_one_line(given, message):
+    with pytest.raises(ConfigError, match=message) as found:
+        load_machine(MACHINES, "pbs", **{name: given[name] for name in given})
+    assert "\n" not in str(found.value)
+
+
+def test_no_name_of_a_script_leaves_its_comment():
+    with pytest.raises(ConfigError, match="on one line"):
+        render("job", load_machine(MACHINES, "slurm"), "c", script="a\nrm -rf x")
+
+
+@BOTH
+def test_a_script_names_the_place_where_it_lies(scheduler):
+    """What is queued again is this script, and the merge lies beside the array."""
+    machine = load_machine(MACHINES, scheduler)
+    text = render("requeue", machine, "c", script="my scripts/again")
+    submit = {"slurm": "sbatch", "pbs": "qsub"}[scheduler]
+    assert f"then: {submit} 'my scripts/again'" in text
+    assert ("script='my scripts/again'" in text) == (scheduler == "pbs")
+    text = render("array", machine, "c", script="my scripts/parts")
+    assert f"'my scripts/merge.{scheduler}'" in text
+
+
+def test_srun_is_told_to_end_a_job_whose_rank_dies():
+    for machine in ("slurm", "slurm-mpich"):
+        assert "--kill-on-bad-exit=1" in load_machine(MACHINES, machine).launcher
 
 
 # PBS by its rules: it starts scripts in the home folder, with these variables, and says nothing
@@ -151,7 +217,7 @@ def test_a_pbs_job_that_stops_in_time_queues_itself_again(pbs):
     pbs_job(folder, 0.5, "[limits]\njob_seconds = 8\n")
     assert run("requeue") == 3
     assert (folder / "qsub.args").read_text().split() == [
-        "-v", "MPIAPP_TURN=1", "jobscripts/requeue.pbs",
+        "-v", "MPIAPP_TURN=1", "requeue.pbs",
     ]  # fmt: skip
     (folder / "qsub.args").unlink()
     assert run("requeue", MPIAPP_TURN="20") == 3  # often enough

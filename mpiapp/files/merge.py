@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .results import Results, ResultsError, Writer, open_results, work_path
-from .schema import Batch
+from .schema import RUNS_DTYPE, Batch
 
 _CHUNK_RUNS = 50_000
 
@@ -26,28 +26,34 @@ class Merged:
         What is missing, a line each.
     outcomes : (n_runs,) array
         Outcome codes of all runs.
+    already : bool
+        Whether the file was there, with all runs of the shards.
     """
 
     path: Path
     n_runs: int
     gaps: list[str]
     outcomes: np.ndarray
+    already: bool = False
 
 
 def merge(out: str | Path, shards: Sequence[str | Path], *, force: bool = False) -> Merged:
     """Copy the rows of all shards into `out`, jobs and rows renumbered.
 
+    Nothing is done if `out` has all their runs already, as after an earlier merge.
     With gaps the result is left as the work file of `out`, which `mpiapp run
     --resume` completes.
 
     Raises
     ------
     ResultsError
-        If `out` exists; if a run is in two files; or if the files have different
+        If `out` exists without them; if a run is in two files; or if the files have different
         configurations or saw different inputs, unless `force`.
     """
     out = Path(out)
     paths = sorted({Path(path) for path in shards})
+    if out.exists() and (done := _merged_already(out, paths)):
+        return done
     for path in (out, work_path(out)):
         if path.exists():
             raise ResultsError(f"{path}: exists already; move it or remove it first")
@@ -70,13 +76,24 @@ def merge(out: str | Path, shards: Sequence[str | Path], *, force: bool = False)
     return Merged(final, len(outcomes), gaps, outcomes)
 
 
+def _column(path: Path, name: str) -> np.ndarray:
+    """One column of /runs."""
+    with open_results(path) as results:
+        found = [np.empty(0, RUNS_DTYPE)[name], *(rows[name] for rows in results.chunks("runs"))]
+    return np.concatenate(found)
+
+
+def _merged_already(out: Path, paths: Sequence[Path]) -> Merged | None:
+    ids = _column(out, "run_id")
+    if all(np.isin(_column(path, "run_id"), ids).all() for path in paths):
+        return Merged(out, len(ids), [], _column(out, "outcome"), already=True)
+    return None
+
+
 def _check_keys(paths: Sequence[Path]) -> None:
     ids, origin = [], []
     for i, path in enumerate(paths):
-        with open_results(path) as results:
-            found = np.concatenate(
-                [np.empty(0, "u8"), *(chunk["run_id"] for chunk in results.chunks("runs"))]
-            )
+        found = _column(path, "run_id")
         ids.append(found)
         origin.append(np.full(len(found), i, "i4"))
     ids, origin = np.concatenate(ids), np.concatenate(origin)

@@ -82,6 +82,9 @@ def prep3_paths(patterns: Sequence[str]) -> list[str]:
         if not paths:
             raise ConfigError(f"input.prep3 = {pattern!r}: there is no such file")
         found.update(paths)
+    for path in found:
+        if path.encode("utf-8", "replace").decode() != path:
+            raise ConfigError(f"input.prep3: {path!r}: this name is not UTF-8; rename the file")
     return sorted(found)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import resource
 import time
 import traceback
@@ -67,7 +66,7 @@ class Worker:
         self.job_seed = job_seed
         self.rank = rank
         self.job = job
-        self.host = platform.node().encode()[:32]
+        self.host = provenance.host().encode()[:32]
         self._files = Prep3Cache()
 
     @contextmanager

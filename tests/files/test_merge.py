@@ -103,3 +103,21 @@ def test_a_shard_that_is_none_is_a_usage_error(tmp_path, shard):
     done = mpiapp("run", "job.toml", "--shard", shard)
     assert done.returncode == 2
     assert "expected K/N" in done.stderr
+
+
+def test_merging_again_says_that_it_is_done_and_ends_with_0(shards, tmp_path):
+    command = ("merge", tmp_path / "all.h5", *all_shards(shards))
+    assert mpiapp(*command).returncode == 0
+    before = (tmp_path / "all.h5").read_bytes()
+    done = mpiapp(*command)
+    assert done.returncode == 0, done.stderr
+    assert "merged already; nothing to do" in done.stdout
+    assert (tmp_path / "all.h5").read_bytes() == before
+
+
+def test_a_file_that_lacks_a_run_is_not_taken_for_the_merged_one(shards, tmp_path):
+    assert mpiapp("merge", tmp_path / "all.h5", *all_shards(shards)[:2]).returncode == 3
+    work_path(tmp_path / "all.h5").rename(tmp_path / "all.h5")
+    done = mpiapp("merge", tmp_path / "all.h5", *all_shards(shards))
+    assert done.returncode == 2
+    assert "exists already" in done.stderr

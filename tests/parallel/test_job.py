@@ -1,5 +1,6 @@
 """Whole jobs through the command line: serial and under mpiexec, whole and broken."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import pytest
 from astropy.table import Table
 from jobs import environment, mpiapp, mpiexec, needs_mpiexec, photometry, table, write_job
 
+from mpiapp import provenance
 from mpiapp.files.results import open_results
 from mpiapp.parallel import job
 from mpiapp.photometry.outcome import Outcome
@@ -252,3 +254,34 @@ def test_a_rank_that_freezes_after_its_last_parcel_does_not_keep_the_results(mon
     job._Farewell(mine, world, 0)
     assert ended.wait(10)
     assert finished == [[("clock of rank 0",)], 0]
+
+
+def test_names_that_are_not_utf8_are_escaped_where_they_are_recorded(tmp_path):
+    folder = os.fsencode(tmp_path) + b"/c\xff"
+    os.mkdir(folder)
+    config = os.fsencode(write_job(tmp_path))
+    os.rename(config, folder + b"/job.toml")
+    output = folder + b"/o\xff.h5"
+    command = [os.fsencode(sys.executable), b"-m", b"mpiapp", b"run", folder + b"/job.toml"]
+    done = subprocess.run(
+        [*command, b"--output", output], env=environment(), capture_output=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    with open_results(os.fsdecode(output)) as results:
+        assert r"c\xff/job.toml" in results.table("jobs")["command"][0]
+
+
+def test_an_input_whose_name_is_not_utf8_is_refused_in_one_line(tmp_path):
+    config = write_job(tmp_path)
+    file = next((tmp_path / "prep3").iterdir())
+    os.rename(file, os.fsencode(file.parent) + b"/\xff_prep3.fits")
+    done = mpiapp("run", config)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert r"\udcff_prep3.fits': this name is not UTF-8; rename the file" in line
+    assert not list(tmp_path.glob("results*"))
+
+
+def test_a_host_name_that_is_not_utf8_is_escaped(monkeypatch):
+    monkeypatch.setattr("platform.node", lambda: "caf\udce9")
+    assert provenance.host() == provenance.this_rank()["host"] == r"caf\xe9"
