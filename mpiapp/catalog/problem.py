@@ -76,8 +76,10 @@ class Problem:
         Whatever the counts are, they do not bound such a source: its posterior is its prior.
         """
         n = self.n_sources
-        expected = self.F[:, :n].sum(axis=0) * self.upper[:n] * factor
-        return tuple(label for label, counts in zip(self.sources, expected) if counts < 1.0)
+        unseen = self.F[:, :n].sum(axis=0) * self.upper[:n] * factor < 1.0
+        if not unseen.any():
+            return ()
+        return tuple(label for label, is_unseen in zip(self.sources, unseen) if is_unseen)
 
     def without_sources(self, sources: Sequence[str]) -> Problem:
         """The same problem without the columns of the named sources."""

@@ -92,14 +92,18 @@ class Marginal:
             a, b = np.where(below, middle, a), np.where(below, b, middle)
         return 0.5 * (a + b)
 
+    @cached_property
+    def _moments(self) -> tuple[float, float]:
+        return moments(self.integrals)
+
     @property
     def mean(self) -> float:
         centre, half = self._centre
-        return float(centre + half * moments(self.integrals)[0])
+        return float(centre + half * self._moments[0])
 
     @property
     def std(self) -> float:
-        return float(self._centre[1] * moments(self.integrals)[1])
+        return float(self._centre[1] * self._moments[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,12 +134,15 @@ class Marginals:
     divergences: int = 0
     n_draws: int = 0
 
-    @property
+    @cached_property
     def rhat(self) -> np.ndarray:
         """NaN: nothing was drawn that could disagree."""
         return np.full(len(self.bounds), np.nan)
 
-    ess = rhat
+    @property
+    def ess(self) -> np.ndarray:
+        """NaN: no draws."""
+        return self.rhat
 
     def marginal(self, column: int) -> Marginal:
         """The marginal of a source or background."""

@@ -11,8 +11,10 @@ from functools import partial
 from time import perf_counter
 
 import numpy as np
+from numba import njit
 
 from ..catalog.problem import Problem
+from ..compiled import OPTIONS
 from ..posterior.marginals import Marginal, Marginals
 from ..posterior.mpdf import Smoothing
 from .compressed import compress
@@ -79,7 +81,7 @@ class ExactEngine:
         lo, hi, coefficients, _ = density_series(p)
         return Marginals(
             [[Marginal(lo, hi, float(problem.upper[0]), coefficients)]],
-            np.append(np.inf, _background_bounds(p)),
+            _bounds(p.counts, p.first, p.omega_sum),
             partial(background_marginal, problem),
             method="quadrature",
             seconds={"sample": perf_counter() - t0},
@@ -119,16 +121,21 @@ def _marginals(problem: Problem, values: np.ndarray, column: int) -> list[Margin
     return [Marginal(lo, hi, upper, c) for c in (groups.mean(axis=0), *groups)]
 
 
-def _background_bounds(p) -> np.ndarray:
-    """(n_backgrounds,) what Eq. 11 cannot exceed for a background.
+@njit(**OPTIONS)
+def _bounds(counts, first, omega_sum):
+    """(1 + n_backgrounds,) what Eq. 11 cannot exceed; infinite for the source.
 
     Without the source the background of an obsid with N counts is Gamma(N + 1) over ΣΩ, which
     is larger in the likelihood-ratio order than with it.  The mode is at most the largest value
     that matters, hilim − lolim twice that; and at most twelve means, as for any log-concave
     density of positive values.
     """
-    counts = np.add.reduceat(np.append(p.counts, 0.0), p.first)[:-1] * (np.diff(p.first) > 0)
-    mean = counts + 1.0
-    largest = 4.0 * (mean + 7.0 * np.sqrt(mean) + 24.0)
-    with np.errstate(divide="ignore"):
-        return np.minimum(largest, 12.0 * mean) / p.omega_sum
+    bounds = np.full(1 + len(omega_sum), np.inf)
+    for k in range(len(omega_sum)):
+        mean = 1.0
+        for r in range(first[k], first[k + 1]):
+            mean += counts[r]
+        largest = 4.0 * (mean + 7.0 * np.sqrt(mean) + 24.0)
+        if omega_sum[k] > 0.0:
+            bounds[1 + k] = min(largest, 12.0 * mean) / omega_sum[k]
+    return bounds

@@ -131,15 +131,16 @@ class Series(NamedTuple):
 
 def density_series(p: Compressed) -> Series:
     """The marginal of the only source of p; SamplingError where it is not resolved."""
-    series = Series(*_series(p.counts, p.f[:, 0].copy(), *p[3:], _ORDERS, _NODES))
+    series = Series(*_series(p.counts, p.f, *p[3:], _ORDERS, _NODES))
     if len(series.coefficients) == 0:
         raise SamplingError(f"the exact marginal is not resolved by {_ORDERS[-1]} nodes")
     return series
 
 
 @njit(**OPTIONS)
-def _series(counts, f, omega, offset, first, f_sums, omega_sum, upper, orders, all_nodes):
+def _series(counts, columns, omega, offset, first, f_sums, omega_sum, upper, orders, all_nodes):
     """The fields of a Series; no coefficients where the density is not resolved."""
+    f = columns[:, 0].copy()
     bound, f_sum = upper[0], f_sums[0]
     rest = upper[1:].copy()
     start = np.empty(len(omega_sum))
