@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .results import Results, ResultsError, Writer, open_results, work_path
+from .results import Results, ResultsError, open_results, work_path
 from .schema import RUNS_DTYPE, Batch
+from .writer import Writer
 
 _CHUNK_RUNS = 50_000
 

@@ -1,4 +1,4 @@
-"""The results file (HDF5): written in batches that survive a kill, read by schema version.
+"""The results file (HDF5): its layout, and reading one, whoever wrote it.
 
 Layout, with a compound dataset per table and a row for each entry::
 
@@ -14,28 +14,27 @@ Layout, with a compound dataset per table and a row for each entry::
 Every table has units and descriptions as plain attributes and, for astropy, in
 `<name>.__table_column_meta__`; mpiapp.files.schema lists the columns.
 
-A run exists when it stands in /runs.  All tables move on together, or not at all,
-however the job ends (see mpiapp.files.journal).
+A run exists when it stands in /runs.  Jobs write through mpiapp.files.writer; everything that
+reads goes through `open_results`.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
 import numpy as np
-from astropy.table import Table
-from astropy.table.meta import get_yaml_from_table
 
-from .. import __version__
+from ..catalog.fault import InputError
 from . import schema
-from .journal import JournaledFile, journal_path, snapshot
-from .schema import SCHEMA_VERSION, TABLES, Batch
+from .journal import journal_path, snapshot
+from .regular import open_regular
+from .schema import SCHEMA_VERSION, TABLES
 
-_CHUNK_BYTES = 256 * 1024
+# A chunk is read as a whole, however little of it is asked for; those of the writer have 256 kB.
+_MAX_CHUNK_BYTES = 16 << 20
 
 
 class ResultsError(ValueError):
@@ -48,225 +47,77 @@ def work_path(path: str | Path) -> Path:
     return path.with_name(path.name + ".part")
 
 
-def _h5_dtype(columns: tuple[schema.Column, ...]) -> np.dtype:
+def h5_dtype(columns: tuple[schema.Column, ...]) -> np.dtype:
+    """Structured type of a table in the file."""
     text = h5py.string_dtype("utf-8")
     return np.dtype([(c.name, text if c.dtype == "text" else c.dtype) for c in columns])
 
 
-class Writer:
-    """Appends batches to a results file; each flush leaves a file that opens after any kill.
-
-    Any method may raise ResultsError if the disk is full.
-
-    Parameters
-    ----------
-    path : path
-        The work file.  It must not exist unless `resume`.
-    batch_runs, flush_seconds
-        A flush follows so many runs or seconds, whichever comes first.
-    again : str
-        What to do once there is room, for messages.
-
-    Raises
-    ------
-    ResultsError
-        If the file cannot be created or opened, or its schema is another one.
-    """
-
-    def __init__(
-        self,
-        path: str | Path,
-        *,
-        resume: bool = False,
-        batch_runs: int = 1000,
-        flush_seconds: float = 10.0,
-        again: str = "continue with --resume; all but the last batch is safe",
-    ):
-        self.path = Path(path)
-        self.batch_runs = batch_runs
-        self.flush_seconds = flush_seconds
-        self.again = again
-        self._pending: list[Batch] = []
-        self._pending_runs = 0
-        self._last_flush = time.monotonic()
-        try:
-            self._open() if resume else self._create()
-        except OSError as error:
-            raise ResultsError(f"{self.path}: cannot be written: {error}") from error
-        self.n_runs = len(self._file["runs"])
-        self._n_rows = len(self._file["photometry"])
-
-    def _open(self) -> None:
-        self._store = JournaledFile(self.path, writable=True)
-        self._file = h5py.File(self._store, "r+")
-        _check_schema(self._file, self.path)
-
-    def _create(self) -> None:
-        """Under another name until it holds empty tables, so that the work file always opens."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.path.exists():
-            raise FileExistsError("exists already")
-        new = self.path.with_name(self.path.name + ".new")
-        self._store = JournaledFile(new, writable=True, new=True)
-        try:
-            if self.path.exists():  # another job had the lock until now
-                raise FileExistsError("exists already")
-            self._file = h5py.File(self._store, "w")
-            self._file.attrs["schema_version"] = SCHEMA_VERSION
-            self._file.attrs["created_by"] = f"mpiapp {__version__}"
-            for name, (columns, description) in TABLES.items():
-                _create_table(self._file, name, columns, description)
-            self._file.flush()
-            self._store.commit()
-            self._store.rename(self.path)
-        except BaseException:
-            self._store.discard()
-            raise
-
-    def column(self, name: str) -> np.ndarray:
-        """(n_runs,) one column of /runs as it is on disk."""
-        return self._file["runs"].fields(name)[:]
-
-    def append(self, batch: Batch) -> None:
-        """Add a batch; it is safe on disk after the next flush."""
-        self._pending.append(batch)
-        self._pending_runs += len(batch.runs)
-        late = time.monotonic() - self._last_flush > self.flush_seconds
-        if self._pending_runs >= self.batch_runs or late:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what is pending and see it on the disk."""
-        pending, self._pending, self._pending_runs = self._pending, [], 0
-        self._last_flush = time.monotonic()
-        if not pending:
-            return
-        runs = np.concatenate([b.runs for b in pending])
-        photometry = np.concatenate([b.photometry for b in pending])
-        runs["first_row"] = self._n_rows + np.append(0, np.cumsum(runs["n_rows"])[:-1])
-        self._add("failures", [row for b in pending for row in b.failures])
-        self._add("attempts", [row for b in pending for row in b.attempts])
-        _append(self._file["photometry"], photometry)
-        _append(self._file["runs"], runs)
-        self._commit()
-        self._n_rows += len(photometry)
-        self.n_runs += len(runs)
-
-    def add(self, table: str, rows: list[tuple]) -> None:
-        """Append tuples in column order to a table with text."""
-        self._add(table, rows)
-        self._commit()
-
-    def _add(self, table: str, rows: list[tuple]) -> None:
-        dataset = self._file[table]
-        if rows:
-            _append(dataset, np.array(rows, dtype=dataset.dtype))
-
-    def table(self, name: str) -> np.ndarray:
-        """A whole table as it is so far, what is pending left out; text fields as str."""
-        return Results(self._file, self.path).table(name)
-
-    def update_job(self, row: int, **values) -> None:
-        """Change fields of one row of /jobs."""
-        record = self._file["jobs"][row]
-        for name, value in values.items():
-            record[name] = value
-        self._file["jobs"][row] = record
-        self._commit()
-
-    def _commit(self) -> None:
-        self._file.flush()
-        self._save()
-
-    def _save(self) -> None:
-        try:
-            self._store.commit()
-        except FileNotFoundError:
-            raise ResultsError(
-                f"{self.path}: has been removed, renamed or replaced while it was written; put it "
-                f"back and {self.again}, or start anew"
-            ) from None
-        except OSError as error:
-            raise ResultsError(
-                f"{self.path}: cannot be written: {error.strerror}; make room and {self.again}"
-            ) from error
-
-    def close(self) -> None:
-        """Flush and close; the work file stays where it is."""
-        self._end()
-        self._store.close()
-
-    def publish(self, final: str | Path) -> None:
-        """Close, and give the complete file its final name in one step.
-
-        Raises ResultsError if a file has got that name meanwhile, which is left as it is.
-        """
-        self._end()
-        try:
-            self._store.publish(final)
-        except FileExistsError:
-            raise ResultsError(
-                f"{final}: has appeared meanwhile and is left as it is; move it and {self.again}"
-            ) from None
-        finally:
-            self._store.close()  # not before: the lock must hold while the name changes
-
-    def _end(self) -> None:
-        self.flush()
-        self._file.close()
-        self._save()
+@contextmanager
+def readable(path: Path, what: str) -> Iterator[None]:
+    """Whatever HDF5 and numpy raise inside, as a ResultsError that says what is damaged."""
+    try:
+        yield
+    except ResultsError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ResultsError(
+            f"{path}: {what} cannot be read ({reason}); it is damaged or no results file: restore "
+            "it, or measure again"
+        ) from error
 
 
-def _create_table(group, name: str, columns: tuple[schema.Column, ...], description: str) -> None:
-    dtype = _h5_dtype(columns)
-    has_text = any(c.dtype == "text" for c in columns)
-    dataset = group.create_dataset(
-        name,
-        shape=(0,),
-        maxshape=(None,),
-        dtype=dtype,
-        chunks=(max(16, _CHUNK_BYTES // dtype.itemsize),) if not has_text else (64,),
-        **({} if has_text else {"compression": "gzip", "compression_opts": 1, "shuffle": True}),
-    )
-    dataset.attrs["description"] = description
-    for i, c in enumerate(columns):
-        dataset.attrs[f"FIELD_{i}_NAME"] = c.name
-        dataset.attrs[f"FIELD_{i}_UNITS"] = c.unit or ""
-        dataset.attrs[f"FIELD_{i}_DESCRIPTION"] = c.description
-    table = Table(np.zeros(0, [(c.name, "O" if c.dtype == "text" else c.dtype) for c in columns]))
-    for c in columns:
-        table[c.name].unit = c.unit
-        table[c.name].description = c.description
-    lines = get_yaml_from_table(table)
-    group.create_dataset(f"{name}.__table_column_meta__", data=[s.encode() for s in lines])
-
-
-def _append(dataset, rows: np.ndarray) -> None:
-    if len(rows):
-        start = len(dataset)
-        dataset.resize((start + len(rows),))
-        dataset[start:] = rows
-
-
-def _check_schema(file: h5py.File, path: Path) -> None:
+def check_layout(file: h5py.File, path: Path) -> None:
+    """ResultsError unless the file holds the tables of this schema itself, and no links."""
     version = file.attrs.get("schema_version")
     if version is None:
         raise ResultsError(f"{path}: not a results file of mpiapp (no schema_version)")
-    if version != SCHEMA_VERSION:
+    if not np.array_equal(version, SCHEMA_VERSION):
         raise ResultsError(
             f"{path}: results schema {version}, this version of mpiapp reads {SCHEMA_VERSION}"
         )
+    for name, (columns, _) in TABLES.items():
+        if reason := _not_a_table(file, name, h5_dtype(columns)):
+            raise ResultsError(
+                f"{path}: /{name} {reason}; the file is damaged or no results file: restore it"
+            )
+
+
+def _not_a_table(file: h5py.File, name: str, dtype: np.dtype) -> str:
+    """Why an object is not the table that a writer makes; empty if it is."""
+    # A link, or data outside of the file, could lead to any file of this machine.
+    if name not in file:
+        return "is missing"
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        return "is a link"
+    table = file[name]
+    if not isinstance(table, h5py.Dataset) or table.ndim != 1 or table.chunks is None:
+        return "is no table in chunks"
+    if table.is_virtual or table.external:
+        return "lies in other files"
+    text = [h5py.check_string_dtype(table.dtype[n]) is not None for n in dtype.names or ()]
+    if table.dtype != dtype or text != [d.kind in "SO" for d, _ in dtype.fields.values()]:
+        return "has other columns than this schema"
+    if table.chunks[0] * dtype.itemsize > _MAX_CHUNK_BYTES:
+        return f"has chunks of {table.chunks[0]} rows"
+    if table.id.get_num_chunks() != -(-len(table) // table.chunks[0]):
+        return f"has not the {len(table)} rows that it says"
+    return ""
 
 
 class Results:
-    """A results file open for reading; use `open_results`."""
+    """A results file open for reading; use `open_results`.
+
+    Any method may raise ResultsError, where the file is damaged.
+    """
 
     def __init__(self, file: h5py.File, path: Path):
         self._file = file
         self.path = path
 
     def __len__(self) -> int:
-        return len(self._file["runs"])
+        return self.n_rows("runs")
 
     def n_rows(self, name: str) -> int:
         """Rows of a table."""
@@ -274,28 +125,62 @@ class Results:
 
     def table(self, name: str) -> np.ndarray:
         """A whole table as a structured array; text fields as str."""
-        dataset = self._file[name]
-        rows = dataset[:]
-        if not any(h5py.check_string_dtype(dataset.dtype[n]) and dataset.dtype[n].kind == "O"
-                   for n in dataset.dtype.names):  # fmt: skip
-            return rows
-        out = np.empty(len(rows), [(n, rows.dtype[n]) for n in rows.dtype.names])
-        for n in rows.dtype.names:
-            column = rows[n]
-            if column.dtype.kind == "O":
-                column = [v.decode() if isinstance(v, bytes) else v for v in column]
-            out[n] = column
-        return out
+        return self.rows(name, 0, self.n_rows(name))
 
     def rows(self, name: str, start: int, stop: int) -> np.ndarray:
-        """Some rows of a table without text."""
-        return self._file[name][start:stop]
+        """Some rows of a table."""
+        with readable(self.path, f"/{name}"):
+            rows = self._file[name][start:stop]
+            if not rows.dtype.hasobject:
+                return rows
+            out = np.empty(len(rows), [(n, rows.dtype[n]) for n in rows.dtype.names])
+            for n in rows.dtype.names:
+                is_text = rows.dtype[n].kind == "O"
+                out[n] = [v.decode() for v in rows[n]] if is_text else rows[n]
+            return out
 
     def chunks(self, name: str, rows: int = 100_000) -> Iterator[np.ndarray]:
         """The rows of a table, some at a time, in the order of the file."""
-        dataset = self._file[name]
-        for start in range(0, len(dataset), rows):
-            yield dataset[start : start + rows]
+        for start in range(0, self.n_rows(name), rows):
+            yield self.rows(name, start, start + rows)
+
+
+def check_rows(results: Results) -> None:
+    """Read all of a file; ResultsError unless every run has its rows, and no row is nobody's."""
+    start = n_attempts = 0
+    seen: list[np.ndarray] = []
+    n_rows = results.n_rows("photometry")
+    for runs in results.chunks("runs", 20_000):
+        stops = start + np.cumsum(runs["n_rows"], dtype="u8")
+        rows = results.rows("photometry", start, int(min(stops[-1], n_rows)))
+        whose = np.repeat(runs["run_id"], np.minimum(runs["n_rows"], len(rows) + 1))
+        if not (
+            np.array_equal(runs["first_row"], stops - runs["n_rows"])
+            and np.array_equal(rows["run_id"], whose)
+        ):
+            raise _disagreement(results.path, "photometry")
+        start = int(stops[-1])
+        n_attempts += int(runs["attempts"][runs["attempts"] > 1].sum(dtype="i8"))
+        seen.append(runs["run_id"])
+    ids = np.concatenate([np.empty(0, "u8"), *seen])
+    if start != n_rows:
+        raise _disagreement(results.path, "photometry")
+    if len(np.unique(ids)) != len(ids):
+        raise _disagreement(results.path, "runs")
+    if results.n_rows("attempts") != n_attempts:
+        raise _disagreement(results.path, "attempts")
+    failed = results.table("failures")["run_id"]
+    if not np.isin(failed[failed != 0], ids).all():
+        raise _disagreement(results.path, "failures")
+    for name in TABLES.keys() - {"photometry", "runs", "failures"}:
+        results.table(name)
+
+
+def _disagreement(path: Path, table: str) -> ResultsError:
+    return ResultsError(
+        f"{path}: /{table} does not hold exactly the rows of /runs; the file is damaged: restore "
+        "it, or move it away and measure again"
+    )
 
 
 @contextmanager
@@ -305,15 +190,20 @@ def open_results(path: str | Path) -> Iterator[Results]:
     Raises
     ------
     ResultsError
-        If it is no results file, or of a schema that this version cannot read.
+        If it is no results file, not all in this one file, or of a schema that
+        this version cannot read.
     """
     path = Path(path)
     try:
+        open_regular(path).close()
         # A journal tells of a job that writes, or was killed in the middle of a commit.
         source = snapshot(path) if journal_path(path).exists() else path
         file = h5py.File(source, "r")
-    except OSError as error:
+    except InputError as error:
+        raise ResultsError(str(error)) from error
+    except (OSError, ValueError, RuntimeError) as error:
         raise ResultsError(f"{path}: cannot be read as HDF5: {error}") from error
     with file:
-        _check_schema(file, path)
+        with readable(path, "the file"):
+            check_layout(file, path)
         yield Results(file, path)

@@ -14,7 +14,8 @@ import numpy as np
 
 from ..catalog.worklist import Target
 from ..config import Config, decisive
-from ..files.results import ResultsError, Writer, open_results, work_path
+from ..files.results import ResultsError, open_results, work_path
+from ..files.writer import Writer
 
 
 def open_work_file(config: Config, final: Path, *, resume: bool, force: bool) -> Writer | None:

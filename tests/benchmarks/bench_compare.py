@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mpiapp.files.results import Writer
 from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
+from mpiapp.files.writer import Writer
 from mpiapp.report.compare import compare, report
 from mpiapp.report.matching import CHUNK_ROWS, open_side
 

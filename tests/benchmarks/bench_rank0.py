@@ -23,8 +23,8 @@ import numpy as np
 from mpiapp.catalog.quantities import Matrix
 from mpiapp.catalog.scan import BundleScan, FileScan
 from mpiapp.config import Config, Input, Output
-from mpiapp.files.results import Writer
 from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
+from mpiapp.files.writer import Writer
 from mpiapp.parallel.dispatch import stream
 from mpiapp.parallel.planning import InputFiles, Plan, ScannedFile, make_plan
 from mpiapp.parallel.shares import parcels

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import time
 
 import numpy as np
 import pytest
 
-from mpiapp.files.results import ResultsError, Writer, open_results, work_path
+from mpiapp.files.results import ResultsError, open_results, work_path
 from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
+from mpiapp.files.writer import Writer
 
 
 def batch(first: int, n_runs: int, rows_each: int = 2) -> Batch:
@@ -66,6 +68,11 @@ def at_change(monkeypatch, last: int, act) -> list[str]:
     return made
 
 
+def die() -> None:
+    """As a kill does: nothing more happens."""
+    os._exit(9)
+
+
 def job(final, number: int) -> int:
     """A small job as the command line does it; its exit code."""
     try:
@@ -115,3 +122,119 @@ def test_of_two_jobs_that_start_together_one_wins(tmp_path, monkeypatch):
         assert sorted(codes) == [0, 2], (k, delays)
         winner = codes.index(0)
         assert values(final) == batch(1000 * winner, 4).photometry["value"].tolist()
+
+
+N_RUNS = 7
+
+
+def steps(final) -> None:
+    """A job of N_RUNS runs that commits after every two, or what is left of it."""
+    work = work_path(final)
+    writer = Writer(work, resume=work.exists(), batch_runs=2)
+    n = writer.n_runs
+    writer.add("jobs", [(len(writer.table("jobs")), *[""] * 3, 0.0, *[""] * 8, N_RUNS)])
+    for run in range(n, N_RUNS):
+        one = batch(run, 1)
+        one.runs["attempts"] = 2
+        attempts = [(run, k, "changes", "ended", 1.0) for k in range(2)]
+        failures = [(run, "where", "type", "message", "traceback " * 200)]
+        writer.append(one._replace(attempts=attempts, failures=failures))
+    writer.publish(final)
+
+
+@pytest.mark.slow
+def test_a_job_killed_before_any_change_of_a_file_is_resumed_and_has_equal_rows(
+    tmp_path, monkeypatch
+):
+    whole = tmp_path / "whole.h5"
+    with monkeypatch.context() as patch:
+        made = at_change(patch, 0, die)
+        steps(whole)
+    killed = 0
+    for last in range(1, len(made) + 1):
+        final = tmp_path / f"{last}.h5"
+
+        def job(final=final, last=last):
+            at_change(monkeypatch, last, die)
+            steps(final)
+
+        killed += exit_code(in_a_fork(job)) == 9
+        if not final.exists():
+            steps(final)
+        assert values(final) == values(whole)
+        with open_results(final) as results:
+            assert len(results.table("attempts")) == len(results.table("failures")) * 2
+        for leftover in tmp_path.glob(f"{last}.h5?*"):
+            assert leftover.samefile(final)  # killed between two names of the complete file
+    assert killed == len(made) > 60
+
+
+def torn(folder) -> list[tuple[bytes, bytes]]:
+    """(work file, its journal) of jobs killed while a commit writes in place."""
+    states = []
+    for last in range(1, 200):
+        final = folder / f"{last}.h5"
+
+        def job(final=final, last=last):
+            at_change(pytest.MonkeyPatch(), last, die)
+            steps(final)
+
+        exit_code(in_a_fork(job))
+        work = work_path(final)
+        journal = work.with_name(work.name + ".journal")
+        if final.exists():
+            break
+        if journal.exists() and journal.stat().st_size > 4096:
+            states.append((work.read_bytes(), journal.read_bytes()))
+    return states
+
+
+def damaged(content: bytes, rng: random.Random) -> bytes:
+    """With one bit flipped, or cut."""
+    if rng.random() < 0.3:
+        return content[: rng.randrange(len(content))]
+    changed = bytearray(content)
+    changed[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    return bytes(changed)
+
+
+@pytest.mark.slow
+def test_a_damaged_work_file_or_journal_is_recovered_exactly_or_refused_in_one_line(
+    tmp_path, capfd
+):
+    """Of a committed state, or of none of its rows too many; never a crash, never for ever."""
+    states = torn(tmp_path)
+    assert len(states) > 10
+    whole = [row for run in range(N_RUNS) for row in batch(run, 1).photometry.tolist()]
+    rng = random.Random(11)
+    path = tmp_path / "case.h5.part"
+    journal = tmp_path / "case.h5.part.journal"
+    refused = 0
+    for case in range(400):
+        work, pages = rng.choice(states)
+        if case % 2:
+            pages = damaged(pages, rng)
+        else:
+            work = damaged(work, rng)
+        path.write_bytes(work)
+        journal.write_bytes(pages)
+
+        def resume():
+            signal.alarm(30)
+            try:
+                writer = Writer(path, resume=True)
+                rows = writer.table("photometry").tolist()
+                writer.close()
+                with open_results(path) as results:
+                    assert results.table("photometry").tolist() == rows
+            except ResultsError as error:
+                print(error)
+                return 2
+            return 0 if rows == whole[: len(rows)] and len(rows) in (0, 4, 8, 12, 14) else 1
+
+        code = exit_code(in_a_fork(resume))
+        assert code in (0, 2), case
+        said = capfd.readouterr().out
+        assert said.count("\n") == (code == 2)
+        refused += code == 2
+    assert 20 < refused < 380

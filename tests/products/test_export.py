@@ -14,8 +14,9 @@ from jobs import mpiapp
 
 from mpiapp.catalog.bundle import InputError
 from mpiapp.catalog.quantities import APERTURES, BANDS, QUANTITIES, Matrix
-from mpiapp.files.results import Writer, open_results
+from mpiapp.files.results import open_results
 from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
+from mpiapp.files.writer import Writer
 from mpiapp.photometry.outcome import Flag, Outcome
 from mpiapp.products.columns import EXTRAS, KEYS, columns, fields
 from mpiapp.products.export import catalog_table, write_table

@@ -7,8 +7,9 @@ from jobs import mpiapp, write_job
 
 from mpiapp.catalog.bundle import InputError
 from mpiapp.catalog.runs import RunKey
-from mpiapp.files.results import Writer, open_results
+from mpiapp.files.results import open_results
 from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
+from mpiapp.files.writer import Writer
 from mpiapp.photometry.outcome import Outcome
 from mpiapp.report import compare as comparing
 from mpiapp.report import matching

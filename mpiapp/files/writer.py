@@ -1,0 +1,227 @@
+"""Writing a results file: rows are appended in batches that survive a kill.
+
+All tables move on together, or not at all, however the job ends (see mpiapp.files.journal).
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+from astropy.table import Table
+from astropy.table.meta import get_yaml_from_table
+
+from .. import __version__
+from . import schema
+from .journal import JournaledFile
+from .results import Results, ResultsError, check_layout, check_rows, h5_dtype, readable
+from .schema import SCHEMA_VERSION, TABLES, Batch
+
+_CHUNK_BYTES = 256 * 1024
+# From HDF5 1.8 on, what describes the tables has checksums; later formats cannot be written on
+# after a kill.
+_LIBVER = ("v108", "v108")
+
+
+class Writer:
+    """Appends batches to a results file; each flush leaves a file that opens after any kill.
+
+    Any method may raise ResultsError if the disk is full.
+
+    Parameters
+    ----------
+    path : path
+        The work file.  It must not exist unless `resume`.
+    batch_runs, flush_seconds
+        A flush follows so many runs or seconds, whichever comes first.
+    again : str
+        What to do once there is room, for messages.
+
+    Raises
+    ------
+    ResultsError
+        If the file cannot be created or opened, or its schema is another one.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        resume: bool = False,
+        batch_runs: int = 1000,
+        flush_seconds: float = 10.0,
+        again: str = "continue with --resume; all but the last batch is safe",
+    ):
+        self.path = Path(path)
+        self.batch_runs = batch_runs
+        self.flush_seconds = flush_seconds
+        self.again = again
+        self._pending: list[Batch] = []
+        self._pending_runs = 0
+        self._last_flush = time.monotonic()
+        try:
+            self._open() if resume else self._create()
+        except OSError as error:
+            reason = error.strerror or error
+            raise ResultsError(f"{self.path}: cannot be written: {reason}") from error
+        self.n_runs = len(self._file["runs"])
+        self._n_rows = len(self._file["photometry"])
+
+    def _open(self) -> None:
+        self._store = JournaledFile(self.path, writable=True)
+        try:
+            with readable(self.path, "the work file"):
+                self._file = h5py.File(self._store, "r+", libver=_LIBVER)
+                check_layout(self._file, self.path)
+            check_rows(Results(self._file, self.path))
+        except BaseException:
+            self._store.close()
+            raise
+
+    def _create(self) -> None:
+        """Under another name until it holds empty tables, so that the work file always opens."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            raise FileExistsError("exists already")
+        new = self.path.with_name(self.path.name + ".new")
+        self._store = JournaledFile(new, writable=True, new=True)
+        try:
+            if self.path.exists():  # another job had the lock until now
+                raise FileExistsError("exists already")
+            self._file = h5py.File(self._store, "w", libver=_LIBVER)
+            self._file.attrs["schema_version"] = SCHEMA_VERSION
+            self._file.attrs["created_by"] = f"mpiapp {__version__}"
+            for name, (columns, description) in TABLES.items():
+                _create_table(self._file, name, columns, description)
+            self._file.flush()
+            self._store.commit()
+            self._store.rename(self.path)
+        except BaseException:
+            self._store.discard()
+            raise
+
+    def column(self, name: str) -> np.ndarray:
+        """(n_runs,) one column of /runs as it is on disk."""
+        return self._file["runs"].fields(name)[:]
+
+    def append(self, batch: Batch) -> None:
+        """Add a batch; it is safe on disk after the next flush."""
+        self._pending.append(batch)
+        self._pending_runs += len(batch.runs)
+        late = time.monotonic() - self._last_flush > self.flush_seconds
+        if self._pending_runs >= self.batch_runs or late:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is pending and see it on the disk."""
+        pending, self._pending, self._pending_runs = self._pending, [], 0
+        self._last_flush = time.monotonic()
+        if not pending:
+            return
+        runs = np.concatenate([b.runs for b in pending])
+        photometry = np.concatenate([b.photometry for b in pending])
+        runs["first_row"] = self._n_rows + np.append(0, np.cumsum(runs["n_rows"])[:-1])
+        self._add("failures", [row for b in pending for row in b.failures])
+        self._add("attempts", [row for b in pending for row in b.attempts])
+        _append(self._file["photometry"], photometry)
+        _append(self._file["runs"], runs)
+        self._commit()
+        self._n_rows += len(photometry)
+        self.n_runs += len(runs)
+
+    def add(self, table: str, rows: list[tuple]) -> None:
+        """Append tuples in column order to a table with text."""
+        self._add(table, rows)
+        self._commit()
+
+    def _add(self, table: str, rows: list[tuple]) -> None:
+        dataset = self._file[table]
+        if rows:
+            _append(dataset, np.array(rows, dtype=dataset.dtype))
+
+    def table(self, name: str) -> np.ndarray:
+        """A whole table as it is so far, what is pending left out; text fields as str."""
+        return Results(self._file, self.path).table(name)
+
+    def update_job(self, row: int, **values) -> None:
+        """Change fields of one row of /jobs."""
+        record = self._file["jobs"][row]
+        for name, value in values.items():
+            record[name] = value
+        self._file["jobs"][row] = record
+        self._commit()
+
+    def _commit(self) -> None:
+        self._file.flush()
+        self._save()
+
+    def _save(self) -> None:
+        try:
+            self._store.commit()
+        except FileNotFoundError:
+            raise ResultsError(
+                f"{self.path}: has been removed, renamed or replaced while it was written; put it "
+                f"back and {self.again}, or start anew"
+            ) from None
+        except OSError as error:
+            raise ResultsError(
+                f"{self.path}: cannot be written: {error.strerror}; make room and {self.again}"
+            ) from error
+
+    def close(self) -> None:
+        """Flush and close; the work file stays where it is."""
+        self._end()
+        self._store.close()
+
+    def publish(self, final: str | Path) -> None:
+        """Close, and give the complete file its final name in one step.
+
+        Raises ResultsError if the file does not hold what was written, or if another has got that
+        name meanwhile, which is left as it is.
+        """
+        self.flush()
+        check_rows(Results(self._file, self.path))
+        self._end()
+        try:
+            self._store.publish(final)
+        except FileExistsError:
+            raise ResultsError(
+                f"{final}: has appeared meanwhile and is left as it is; move it and {self.again}"
+            ) from None
+        finally:
+            self._store.close()  # not before: the lock must hold while the name changes
+
+    def _end(self) -> None:
+        self.flush()
+        self._file.close()
+        self._save()
+
+
+def _create_table(group, name: str, columns: tuple[schema.Column, ...], description: str) -> None:
+    dtype = h5_dtype(columns)
+    if any(c.dtype == "text" for c in columns):
+        kept = {"chunks": (64,), "fletcher32": True}
+    else:  # gzip has a checksum of its own
+        chunks = (max(16, _CHUNK_BYTES // dtype.itemsize),)
+        kept = {"chunks": chunks, "compression": "gzip", "compression_opts": 1, "shuffle": True}
+    dataset = group.create_dataset(name, shape=(0,), maxshape=(None,), dtype=dtype, **kept)
+    dataset.attrs["description"] = description
+    for i, c in enumerate(columns):
+        dataset.attrs[f"FIELD_{i}_NAME"] = c.name
+        dataset.attrs[f"FIELD_{i}_UNITS"] = c.unit or ""
+        dataset.attrs[f"FIELD_{i}_DESCRIPTION"] = c.description
+    table = Table(np.zeros(0, [(c.name, "O" if c.dtype == "text" else c.dtype) for c in columns]))
+    for c in columns:
+        table[c.name].unit = c.unit
+        table[c.name].description = c.description
+    lines = get_yaml_from_table(table)
+    group.create_dataset(f"{name}.__table_column_meta__", data=[s.encode() for s in lines])
+
+
+def _append(dataset, rows: np.ndarray) -> None:
+    if len(rows):
+        start = len(dataset)
+        dataset.resize((start + len(rows),))
+        dataset[start:] = rows
