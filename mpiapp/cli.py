@@ -153,6 +153,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--out", default="run.png", metavar="FILE", help="the figure (run.png)")
     p.add_argument("--draws", metavar="FILE", help="save the draws for ArviZ (netCDF)")
+    p.add_argument(
+        "--engine", default="", metavar="MODULE:CLASS", help="trust this engine of your own"
+    )
     p.set_defaults(call=_plot)
 
     p = commands.add_parser("verify", help="repeat the memo's verification, and report it")
@@ -297,7 +300,8 @@ def _merge(args) -> int:
             file=sys.stderr,
         )
         return 3
-    return 0 if all(Outcome(code).is_planned for code in set(merged.outcomes)) else 4
+    planned = [outcome for outcome in Outcome if outcome.is_planned]
+    return 0 if all(code in planned for code in set(merged.outcomes.tolist())) else 4
 
 
 def _plan(args) -> int:
@@ -387,7 +391,7 @@ def _plot(args) -> int:
     from .report.plot import plot_run
 
     with open_results(args.results) as results:
-        print(plot_run(results, args.run, args.out, args.draws))
+        print(plot_run(results, args.run, args.out, args.draws, args.engine))
     return 0
 
 

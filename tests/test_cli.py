@@ -43,6 +43,15 @@ def test_a_full_disk_is_named(tmp_path, capsys, pairs, monkeypatch):
     assert line.endswith("sim: No space left on device")
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "a\0b", "n" * 256])
+def test_what_cannot_be_the_name_of_results_is_refused_at_once(tmp_path, capsys, name):
+    config = tmp_path / "job.toml"
+    escaped = json.dumps(name)
+    config.write_text(f"[[input]]\nprep3 = 'nowhere'\n[output]\nresults = {escaped}\n")
+    for argv in (("run", config), ("run", config, "--shard", "1/2"), ("merge", name, tmp_path)):
+        assert "the name of a results file" in refused(capsys, *argv)
+
+
 def test_a_negative_seed_is_refused(tmp_path, capsys):
     line = refused(capsys, "simulate", tmp_path / "sim", "--seed", "-1")
     assert "seed -1, expected a whole number" in line

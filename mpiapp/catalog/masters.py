@@ -94,6 +94,11 @@ class Associations:
         self._stacks, starts = np.unique(stack[order], return_index=True)
         self._stack_edges = np.append(starts, len(order))
 
+    def without(self, masters: Sequence[str]) -> Associations:
+        """The same but for some master sources, whose components stay neighbours of others."""
+        bad = [master.encode() for master in masters]
+        return Associations(_without(self._links, bad), _without(self._blocks, bad))
+
     def __len__(self) -> int:
         return len(self._names)
 
@@ -186,11 +191,12 @@ def associate(links: Links, blocks: Blocks) -> tuple[Associations, list[Conflict
     conflicts = [*_link_conflicts(links), *_block_conflicts(links, blocks)]
     masters = {"links": links.master, "blocks": blocks.master}
     bad = list({masters[c.table][c.row] for c in conflicts})
-    kept = (
-        type(table)(*(column[~np.isin(table.master, bad)] for column in vars(table).values()))
-        for table in (links, blocks)
-    )
-    return Associations(*kept), conflicts
+    return Associations(_without(links, bad), _without(blocks, bad)), conflicts
+
+
+def _without(table: Links | Blocks, masters: list[bytes]) -> Links | Blocks:
+    kept = ~np.isin(table.master, masters)
+    return type(table)(*(column[kept] for column in vars(table).values()))
 
 
 def _conflicts(table: str, masters: np.ndarray, checks) -> Iterator[Conflict]:

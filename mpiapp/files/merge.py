@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .results import Results, ResultsError, open_results, work_path
+from .results import Results, ResultsError, check_rows, open_results, readable, work_path
 from .schema import RUNS_DTYPE, Batch
-from .writer import Writer
+from .writer import Writer, discard
 
 _CHUNK_RUNS = 50_000
 
@@ -52,10 +52,11 @@ def merge(out: str | Path, shards: Sequence[str | Path], *, force: bool = False)
         configurations or saw different inputs, unless `force`.
     """
     out = Path(out)
+    work = work_path(out)
     paths = sorted({Path(path) for path in shards})
     if out.exists() and (done := _merged_already(out, paths)):
         return done
-    for path in (out, work_path(out)):
+    for path in (out, work):
         if path.exists():
             raise ResultsError(f"{path}: exists already; move it or remove it first")
     _check_keys(paths)
@@ -63,17 +64,21 @@ def merge(out: str | Path, shards: Sequence[str | Path], *, force: bool = False)
         _check_origin(paths)
     gaps = _gaps(paths)
     # Merged under a third name, so that a merge that is killed is not taken for a job.
-    merging = work_path(out).with_name(out.name + ".merging")
-    merging.unlink(missing_ok=True)
-    writer = Writer(merging, batch_runs=_CHUNK_RUNS)
+    merging = work.with_name(out.name + ".merging")
+    discard(merging)
+    writer = Writer(merging, batch_runs=_CHUNK_RUNS, again="merge again")
+    final = work if gaps else out
     inputs: set[tuple[str, str]] = set()
-    for path in paths:
-        with open_results(path) as results:
-            _copy(results, writer, inputs)
-    writer.flush()
-    outcomes = writer.column("outcome")
-    final = work_path(out) if gaps else out
-    writer.publish(final)
+    try:
+        for path in paths:
+            with open_results(path) as results:
+                _copy(results, writer, inputs)
+        writer.flush()
+        outcomes = writer.column("outcome")
+        writer.publish(final)
+    except BaseException:
+        writer.discard()
+        raise
     return Merged(final, len(outcomes), gaps, outcomes)
 
 
@@ -94,7 +99,8 @@ def _merged_already(out: Path, paths: Sequence[Path]) -> Merged | None:
 def _check_keys(paths: Sequence[Path]) -> None:
     ids, origin = [], []
     for i, path in enumerate(paths):
-        found = _column(path, "run_id")
+        with open_results(path) as results:
+            found = check_rows(results)
         ids.append(found)
         origin.append(np.full(len(found), i, "i4"))
     ids, origin = np.concatenate(ids), np.concatenate(origin)
@@ -140,16 +146,26 @@ def _gaps(paths: Sequence[Path]) -> list[str]:
         if not len(jobs):
             gaps.append(f"{path}: no job has got as far as its work list")
             continue
-        last = jobs[-1]
-        if n_runs < last["planned"]:
-            gaps.append(f"{path}: {n_runs} of {last['planned']} runs")
-        number, _, total = last["shard"].partition("/")
-        if total:
-            parts.setdefault(int(total), set()).add(int(number))
+        with readable(path, "/jobs"):
+            planned = _planned(jobs)
+            for number, total in (map(int, shard.split("/")) for shard in planned if shard):
+                parts.setdefault(total, set()).add(number)
+        if n_runs < sum(planned.values()):
+            gaps.append(f"{path}: {n_runs} of {sum(planned.values())} runs")
     for total, numbers in parts.items():
         missing = sorted(set(range(1, total + 1)) - numbers)
         gaps += [f"shard {number}/{total} is missing" for number in missing]
     return gaps
+
+
+def _planned(jobs: np.ndarray) -> dict[str, int]:
+    """Runs of every part that a file has; of a merged file these are several, until it is resumed.
+
+    The part "" is the whole work list.
+    """
+    last = jobs[-1]
+    rows = jobs if last["shard"] else [last]
+    return {row["shard"]: int(row["planned"]) for row in rows}
 
 
 def _copy(results: Results, writer: Writer, inputs: set[tuple[str, str]]) -> None:

@@ -20,6 +20,7 @@ reads goes through `open_results`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,8 @@ from .journal import journal_path, snapshot
 from .regular import open_regular
 from .schema import SCHEMA_VERSION, TABLES
 
+# Names of files have 255 bytes; those beside the results are longer by up to 25.
+MAX_NAME = 230
 # A chunk is read as a whole, however little of it is asked for; those of the writer have 256 kB.
 _MAX_CHUNK_BYTES = 16 << 20
 
@@ -42,8 +45,15 @@ class ResultsError(ValueError):
 
 
 def work_path(path: str | Path) -> Path:
-    """Where a job writes until it is complete; the final name is taken by an atomic rename."""
+    """Where a job writes until it is complete; the final name is taken in one step.
+
+    Raises ResultsError if the path is none for a file and those beside it.
+    """
     path = Path(path)
+    if path.name in ("", "..") or "\0" in str(path) or len(os.fsencode(path.name)) > MAX_NAME:
+        raise ResultsError(
+            f"{str(path)!r} cannot be the name of a results file; give one of 1 to {MAX_NAME} bytes"
+        )
     return path.with_name(path.name + ".part")
 
 
@@ -145,8 +155,11 @@ class Results:
             yield self.rows(name, start, start + rows)
 
 
-def check_rows(results: Results) -> None:
-    """Read all of a file; ResultsError unless every run has its rows, and no row is nobody's."""
+def check_rows(results: Results) -> np.ndarray:
+    """Read all of a file; (n_runs,) run ids.
+
+    Raises ResultsError unless every run has its rows, and no row is nobody's.
+    """
     start = n_attempts = 0
     seen: list[np.ndarray] = []
     n_rows = results.n_rows("photometry")
@@ -174,6 +187,7 @@ def check_rows(results: Results) -> None:
         raise _disagreement(results.path, "failures")
     for name in TABLES.keys() - {"photometry", "runs", "failures"}:
         results.table(name)
+    return ids
 
 
 def _disagreement(path: Path, table: str) -> ResultsError:

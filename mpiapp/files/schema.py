@@ -43,7 +43,7 @@ PHOTOMETRY = (
     Column("lolim", "f8", "lower 68 % bound, in `unit`; 0 for an upper limit"),
     Column("hilim", "f8", "upper 68 % bound or upper limit, in `unit`"),
     Column("mode", "f8", "mode of the MPDF in `unit`, not set to 0 for upper limits"),
-    Column("unit", "S14", "unit of these numbers"),
+    Column("unit", "S24", "unit of these numbers"),
     Column("mean", "f8", "mean of the posterior, in `unit`"),
     Column("rms", "f8", "standard deviation of the posterior, in `unit`"),
     Column("outcome", "i2", "code of mpiapp.Outcome: 0 measured, 1 upper limit, 10 and above NULL"),

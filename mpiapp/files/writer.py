@@ -5,6 +5,7 @@ All tables move on together, or not at all, however the job ends (see mpiapp.fil
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -166,9 +167,11 @@ class Writer:
                 f"back and {self.again}, or start anew"
             ) from None
         except OSError as error:
-            raise ResultsError(
-                f"{self.path}: cannot be written: {error.strerror}; make room and {self.again}"
-            ) from error
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> ResultsError:
+        reason = error.strerror or error
+        return ResultsError(f"{self.path}: cannot be written: {reason}; make room and {self.again}")
 
     def close(self) -> None:
         """Flush and close; the work file stays where it is."""
@@ -190,13 +193,30 @@ class Writer:
             raise ResultsError(
                 f"{final}: has appeared meanwhile and is left as it is; move it and {self.again}"
             ) from None
-        finally:
-            self._store.close()  # not before: the lock must hold while the name changes
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self._store.close()  # not before: the lock must hold while the name changes
+
+    def discard(self) -> None:
+        """Close and remove the file; without effect on one that has its final name."""
+        with contextlib.suppress(Exception):
+            self._file.close()
+        self._store.discard()
 
     def _end(self) -> None:
         self.flush()
         self._file.close()
         self._save()
+
+
+def discard(path: Path) -> None:
+    """Remove a work file that nobody writes to, if there is one; ResultsError if somebody does."""
+    try:
+        JournaledFile(path, writable=True).discard()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be removed: {error.strerror or error}") from error
 
 
 def _create_table(group, name: str, columns: tuple[schema.Column, ...], description: str) -> None:

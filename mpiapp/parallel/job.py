@@ -186,6 +186,7 @@ class _Job:
         self.interrupt = Interrupt(config.limits, scheduled_end())
         self.started = time.perf_counter()
         self.final = Path(options.output or config.output.results)
+        results.work_path(self.final)  # refuses what is no name before a shard's is made of it
         if options.shard:
             self.final = options.shard.path(self.final)
         self._check_engine()

@@ -92,9 +92,22 @@ def _mst3(group: Input) -> Mst3File | None:
     if group.mst3 is None:
         return None
     try:
-        return read_mst3(group.mst3)
+        mst3 = read_mst3(group.mst3)
     except InputError as error:
         raise ConfigError(f"input.mst3: {error}") from error
+    # A block's target, master/blockN, fits if the name of its master does.
+    too_long = [m for m in mst3.associations.masters() if len(m.encode()) > COMPONENT_BYTES]
+    if not too_long:
+        return mst3
+    faults = [
+        Fault(
+            f"{mst3.path}: master {m} is longer than {COMPONENT_BYTES} bytes; shorten it",
+            mst3.path,
+            master=m,
+        )
+        for m in too_long
+    ]
+    return Mst3File(mst3.path, mst3.associations.without(too_long), [*mst3.faults, *faults])
 
 
 def scan_here(paths: Sequence[str]) -> list[ScannedFile]:
@@ -122,7 +135,9 @@ def _too_long(scan: FileScan) -> str:
             return f"{scan.path}: the name {target} is longer than {NAME_BYTES} bytes; shorten it"
         for c in content.components:
             if len(f"{scan.stack}/{c}".encode()) > NAME_BYTES or len(c.encode()) > COMPONENT_BYTES:
-                return f"{scan.path}: component {c} is longer than {COMPONENT_BYTES} bytes"
+                return (
+                    f"{scan.path}: component {c} is longer than {COMPONENT_BYTES} bytes; shorten it"
+                )
     return ""
 
 

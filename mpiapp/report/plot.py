@@ -23,18 +23,23 @@ CHAINS_SHOWN = 4
 
 
 def plot_run(
-    results: Results, key: str, path: str | Path, draws_path: str | Path | None = None
+    results: Results,
+    key: str,
+    path: str | Path,
+    draws_path: str | Path | None = None,
+    trusted_engine: str = "",
 ) -> Path:
     """Trace and marginal of every parameter, and their pairs; returns the figure's path.
 
     Of each marginal: the draws, the MPDF with its mode and bounds, and the exact
     curve where one source is fitted.  The first PARAMETERS_SHOWN parameters are
     drawn, sources first.  All draws go to `draws_path`, if given, for ArviZ (netCDF).
+    `trusted_engine` is the only engine from outside of this package that may be used.
 
     Raises InputError if there is no such run, its input is gone, or xarray or netCDF4 is missing.
     """
     found = find_key(results, key)
-    run, config = rerun(results, found)
+    run, config = rerun(results, found, trusted_engine)
     problem, posterior = run.problem, run.posterior
     draws = _drawn(run, found.seed(config.seed))
     if draws_path:

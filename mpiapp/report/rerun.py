@@ -58,8 +58,15 @@ class _Collector:
 
 
 def job_config(results: Results) -> Config:
-    """The configuration of the first job of a results file."""
-    return Config.model_validate_json(results.table("jobs")[0]["config"])
+    """The configuration of the first job of a results file; InputError if it has none."""
+    jobs = results.table("jobs")
+    try:
+        return Config.model_validate_json(jobs[0]["config"])
+    except (IndexError, ValueError) as error:
+        raise InputError(
+            f"{results.path}: /jobs has no configuration of this version; the runs cannot be "
+            "repeated"
+        ) from error
 
 
 def find_key(results: Results, text: str) -> RunKey:
@@ -80,12 +87,21 @@ def find_key(results: Results, text: str) -> RunKey:
     )
 
 
-def rerun(results: Results, key: RunKey) -> tuple[Run, Config]:
+def rerun(results: Results, key: RunKey, trusted_engine: str = "") -> tuple[Run, Config]:
     """Measure one run of a results file again, from its input and its seed.
 
-    Raises InputError if the input no longer has it, or cannot be used.
+    An engine from outside of this package is code that the file names and this process would run;
+    that is done only if the caller trusts it by name.
+
+    Raises InputError if it is not trusted, or the input no longer has the run or cannot be used.
     """
     config = job_config(results)
+    if config.engine.name not in {*sampling.ENGINES, trusted_engine}:
+        raise InputError(
+            f"{results.path}: names the engine {config.engine.name!r}, not one of this package; "
+            "if you trust that code and its options in /jobs, have it run by --engine "
+            f"{config.engine.name}"
+        )
     for planned in planned_runs(config):
         if planned.key == key:
             sampling.require(config.engine.name)

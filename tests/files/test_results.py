@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import signal
@@ -9,9 +10,13 @@ import time
 
 import numpy as np
 import pytest
+from astropy.table import Table
+from astropy.units import Unit
 
+from mpiapp.catalog.quantities import QUANTITIES
+from mpiapp.files.merge import merge
 from mpiapp.files.results import ResultsError, open_results, work_path
-from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
+from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, TABLES, Batch
 from mpiapp.files.writer import Writer
 
 
@@ -122,6 +127,102 @@ def test_of_two_jobs_that_start_together_one_wins(tmp_path, monkeypatch):
         assert sorted(codes) == [0, 2], (k, delays)
         winner = codes.index(0)
         assert values(final) == batch(1000 * winner, 4).photometry["value"].tolist()
+
+
+def test_every_unit_in_a_file_is_one_that_astropy_reads(tmp_path):
+    path = tmp_path / "r.h5"
+    one = batch(0, 1, len(QUANTITIES))
+    one.photometry["unit"] = [quantity.unit.encode() for quantity in QUANTITIES.values()]
+    writer = Writer(path)
+    writer.append(one)
+    writer.close()
+    expected = [Unit(quantity.unit, parse_strict="raise") for quantity in QUANTITIES.values()]
+    with open_results(path) as results:
+        found = results.table("photometry")["unit"]
+    assert [Unit(unit.decode(), parse_strict="raise") for unit in found] == expected
+    for name in TABLES:
+        for column in Table.read(path, path=name).itercols():
+            assert column.unit is None or Unit(str(column.unit), parse_strict="raise")
+
+
+def test_a_file_that_appears_while_a_job_runs_is_left_as_it_is(tmp_path):
+    final = tmp_path / "r.h5"
+    writer = Writer(work_path(final))
+    writer.append(batch(0, 1))
+    final.write_text("mine")
+    with pytest.raises(ResultsError, match=r"r\.h5: has appeared .* move it and continue"):
+        writer.publish(final)
+    del writer
+    assert final.read_text() == "mine"
+    final.unlink()
+    Writer(work_path(final), resume=True).publish(final)
+    assert values(final) == [0, 1]
+
+
+@pytest.mark.parametrize("how", ["unlink", "rename", "replace"])
+def test_a_work_file_that_is_taken_away_is_told_at_the_next_commit(tmp_path, how):
+    path = tmp_path / "r.h5.part"
+    writer = Writer(path, batch_runs=1)
+    writer.append(batch(0, 1))
+    if how == "replace":
+        (tmp_path / "other").write_bytes(path.read_bytes())
+        os.replace(tmp_path / "other", path)
+    else:
+        path.unlink() if how == "unlink" else path.rename(tmp_path / "moved")
+    with pytest.raises(ResultsError, match="has been removed, renamed or replaced"):
+        writer.append(batch(1, 1))
+
+
+def test_two_merges_into_one_file_do_not_disturb_each_other(tmp_path):
+    shard = tmp_path / "a.h5"
+    writer = Writer(shard)
+    writer.append(batch(0, 1))
+    writer.close()
+    other = Writer(tmp_path / "all.h5.merging")
+
+    def second():
+        with pytest.raises(ResultsError, match="another job is writing"):
+            merge(tmp_path / "all.h5", [shard])
+        return 0
+
+    assert exit_code(in_a_fork(second)) == 0
+    other.close()  # as a merge that was killed leaves it
+    assert merge(tmp_path / "all.h5", [shard]).n_runs == 1
+    assert not (tmp_path / "all.h5.merging").exists()
+
+
+def shard(path, first: int, shard: str, planned: int, n_runs: int) -> None:
+    writer = Writer(path)
+    writer.add("jobs", [(0, *[""] * 3, 0.0, *[""] * 7, shard, planned)])
+    writer.append(batch(first, n_runs))
+    writer.close()
+
+
+def test_a_merge_of_merged_files_claims_no_gaps_and_finds_those_there_are(tmp_path):
+    for k in range(4):
+        shard(tmp_path / f"s{k}.h5", 10 * k, f"{k + 1}/4", 3, 3)
+    for pair in (0, 2):
+        merged = merge(tmp_path / f"m{pair}.h5", [tmp_path / f"s{pair + i}.h5" for i in (0, 1)])
+        assert [gap.split()[1] for gap in merged.gaps] == [f"{3 - pair + i}/4" for i in (0, 1)]
+    halves = [work_path(tmp_path / f"m{pair}.h5") for pair in (0, 2)]
+    whole = merge(tmp_path / "all.h5", halves)
+    assert (whole.gaps, whole.n_runs) == ([], 12)
+    shard(tmp_path / "short.h5", 30, "4/4", 3, 2)
+    parts = [halves[0], tmp_path / "s2.h5", tmp_path / "short.h5"]
+    assert merge(tmp_path / "again.h5", parts).gaps == [f"{tmp_path / 'short.h5'}: 2 of 3 runs"]
+
+
+def test_a_merge_that_finds_no_room_says_what_to_do_and_leaves_nothing(tmp_path, monkeypatch):
+    shard(tmp_path / "a.h5", 0, "", 3000, 3000)
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        at_change(patch, 30, lambda: patch.setattr(os, "pwrite", full))
+        with pytest.raises(ResultsError, match=r"device; make room and merge again$"):
+            merge(tmp_path / "all.h5", [tmp_path / "a.h5"])
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
 
 
 N_RUNS = 7
