@@ -240,7 +240,7 @@ def test_an_engine_that_cannot_be_used_is_one_line_before_any_file_is_made(tmp_p
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert f"engine.name = '{name}' cannot be used" in line
-    assert "pymc3, gibbs, exact" in line
+    assert "gibbs, exact" in line
     assert not list(tmp_path.glob("results.h5*"))
 
 
