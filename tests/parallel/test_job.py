@@ -79,14 +79,14 @@ def test_failed_runs_are_rows_and_the_exit_code_tells(tmp_path, ranks):
 @pytest.mark.parametrize("ranks", [0, pytest.param(3, marks=under_mpi)])
 def test_a_full_disk_is_named_and_costs_no_run_that_was_written(tmp_path, ranks):
     room = "[engine.options]\nroom = {}\n"
-    config = write_job(tmp_path, "fulldisk", room.format(100_000), table(4, 20), "batch_runs = 16")
+    config = write_job(tmp_path, "fulldisk", room.format(130_000), table(4, 20), "batch_runs = 16")
     done = mpiapp("run", config, ranks=ranks)
     assert done.returncode == 2
     assert "results.h5.part: cannot be written: File too large" in done.stderr
     assert "Traceback" not in done.stderr
     with open_results(tmp_path / "results.h5.part") as results:
         assert 16 <= len(results) < 400
-    config.write_text(config.read_text().replace("100000", "100000000"))
+    config.write_text(config.read_text().replace("130000", "100000000"))
     assert mpiapp("run", config, "--resume", "--force", ranks=ranks).returncode == 0
     with open_results(tmp_path / "results.h5") as results:
         assert len(results) == 400
