@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,11 +17,7 @@ from .catalog.quantities import APERTURES, BANDS, LEVELS, QUANTITIES
 from .photometry.ladder import Policy
 from .posterior import Smoothing
 from .sampling import ENGINES
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from .toml import tomllib
 
 
 class ConfigError(ValueError):
@@ -62,16 +57,6 @@ class Select(_Section):
     quantities: list[QuantityName] = Field(default=list(QUANTITIES), min_length=1)
 
 
-class Pymc3Config(_Section):
-    """NUTS through pymc3 (memo, section 2.4 and Listing 1)."""
-
-    chains: Annotated[int, Field(ge=2, le=16)] = 2
-    draws: Annotated[int, Field(ge=100)] = 1000
-    tune: Annotated[int, Field(ge=0)] = 1000
-    target_accept: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    init: Literal["advi+adapt_diag", "adapt_diag"] = "advi+adapt_diag"
-
-
 class PymcConfig(_Section):
     """NUTS through current PyMC and nutpie."""
 
@@ -79,6 +64,12 @@ class PymcConfig(_Section):
     draws: Annotated[int, Field(ge=100)] = 1000
     tune: Annotated[int, Field(ge=0)] = 1000
     target_accept: Annotated[float, Field(gt=0, lt=1)] = 0.95
+
+
+class Pymc3Config(PymcConfig):
+    """NUTS through pymc3 (memo, section 2.4 and Listing 1)."""
+
+    init: Literal["advi+adapt_diag", "adapt_diag"] = "advi+adapt_diag"
 
 
 class GibbsConfig(_Section):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 from pathlib import Path
 from string import Template
 from typing import Annotated, Literal
@@ -17,11 +16,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .config import ConfigError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from .toml import tomllib
 
 KINDS = ("job", "requeue", "array", "merge", "scaling")
 MACHINES = Path(__file__).with_name("machines.toml")

@@ -14,12 +14,8 @@ from pathlib import Path
 
 from ..catalog.fault import InputError
 from ..catalog.quantities import INSTRUMENT_BANDS, QUANTITIES
+from ..toml import tomllib
 from .regular import open_regular
-
-try:
-    import tomllib
-except ModuleNotFoundError:  # Python 3.10
-    import tomli as tomllib
 
 REQUIRED = {
     "obsid": "name of the observation",
