@@ -15,10 +15,10 @@ from numba import njit
 
 from ..catalog.problem import Problem
 from ..compiled import OPTIONS
+from ..posterior import Draws, Smoothing
 from ..posterior.marginals import Marginal, Marginals
-from ..posterior.mpdf import Smoothing
 from .compressed import compress
-from .gibbs import GibbsEngine
+from .gibbs import GibbsEngine, warm_up_problem
 from .line_densities import line_densities
 from .one_source import background_marginal, density_series
 
@@ -49,19 +49,9 @@ class ExactEngine:
 
     def warm(self) -> None:
         """Compile every kernel, or load it from numba's cache."""
-        self.gibbs.warm()
-        for n in (1, 2):
-            counts, F = np.full(n + 1, 5), np.eye(n + 1) + 0.1
-            p = Problem(
-                counts=counts,
-                F=F,
-                upper=np.full(n + 1, 100.0),
-                sources=("s",) * n,
-                backgrounds=("b",),
-                row_obsid=np.zeros(n + 1, dtype=int),
-                offset=np.zeros(n + 1),
-            )
-            self.sample(p, np.random.SeedSequence(0)).summary(0, Smoothing())
+        for n_sources in (1, 2):
+            found = self.sample(warm_up_problem(n_sources), np.random.SeedSequence(0))
+            found.summary(0, Smoothing())
 
     def sample(
         self, problem: Problem, seed: np.random.SeedSequence, *, tune_factor: int = 1
@@ -89,14 +79,12 @@ class ExactEngine:
 
     def _several(self, problem: Problem, seed, tune_factor: int, t0: float) -> Marginals:
         draws = self.gibbs.sample(problem, seed, tune_factor=tune_factor)
-        replicates = [_marginals(problem, draws.values, j) for j in range(problem.n_sources)]
-        noise = self._noise(problem, replicates)
+        replicates, noise = _averaged(problem, draws)
         if noise > self.accuracy:
             more = min((1.2 * noise / self.accuracy) ** 2, _MOST)
             engine = self._drawer(int(_FIRST_LOOK * more))
             draws = engine.sample(problem, seed.spawn(1)[0], tune_factor=2 * tune_factor)
-            replicates = [_marginals(problem, draws.values, j) for j in range(problem.n_sources)]
-            noise = self._noise(problem, replicates)
+            replicates, noise = _averaged(problem, draws)
         bounds = 4.0 * draws.values.max(axis=(0, 1))
         bounds[: problem.n_sources] = np.inf
         return Marginals(
@@ -108,10 +96,13 @@ class ExactEngine:
             seconds={"sample": perf_counter() - t0},
         )
 
-    def _noise(self, problem: Problem, replicates: list[list[Marginal]]) -> float:
-        """The largest noise of any source, under the catalog's smoothing."""
-        found = Marginals(replicates, np.empty(problem.n_columns), None)
-        return max(found.summary(j, Smoothing()).noise for j in range(problem.n_sources))
+
+def _averaged(problem: Problem, draws: Draws) -> tuple[list[list[Marginal]], float]:
+    """The marginals of every source, and the largest noise under the catalog's smoothing."""
+    replicates = [_marginals(problem, draws.values, j) for j in range(problem.n_sources)]
+    found = Marginals(replicates, np.empty(problem.n_columns), None)
+    noise = max(found.summary(j, Smoothing()).noise for j in range(problem.n_sources))
+    return replicates, noise
 
 
 def _marginals(problem: Problem, values: np.ndarray, column: int) -> list[Marginal]:

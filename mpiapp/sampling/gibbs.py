@@ -121,6 +121,20 @@ def sweep(
     return failed
 
 
+def warm_up_problem(n_sources: int) -> Problem:
+    """A small problem in one obsid, to have the kernels compiled."""
+    rows = n_sources + 1
+    return Problem(
+        counts=np.full(rows, 5),
+        F=np.eye(rows) + 0.1,
+        upper=np.full(rows, 100.0),
+        sources=("s",) * n_sources,
+        backgrounds=("b",),
+        row_obsid=np.zeros(rows, dtype=int),
+        offset=np.zeros(rows),
+    )
+
+
 class GibbsEngine:
     """Compiled sampler in one thread; exact for one source.
 
@@ -161,17 +175,8 @@ class GibbsEngine:
 
     def warm(self) -> None:
         """Compile every kernel, or load it from numba's cache."""
-        for sources in (1, 2):
-            p = Problem(
-                counts=np.full(sources + 1, 5),
-                F=np.eye(sources + 1) + 0.1,
-                upper=np.full(sources + 1, 100.0),
-                sources=("s",) * sources,
-                backgrounds=("b",),
-                row_obsid=np.zeros(sources + 1, dtype=int),
-                offset=np.zeros(sources + 1),
-            )
-            self.sample(p, np.random.SeedSequence(0))
+        for n_sources in (1, 2):
+            self.sample(warm_up_problem(n_sources), np.random.SeedSequence(0))
 
     def sample(
         self, problem: Problem, seed: np.random.SeedSequence, *, tune_factor: int = 1

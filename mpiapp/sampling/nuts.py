@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -22,6 +23,16 @@ def timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
         yield
     finally:
         seconds[phase] += time.perf_counter() - start
+
+
+def most_recent(models: OrderedDict, n_columns: int, make: Callable[[], object], kept: int):
+    """The model of a shape, from the `kept` most recently used ones or made now."""
+    if n_columns not in models:
+        models[n_columns] = make()
+        if len(models) > kept:
+            models.popitem(last=False)
+    models.move_to_end(n_columns)
+    return models[n_columns]
 
 
 def start_from_maximum_likelihood(problem: Problem) -> np.ndarray:

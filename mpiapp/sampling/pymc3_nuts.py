@@ -17,7 +17,7 @@ import numpy as np
 from ..catalog.problem import Problem
 from ..posterior.diagnostics import rhat_and_ess
 from ..posterior.draws import Draws, SamplingError
-from .nuts import PHASES, stacked, start_from_maximum_likelihood, timed
+from .nuts import PHASES, most_recent, stacked, start_from_maximum_likelihood, timed
 
 INITS = ("advi+adapt_diag", "adapt_diag")
 
@@ -169,13 +169,8 @@ class Pymc3Engine:
 
 
 def _model(n_columns: int, seconds: dict[str, float]) -> _Model:
-    """The compiled model of a shape, from the most recently used ones or made now."""
-    if n_columns not in _models:
-        _models[n_columns] = _Model(n_columns, seconds)
-        if len(_models) > MODELS_KEPT:
-            _models.popitem(last=False)
-    _models.move_to_end(n_columns)
-    return _models[n_columns]
+    """The compiled model of a shape."""
+    return most_recent(_models, n_columns, lambda: _Model(n_columns, seconds), MODELS_KEPT)
 
 
 class _Model:

@@ -14,7 +14,7 @@ import numpy as np
 from ..catalog.problem import Problem
 from ..posterior import Draws, SamplingError
 from ..posterior.diagnostics import rhat_and_ess
-from .nuts import PHASES, stacked, start_from_maximum_likelihood, timed
+from .nuts import PHASES, most_recent, stacked, start_from_maximum_likelihood, timed
 
 # Chains start this far about the solution on the unbounded scale, as PyMC's do about its own.
 JITTER = 1.0
@@ -128,13 +128,8 @@ def _jittered(start: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _model(n_columns: int, seconds: dict[str, float]):
-    """The compiled model of a shape, from the most recently used ones or made now."""
-    if n_columns not in _models:
-        _models[n_columns] = _compiled(n_columns, seconds)
-        if len(_models) > MODELS_KEPT:
-            _models.popitem(last=False)
-    _models.move_to_end(n_columns)
-    return _models[n_columns]
+    """The compiled model of a shape."""
+    return most_recent(_models, n_columns, lambda: _compiled(n_columns, seconds), MODELS_KEPT)
 
 
 def _compiled(n_columns: int, seconds: dict[str, float]):
