@@ -178,7 +178,6 @@ class _Job:
     """Rank 0's side of the job: everything that can be checked before any work is, at once."""
 
     def __init__(self, config: Config, world: World, options: Options, flag: StopFlag):
-        sampling.require(config.engine.name)
         self.config = config
         self.world = world
         self.options = options
@@ -200,6 +199,7 @@ class _Job:
     def _check_engine(self) -> None:
         """Before any file is made: an engine that cannot be used is one line."""
         engine = self.config.engine
+        sampling.require(engine.name)
         try:
             sampling.create(engine.name, **engine.settings())
         except Exception as error:
@@ -241,8 +241,7 @@ class _Job:
         """Write how the job ended and what its ranks did; the complete file gets its name."""
         self.writer.flush()
         if code == EXIT_USAGE and self.number == 0:
-            self.writer.close()
-            self.writer.path.unlink()  # nothing began, and the corrected job may
+            self.writer.discard()  # nothing began, and the corrected job may
             return code
         if self.end:
             seconds = time.perf_counter() - self.started

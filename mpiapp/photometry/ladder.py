@@ -283,7 +283,7 @@ class Ladder:
             common |= Flag.DIVERGENT
         for source in self.reported:
             if source not in problem.sources:
-                self.run.photometry.append(null(source, self._absence(source), common))
+                self.run.photometry.append(self._null_row(source, Outcome.NULL_PEGGED, common))
                 continue
             i = problem.sources.index(source)
             s, flags = summaries[i], common
@@ -309,19 +309,16 @@ class Ladder:
             )  # fmt: skip
         self.run.excluded = rung.excluded
 
-    def _absence(self, source: str) -> Outcome:
-        """Why a source is not in the problem: unseen, or only by obsids that had to go."""
+    def _null_row(self, source: str, outcome: Outcome, flags: Flag) -> Photometry:
+        """A result without numbers: for this reason, unless no aperture sees the source."""
         is_seen = source in self.assembled.sources
-        return Outcome.NULL_PEGGED if is_seen else Outcome.NULL_UNSEEN
+        return null(source, outcome if is_seen else Outcome.NULL_UNSEEN, flags)
 
     def _null(self, outcome: Outcome, rung: _Rung, error: BaseException | None = None) -> None:
         if error is not None:
             self.run.error = error
             self.run.traceback = "".join(traceback.format_exception(error))
-        self.run.photometry = [
-            null(s, outcome if s in self.assembled.sources else Outcome.NULL_UNSEEN, rung.flags)
-            for s in self.reported
-        ]
+        self.run.photometry = [self._null_row(s, outcome, rung.flags) for s in self.reported]
         self.run.excluded = rung.excluded
 
     def _record(self, rung: _Rung, ended: str, since: float) -> None:

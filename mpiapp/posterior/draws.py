@@ -66,7 +66,7 @@ class Draws:
 
     def pdf(self, column: int, x: np.ndarray) -> np.ndarray:
         """The density at x, smoothed by the catalog's kernel."""
-        return density(self.of(column), x)
+        return self.mpdf(column, x, Smoothing())
 
     def cdf(self, column: int, x: np.ndarray) -> np.ndarray:
         """The share of the draws that are at most x."""

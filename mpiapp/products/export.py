@@ -24,9 +24,6 @@ from ..files.results import Results
 from ..photometry.outcome import Flag
 from .columns import KEYS, CatalogColumn, Field, columns, empty, fields
 
-LEVELS = tuple(KEYS)
-_NUMBERS = ("value", "lolim", "hilim")
-
 
 def catalog_table(results: Results, level: str, extras: Sequence[str] = ()) -> Table:
     """The product of one level: a row per detection, stack detection, master source or block.
