@@ -33,7 +33,7 @@ run: .venv/run ## Import the shipped example, measure it under MPI, print photom
 	$(bin)/mpiapp export $(out)/results.h5 $(out)/catalog.vot
 
 # Both at once, since the serial tests leave a second core idle; shown one after the other.
-test: .venv/test ## Run all tests serially, and beside them the quick ones on each of two MPI ranks
+test: .venv/test ## Run all tests serially, and beside them the quick ones shared by two MPI ranks
 	log=$$(mktemp); $(bin)/python -m pytest >"$$log" 2>&1 & serial=$$!; \
 	trap 'kill $$serial 2>/dev/null || true; rm -f "$$log"' EXIT; \
 	$(MPIEXEC) -prepend-rank -n 2 $(bin)/python -m pytest -p no:cacheprovider \

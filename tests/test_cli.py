@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from jobs import mpiapp
 from mpiapp.cli import main
 
 PAIR = {"obsid": "1", "stack": "S", "component": "r1", "instrument": "ACIS", "band": "b"}
@@ -45,11 +46,17 @@ def test_a_full_disk_is_named(tmp_path, capsys, pairs, monkeypatch):
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a\0b", "n" * 256])
 def test_what_cannot_be_the_name_of_results_is_refused_at_once(tmp_path, capsys, name):
+    assert "the name of a results file" in refused(capsys, "merge", name, tmp_path)
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("shard", [(), ("--shard", "1/2")])
+def test_a_job_whose_results_cannot_have_their_name_does_not_begin(tmp_path, shard):
     config = tmp_path / "job.toml"
-    escaped = json.dumps(name)
-    config.write_text(f"[[input]]\nprep3 = 'nowhere'\n[output]\nresults = {escaped}\n")
-    for argv in (("run", config), ("run", config, "--shard", "1/2"), ("merge", name, tmp_path)):
-        assert "the name of a results file" in refused(capsys, *argv)
+    config.write_text("[[input]]\nprep3 = 'nowhere'\n[output]\nresults = '..'\n")
+    run = mpiapp("run", config, *shard)
+    assert run.returncode == 2
+    assert "the name of a results file" in run.stderr
 
 
 def test_a_negative_seed_is_refused(tmp_path, capsys):
