@@ -1,5 +1,6 @@
 # Development and first use.  Nothing needs to be installed by hand: the first target
-# that needs it makes .venv (Python 3.10, pinned by config/constraints.txt).
+# that needs it makes .venv (Python 3.10, pinned by config/constraints.txt), or for those called
+# `-current` .venv-current (Python 3.12 or later, config/constraints-current.txt).
 #   PYTHON=/path/to/python3.10   use this interpreter
 #   RANKS=4                      MPI ranks of `make run`
 
@@ -7,27 +8,33 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test test-current test-cluster bench docs lint install clean
+.PHONY: help run run-current test test-current test-cluster bench docs lint install constraints clean
 
 export PYTHON
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 bin := .venv/bin
 RANKS ?= 3
-MPIEXEC := $(bin)/mpiexec
+MPIEXEC = $(bin)/mpiexec
 example := config/example
 out := out/example
+config := config/example.toml
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 15
 
 run: .venv/run ## Import the shipped example, measure it under MPI, print photometry and timing
+run-current: .venv-current/test ## The same on current Python, with the engine pymc
+run-current: bin := .venv-current/bin
+run-current: config := out/example-current.toml
+run run-current:
 	rm -rf $(out)
 	$(bin)/mpiapp import $(example)/obsid1575.jsonl $(out)/obsid1575
 	$(bin)/mpiapp import $(example)/csc21.ecsv $(out)/csc21
 	$(bin)/mpiapp import $(example)/cosmos_stack.ecsv $(out)/cosmos_stack
 	$(bin)/mpiapp import $(example)/cosmos_master.ecsv $(out)/cosmos_master \
 	    --masters $(example)/cosmos_links.csv --blocks $(example)/cosmos_blocks.csv
-	$(MPIEXEC) -n $(RANKS) $(bin)/python -m mpiapp run config/example.toml
+	sed 's/"pymc3"/"pymc"/' config/example.toml >out/example-current.toml
+	$(MPIEXEC) -n $(RANKS) $(bin)/python -m mpiapp run $(config)
 	$(bin)/mpiapp show $(out)/results.h5 --published $(example)/csc21_published.ecsv
 	$(bin)/mpiapp timing $(out)/results.h5
 	$(bin)/mpiapp export $(out)/results.h5 $(out)/catalog.vot
@@ -40,7 +47,7 @@ test: .venv/test ## Run all tests serially, and beside them the quick ones share
 	    -m "not mpi and not pymc3 and not slow"; \
 	tail -n +1 -f --pid=$$serial "$$log"; wait $$serial
 
-test-current: .venv-current/test ## Run the quick tests that need no old Python on a current one
+test-current: .venv-current/test ## Run the tests on current Python, but the slow ones and those of pymc3
 	.venv-current/bin/python -m pytest -m "not pymc3 and not slow"
 
 cluster_tests := MPIAPP_SLOW=1 $(bin)/python -m pytest tests/parallel/test_interruption.py tests/parallel/test_slurm.py
@@ -59,12 +66,16 @@ lint: .venv/lint ## Check style, formatting and shell scripts
 	$(bin)/ruff check
 	$(bin)/ruff format --check
 	@if command -v shellcheck >/dev/null; then \
-	    shellcheck .ci/run .make/find-python tests/parallel/slurm_node.sh $(wildcard jobscripts/*.slurm jobscripts/*.pbs); \
+	    shellcheck .ci/run .make/find-python .make/freeze tests/parallel/slurm_node.sh $(wildcard jobscripts/*.slurm jobscripts/*.pbs); \
 	else echo "shellcheck is not installed: shell scripts were not checked"; fi
 
 install: ## Install into the active Python 3.10 environment, with its MPI (EXTRAS=mpich adds one)
 	$${PYTHON:-python3} -m pip install --constraint config/constraints.txt \
 	    '.[pymc3$(if $(EXTRAS),$(comma)$(EXTRAS))]'
+
+constraints: ## Pin the newest versions that setup.cfg allows, for both Pythons; then run the tests
+	.make/freeze 3.10 pymc3,mpich,csc20,test,docs,lint config/constraints.txt
+	.make/freeze 3.13 pymc,mpich,test config/constraints-current.txt
 
 clean: ## Remove everything that make has made
 	rm -rf .venv .venv-current out docs/_build build *.egg-info .pytest_cache .ruff_cache .hypothesis
@@ -83,7 +94,7 @@ comma := ,
 
 .venv-current/made: config/constraints-current.txt
 	rm -rf .venv-current
-	python=$$(.make/find-python 3.13 3.12 3.11) && "$$python" -m venv .venv-current
+	python=$$(.make/find-python 3.13 3.14 3.12) && "$$python" -m venv .venv-current
 	.venv-current/bin/python $(PIP_INSTALL) --constraint $< pip setuptools wheel
 	touch $@
 
@@ -98,5 +109,5 @@ comma := ,
 
 .venv-current/test: .venv-current/made setup.cfg pyproject.toml
 	.venv-current/bin/python $(PIP_INSTALL) --no-build-isolation \
-	    --constraint config/constraints-current.txt --editable '.[mpich,test]'
+	    --constraint config/constraints-current.txt --editable '.[pymc,mpich,test]'
 	touch $@
