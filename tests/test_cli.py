@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-
 from jobs import mpiapp
+
 from mpiapp.cli import main
 
 PAIR = {"obsid": "1", "stack": "S", "component": "r1", "instrument": "ACIS", "band": "b"}
