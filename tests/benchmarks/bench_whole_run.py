@@ -1,10 +1,10 @@
 """Where the time of a whole job goes: files in, rows out, one worker, the mix of a catalog.
 
-    python tests/benchmarks/bench_whole_run.py [--runs N] [--profile]
+    python tests/benchmarks/bench_whole_run.py [--runs N] [--engine NAME] [--single] [--profile]
 
 Writes a stack of 20 obsids as prep3 files, whose bundles have the sources and
-obsids of MIX with every band, aperture and quantity; measures it with `mpiapp run`
-and the gibbs engine in one process; and prints milliseconds per run: processor
+obsids of MIX (or, with --single, one each) with every band, aperture and quantity;
+measures it with `mpiapp run` in one process; and prints milliseconds per run: processor
 time of the whole command, then its split by phase as /runs has it, and by
 shape.  --profile runs it once more under cProfile.
 """
@@ -29,7 +29,7 @@ import numpy as np  # noqa: E402
 from problems import matrix  # noqa: E402
 
 from mpiapp.catalog.bundle import Bundle, ObsidBundle  # noqa: E402
-from mpiapp.catalog.quantities import APERTURES, INSTRUMENT_BANDS  # noqa: E402
+from mpiapp.catalog.quantities import APERTURES, INSTRUMENT_BANDS, Matrix  # noqa: E402
 from mpiapp.cli import main as mpiapp  # noqa: E402
 from mpiapp.files.prep3_write import write_prep3  # noqa: E402
 from mpiapp.files.results import open_results  # noqa: E402
@@ -42,6 +42,7 @@ MIX = (
     (0.09, (3, 5), (1, 5)),
     (0.01, (1, 3), (20, 20)),
 )
+SINGLE = ((1.0, (1, 1), (1, 1)),)
 N_OBSIDS = 20
 BANDS = INSTRUMENT_BANDS["ACIS"]
 RUNS_PER_BUNDLE = len(BANDS) * len(APERTURES) * 4
@@ -49,12 +50,12 @@ RUNS_PER_BUNDLE = len(BANDS) * len(APERTURES) * 4
 FACTORS = {"flux": 1e16, "photflux": 1e7, "rate": 3e4, "cnts": 1.0}
 
 
-def write_catalog(folder, n_runs):
+def write_catalog(folder, n_runs, mix):
     """prep3 files of one stack; returns the number of runs in it."""
     rng = np.random.default_rng(5)
     obsids = [[] for _ in range(N_OBSIDS)]
     n_bundles = 0
-    for fraction, sources, seen_by in MIX:
+    for fraction, sources, seen_by in mix:
         for _ in range(max(1, round(fraction * n_runs / RUNS_PER_BUNDLE))):
             n_sources, n_obsids = (int(rng.integers(a, b + 1)) for a, b in (sources, seen_by))
             first = int(rng.integers(N_OBSIDS))
@@ -77,7 +78,7 @@ def write_catalog(folder, n_runs):
                         "ACIS",
                         tuple(f"r{n_bundles}_{i}" for i in range(n_sources)),
                         {key: c[block] for key, c in counts.items()},
-                        {(q, *key): one * x for q, x in FACTORS.items() for key in counts},
+                        {Matrix(*key, q): one * x for q, x in FACTORS.items() for key in counts},
                     )
                 )
             n_bundles += 1
@@ -86,13 +87,13 @@ def write_catalog(folder, n_runs):
     return n_bundles * RUNS_PER_BUNDLE
 
 
-def write_config(folder, name):
-    """A configuration with the gibbs engine; returns its path and that of the results."""
+def write_config(folder, name, engine):
+    """A configuration with this engine; returns its path and that of the results."""
     results = folder / f"{name}.h5"
     config = folder / f"{name}.toml"
     config.write_text(
         f"[[input]]\nprep3 = '{folder}'\nlevels = ['stack']\n"
-        f"[output]\nresults = '{results}'\n[engine]\nname = 'gibbs'\n"
+        f"[output]\nresults = '{results}'\n[engine]\nname = '{engine}'\n"
     )
     return config, results
 
@@ -130,17 +131,19 @@ def report(path, seconds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=20_000)
+    parser.add_argument("--engine", default="exact")
+    parser.add_argument("--single", action="store_true")
     parser.add_argument("--profile", action="store_true")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mpiapp-bench-") as name:
         folder = Path(name)
-        write_catalog(folder, args.runs)
-        mpiapp(["run", str(write_config(folder, "warm")[0])])  # compiles
-        config, results = write_config(folder, "timed")
+        write_catalog(folder, args.runs, SINGLE if args.single else MIX)
+        mpiapp(["run", str(write_config(folder, "warm", args.engine)[0])])  # compiles
+        config, results = write_config(folder, "timed", args.engine)
         report(results, measure(config))
         if args.profile:
             profile = cProfile.Profile()
-            profile.runcall(mpiapp, ["run", str(write_config(folder, "profile")[0])])
+            profile.runcall(mpiapp, ["run", str(write_config(folder, "profile", args.engine)[0])])
             pstats.Stats(profile).sort_stats("tottime").print_stats(45)
 
 
