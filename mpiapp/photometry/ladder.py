@@ -222,12 +222,13 @@ class Ladder:
     def _summaries(self, problem: Problem, posterior: Posterior) -> list[Summary | None]:
         """Mode and bounds of every column that is reported or may be pegged."""
         summaries: list[Summary | None] = []
+        smoothing = self.policy.smoothing
         for i, label in enumerate(problem.labels):
-            if label not in self.reported and posterior.reach(i) <= problem.upper[i]:
+            if label not in self.reported and posterior.reach(i, smoothing) <= problem.upper[i]:
                 summaries.append(None)
                 continue
             try:
-                summaries.append(posterior.summary(i, self.policy.smoothing))
+                summaries.append(posterior.summary(i, smoothing))
             except ValueError as error:
                 raise SamplingError(f"{label}: {error}") from error
         return summaries

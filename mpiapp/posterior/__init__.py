@@ -6,14 +6,14 @@ parameter and how much noise is left in them; nobody asks which of the two it is
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from .draws import Draws, SamplingError
 from .mpdf import Smoothing, Summary
 
-__all__ = ["Draws", "Posterior", "SamplingError", "Smoothing", "Summary"]
+__all__ = ["Draws", "Posterior", "SamplingError", "Smoothing", "StackSummary", "Summary"]
 
 
 class Posterior(Protocol):
@@ -47,7 +47,7 @@ class Posterior(Protocol):
         """Mode, bounds and noise of a parameter; ValueError if it has none."""
         ...
 
-    def reach(self, column: int) -> float:
+    def reach(self, column: int, smoothing: Smoothing) -> float:
         """What mode + 3/2 (hilim − lolim) of a parameter cannot exceed (Eq. 11); cheap."""
         ...
 
@@ -74,3 +74,24 @@ class Posterior(Protocol):
     def std(self, column: int) -> float:
         """Standard deviation of a parameter."""
         ...
+
+
+class StackSummary(NamedTuple):
+    """What n posteriors of one source say, as arrays.
+
+    value, lolim, hilim, mode, mean, rms : (n,) float64 as in `Summary` and `Posterior`
+    is_upper_limit : (n,) bool
+    reach : (n, n_columns) what mode + 3/2 (hilim − lolim) of the source is, and what that of
+        each background cannot exceed (Eq. 11)
+    is_solved : (n,) bool; the numbers of the others mean nothing
+    """
+
+    value: np.ndarray
+    lolim: np.ndarray
+    hilim: np.ndarray
+    mode: np.ndarray
+    mean: np.ndarray
+    rms: np.ndarray
+    is_upper_limit: np.ndarray
+    reach: np.ndarray
+    is_solved: np.ndarray

@@ -56,7 +56,7 @@ class Draws:
         """Mode, bounds and noise of the smoothed draws; ValueError if they are useless."""
         return summarise(self.of(column), smoothing, self.ess[column])
 
-    def reach(self, column: int) -> float:
+    def reach(self, column: int, smoothing: Smoothing) -> float:
         """What Eq. 11 cannot exceed: the mode is at most the largest draw, hilim twice that."""
         return 4.0 * self.values[:, :, column].max()
 

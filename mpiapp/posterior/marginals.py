@@ -106,8 +106,44 @@ class Marginal:
         return float(self._centre[1] * self._moments[1])
 
 
+class MarginalAnswers:
+    """What a posterior of marginals answers alike, from `marginal(column)`; see `Posterior`."""
+
+    limited = False
+    divergences = 0
+    n_draws = 0
+
+    def marginal(self, column: int) -> Marginal:
+        """The marginal of a source or background."""
+        raise NotImplementedError
+
+    def mpdf(self, column: int, x: np.ndarray, smoothing: Smoothing) -> np.ndarray:
+        """The smoothed density at x."""
+        return self.marginal(column).mpdf(x, smoothing)
+
+    def pdf(self, column: int, x: np.ndarray) -> np.ndarray:
+        """Density at x, not smoothed."""
+        return self.marginal(column).pdf(x)
+
+    def cdf(self, column: int, x: np.ndarray) -> np.ndarray:
+        """Probability of values of at most x."""
+        return self.marginal(column).cdf(x)
+
+    def quantile(self, column: int, p: np.ndarray) -> np.ndarray:
+        """x with cdf(x) = p."""
+        return self.marginal(column).quantile(p)
+
+    def mean(self, column: int) -> float:
+        """Posterior mean."""
+        return self.marginal(column).mean
+
+    def std(self, column: int) -> float:
+        """Posterior standard deviation."""
+        return self.marginal(column).std
+
+
 @dataclass(frozen=True, eq=False)
-class Marginals:
+class Marginals(MarginalAnswers):
     """Marginal densities of the parameters of one problem; a `Posterior`.
 
     Attributes
@@ -131,8 +167,6 @@ class Marginals:
     method: str = "quadrature"
     limited: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
-    divergences: int = 0
-    n_draws: int = 0
 
     @cached_property
     def rhat(self) -> np.ndarray:
@@ -164,30 +198,6 @@ class Marginals:
         error = numbers.std(axis=0, ddof=1).max() / np.sqrt(len(repeats))
         return best._replace(noise=float(2.0 * error / (best.hilim - best.lolim)))
 
-    def reach(self, column: int) -> float:
+    def reach(self, column: int, smoothing: Smoothing) -> float:
         """What mode + 3/2 (hilim − lolim) cannot exceed."""
         return self.bounds[column]
-
-    def mpdf(self, column: int, x: np.ndarray, smoothing: Smoothing) -> np.ndarray:
-        """The smoothed density at x."""
-        return self.marginal(column).mpdf(x, smoothing)
-
-    def pdf(self, column: int, x: np.ndarray) -> np.ndarray:
-        """Density at x, not smoothed."""
-        return self.marginal(column).pdf(x)
-
-    def cdf(self, column: int, x: np.ndarray) -> np.ndarray:
-        """Probability of values of at most x."""
-        return self.marginal(column).cdf(x)
-
-    def quantile(self, column: int, p: np.ndarray) -> np.ndarray:
-        """x with cdf(x) = p."""
-        return self.marginal(column).quantile(p)
-
-    def mean(self, column: int) -> float:
-        """Posterior mean."""
-        return self.marginal(column).mean
-
-    def std(self, column: int) -> float:
-        """Posterior standard deviation."""
-        return self.marginal(column).std

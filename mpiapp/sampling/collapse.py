@@ -11,11 +11,13 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
 
 
 @njit(**OPTIONS)
-def collapse(counts, f, omega, offset, first, f_sum, omega_sum, upper, s, start, out):
+def collapse(counts, f, omega, offset, first, f_sum, omega_sum, upper, s, start, out, powers):
     """Log marginal of s with its first and second derivatives, backgrounds integrated out.
 
     s : (lanes,); start : (n_backgrounds,) guesses of the background, overwritten
-    by the conditional mode of the middle lane; out : (3, lanes), written.
+    by the conditional mode of the middle lane; out : (3, lanes) and powers : (2, n_backgrounds,
+    lanes), written: the latter with the means of each background and of its square given s
+    (of an obsid without counts, what they are at most).
     """
     lanes = len(s)
     nodes = len(_NODES)
@@ -47,6 +49,9 @@ def collapse(counts, f, omega, offset, first, f_sum, omega_sum, upper, s, start,
         begin, end = first[k], first[k + 1]
         # Without counts, or without background, this obsid says the same about every s.
         if begin == end:
+            for i in range(lanes):
+                powers[0, k, i] = 1.0 / omega_sum[k]
+                powers[1, k, i] = 2.0 / (omega_sum[k] * omega_sum[k])
             continue
         for i in range(lanes):
             lo[i] = 0.0
@@ -87,15 +92,21 @@ def collapse(counts, f, omega, offset, first, f_sum, omega_sum, upper, s, start,
             total = 0.0
             first_moment = 0.0
             second_moment = 0.0
+            background = 0.0
+            square = 0.0
             for j in range(nodes):
                 weight = _WEIGHTS[j] * exp(min(height[j], 0.5))
                 total += weight
+                background += weight * b[j]
+                square += weight * (b[j] * b[j])
                 first_moment += weight * pull[j]
                 second_moment += weight * (pull[j] * pull[j] - bend[j])
             mean = first_moment / total
             out[0, i] += base + log(total * half)
             out[1, i] += mean
             out[2, i] += second_moment / total - mean * mean
+            powers[0, k, i] = background / total
+            powers[1, k, i] = square / total
 
 
 @njit(**OPTIONS)
@@ -106,12 +117,13 @@ def bracket(counts, f, omega, offset, first, f_sum, omega_sum, upper, s, start):
     """
     at = np.empty(1)
     out = np.empty((3, 1))
+    powers = np.empty((2, len(omega_sum), 1))
     bound = upper[0]
     args = (counts, f, omega, offset, first, f_sum, omega_sum, upper[1:])
     at[0] = s
     below, above = 0.0, bound
     for _ in range(100):
-        collapse(*args, at, start, out)
+        collapse(*args, at, start, out, powers)
         g, h = out[1, 0], max(-out[2, 0], 1e-300)
         edge = at[0] if g < 0.0 else bound - at[0]
         if g * g <= 0.01 * h or abs(g) * edge <= 0.01:
@@ -136,7 +148,7 @@ def bracket(counts, f, omega, offset, first, f_sum, omega_sum, upper, s, start):
                 at[0] = peak + sign * room * (1.0 - 1e-9)
             else:
                 at[0] = peak + sign * x
-            collapse(*args, at, start, out)
+            collapse(*args, at, start, out, powers)
             fall = top - out[0, 0]
             if (x >= room and fall <= _DROP) or (_DROP <= fall <= 1.3 * _DROP):
                 break

@@ -36,7 +36,7 @@ class Compressed(NamedTuple):
 
 def compress(problem: Problem) -> Compressed:
     """Drop the rows without counts; raise SamplingError for counts that nothing can explain."""
-    impossible, *parts = _compress(
+    impossible, *parts = compress_rows(
         problem.counts,
         problem.F,
         problem.offset,
@@ -53,7 +53,7 @@ def compress(problem: Problem) -> Compressed:
 
 
 @njit(**OPTIONS)
-def _compress(counts, F, offset, row_obsid, upper, sources):
+def compress_rows(counts, F, offset, row_obsid, upper, sources):
     """The fields of Compressed, after the first row whose counts nothing explains, or −1."""
     backgrounds = F.shape[1] - sources
     sums = np.zeros(F.shape[1])

@@ -1,26 +1,25 @@
 """The engine without Monte Carlo noise: marginal densities instead of draws.
 
-One source is integrated exactly (`one_source`).  Several are averaged over lines through
-draws of the gibbs engine (`line_densities`), as many as the accuracy asks for; what noise
-is left is measured from independent groups of chains.
+One source is integrated exactly (`one_source`), all problems of one shape in one go.  Several
+are averaged over lines through draws of the gibbs engine (`line_densities`), as many as the
+accuracy asks for; what noise is left is measured from independent groups of chains.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from time import perf_counter
 
 import numpy as np
-from numba import njit
 
 from ..catalog.problem import Problem
-from ..compiled import OPTIONS
-from ..posterior import Draws, Smoothing
-from ..posterior.marginals import Marginal, Marginals
+from ..catalog.stack import Stack
+from ..posterior import Draws, Posterior, SamplingError, Smoothing, StackSummary, Summary
+from ..posterior.marginals import Marginal, MarginalAnswers, Marginals
 from .compressed import compress
 from .gibbs import GibbsEngine, warm_up_problem
 from .line_densities import line_densities
-from .one_source import background_marginal, density_series
+from .one_source import NOT_RESOLVED, background_marginal, marginal
+from .one_source_summary import SOLVED, summarise_problems
 
 _GROUPS = 8
 _FIRST_LOOK = 40  # draws of each chain
@@ -55,27 +54,24 @@ class ExactEngine:
 
     def sample(
         self, problem: Problem, seed: np.random.SeedSequence, *, tune_factor: int = 1
-    ) -> Marginals:
+    ) -> Posterior:
         """The marginals of every source; see `Engine`."""
         t0 = perf_counter()
         if problem.n_sources == 1:
-            return self._one(problem, t0)
+            return OneSource(problem)
         return self._several(problem, seed, tune_factor, t0)
+
+    def summarise(self, stack: Stack, smoothing: Smoothing) -> StackSummary:
+        """The numbers of all problems of a stack, those that `sample` gives for each of them."""
+        offset = np.zeros(stack.counts.shape)
+        numbers, is_limit, reach, status = summarise_problems(
+            stack.counts, stack.F, offset, stack.row_obsid, stack.upper, smoothing
+        )
+        return StackSummary(*numbers.T, is_limit, reach, status == SOLVED)
 
     def _drawer(self, draws: int) -> GibbsEngine:
         """Two chains a group, each with so many draws; the noise says whether they suffice."""
         return GibbsEngine(chains=2 * _GROUPS, draws=draws, ess_target=1.0)
-
-    def _one(self, problem: Problem, t0: float) -> Marginals:
-        p = compress(problem)
-        lo, hi, coefficients, _ = density_series(p)
-        return Marginals(
-            [[Marginal(lo, hi, float(problem.upper[0]), coefficients)]],
-            _bounds(p.counts, p.first, p.omega_sum),
-            partial(background_marginal, problem),
-            method="quadrature",
-            seconds={"sample": perf_counter() - t0},
-        )
 
     def _several(self, problem: Problem, seed, tune_factor: int, t0: float) -> Marginals:
         draws = self.gibbs.sample(problem, seed, tune_factor=tune_factor)
@@ -112,21 +108,63 @@ def _marginals(problem: Problem, values: np.ndarray, column: int) -> list[Margin
     return [Marginal(lo, hi, upper, c) for c in (groups.mean(axis=0), *groups)]
 
 
-@njit(**OPTIONS)
-def _bounds(counts, first, omega_sum):
-    """(1 + n_backgrounds,) what Eq. 11 cannot exceed; infinite for the source.
+class OneSource(MarginalAnswers):
+    """The posterior of one source, in a stack of its own; densities are found when asked for.
 
-    Without the source the background of an obsid with N counts is Gamma(N + 1) over ΣΩ, which
-    is larger in the likelihood-ratio order than with it.  The mode is at most the largest value
-    that matters, hilim − lolim twice that; and at most twelve means, as for any log-concave
-    density of positive values.
+    Raises SamplingError where counts are impossible, and when it is asked what quadrature
+    does not resolve.
     """
-    bounds = np.full(1 + len(omega_sum), np.inf)
-    for k in range(len(omega_sum)):
-        mean = 1.0
-        for r in range(first[k], first[k + 1]):
-            mean += counts[r]
-        largest = 4.0 * (mean + 7.0 * np.sqrt(mean) + 24.0)
-        if omega_sum[k] > 0.0:
-            bounds[1 + k] = min(largest, 12.0 * mean) / omega_sum[k]
-    return bounds
+
+    method = "quadrature"
+
+    def __init__(self, problem: Problem):
+        t0 = perf_counter()
+        compress(problem)
+        self.problem = problem
+        self._found: dict[Smoothing, tuple] = {}
+        self._marginals: dict[int, Marginal] = {}
+        self.rhat = self.ess = np.full(problem.n_columns, np.nan)
+        self.seconds = {"sample": perf_counter() - t0}
+
+    def marginal(self, column: int) -> Marginal:
+        """The marginal of the source or of a background."""
+        if column not in self._marginals:
+            problem = self.problem
+            found = background_marginal(problem, column) if column else marginal(problem)
+            self._marginals[column] = found
+        return self._marginals[column]
+
+    def summary(self, column: int, smoothing: Smoothing) -> Summary:
+        """Mode and bounds in the limit of infinitely many draws; without noise."""
+        if column:
+            return self.marginal(column).summary(smoothing)
+        numbers, is_limit, *_ = self._numbers(smoothing)
+        value, lolim, hilim, mode = numbers[0, :4].tolist()
+        return Summary(value, lolim, hilim, mode, bool(is_limit[0]), 0.0)
+
+    def reach(self, column: int, smoothing: Smoothing) -> float:
+        """What mode + 3/2 (hilim − lolim) of the source is, or of a background cannot exceed."""
+        return self._numbers(smoothing)[2][0, column]
+
+    def mean(self, column: int) -> float:
+        """Posterior mean."""
+        return super().mean(column) if column else self._moment(4)
+
+    def std(self, column: int) -> float:
+        """Posterior standard deviation."""
+        return super().std(column) if column else self._moment(5)
+
+    def _moment(self, which: int) -> float:
+        smoothing = next(iter(self._found), Smoothing())
+        return float(self._numbers(smoothing)[0][0, which])
+
+    def _numbers(self, smoothing: Smoothing) -> tuple:
+        if smoothing not in self._found:
+            p = self.problem
+            found = summarise_problems(
+                p.counts[None], p.F[None], p.offset[None], p.row_obsid, p.upper[None], smoothing
+            )
+            if found[3][0] != SOLVED:
+                raise SamplingError(NOT_RESOLVED)
+            self._found[smoothing] = found
+        return self._found[smoothing]

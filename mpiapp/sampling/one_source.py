@@ -32,8 +32,9 @@ from .kernels import draw_on_lines, fill_uniform
 
 _SOURCE_NODES = np.polynomial.legendre.leggauss(256)
 # Chebyshev nodes, tried until the density is resolved
-_ORDERS = np.array([32, 48, 64, 96, 128, 192, 256])
-_NODES = np.concatenate([nodes(order) for order in _ORDERS])
+ORDERS = np.array([32, 48, 64, 96, 128, 192, 256])
+NODES = np.concatenate([nodes(order) for order in ORDERS])
+NOT_RESOLVED = f"the exact marginal is not resolved by {ORDERS[-1]} nodes"
 _RESOLVED = 1e-6  # of the largest value, what the last coefficients may be
 _TABLE = 1024  # cells of the table that draws are made from
 
@@ -65,8 +66,8 @@ def marginal(problem: Problem) -> Marginal:
     """
     if problem.n_sources != 1:
         raise ValueError(f"exact marginals need one source, not {problem.n_sources}")
-    lo, hi, coefficients, _ = density_series(compress(problem))
-    return Marginal(lo, hi, problem.upper[0], coefficients)
+    series = density_series(compress(problem))
+    return Marginal(series.lo, series.hi, float(problem.upper[0]), series.coefficients)
 
 
 def background_marginal(problem: Problem, column: int) -> Marginal:
@@ -83,13 +84,14 @@ def background_marginal(problem: Problem, column: int) -> Marginal:
     start = np.full(len(p.omega_sum), 0.5) * p.upper[1:]
     start = np.minimum(start, (p.counts.sum() + 1.0) / np.maximum(p.omega_sum, 1e-300))
     others = np.empty((3, len(s)))
+    powers = np.empty((2, len(p.omega_sum), len(s)))
     keep = np.ones(len(p.counts), dtype=bool)
     keep[rows] = False
     gone = rows.stop - rows.start
     first = np.where(np.arange(len(p.first)) > k, p.first - gone, p.first)
     collapse(
         p.counts[keep], p.f[keep, 0].copy(), p.omega[keep], p.offset[keep], first, p.f_sum[0],
-        p.omega_sum, p.upper[1:], s, start, others,
+        p.omega_sum, p.upper[1:], s, start, others, powers,
     )  # fmt: skip
     f, omega, counts = p.f[rows, 0], p.omega[rows], p.counts[rows]
     total = p.omega_sum[k]
@@ -120,25 +122,28 @@ class Series(NamedTuple):
     """Density of s, not normalised, as a Chebyshev series.
 
     lo, hi : range; coefficients : (order,); backgrounds : (n_backgrounds,) where the
-    conditional densities peak in the middle of the range.
+    conditional densities peak in the middle of the range; mean, std : (n_backgrounds,) of the
+    posterior of each background.
     """
 
     lo: float
     hi: float
     coefficients: np.ndarray
     backgrounds: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
 
 
 def density_series(p: Compressed) -> Series:
     """The marginal of the only source of p; SamplingError where it is not resolved."""
-    series = Series(*_series(p.counts, p.f, *p[3:], _ORDERS, _NODES))
+    series = Series(*find_series(p.counts, p.f, *p[3:], ORDERS, NODES))
     if len(series.coefficients) == 0:
-        raise SamplingError(f"the exact marginal is not resolved by {_ORDERS[-1]} nodes")
+        raise SamplingError(NOT_RESOLVED)
     return series
 
 
 @njit(**OPTIONS)
-def _series(counts, columns, omega, offset, first, f_sums, omega_sum, upper, orders, all_nodes):
+def find_series(counts, columns, omega, offset, first, f_sums, omega_sum, upper, orders, all_nodes):
     """The fields of a Series; no coefficients where the density is not resolved."""
     f = columns[:, 0].copy()
     bound, f_sum = upper[0], f_sums[0]
@@ -151,8 +156,12 @@ def _series(counts, columns, omega, offset, first, f_sums, omega_sum, upper, ord
         start[k] = 0.5 * rest[k]
         if omega_sum[k] > 0.0:
             start[k] = min(start[k], total / omega_sum[k])
+    n = len(omega_sum)
+    none = np.empty(0)
     if f_sum <= 0.0:
-        return 0.0, bound, np.array([1.0 / bound]), start
+        # nothing is known of the source; of the backgrounds no more than this is asked
+        unknown = np.full(n, np.inf)
+        return 0.0, bound, np.array([1.0 / bound]), start, unknown, unknown
     seen = 1.0
     for r in range(len(counts)):
         seen += counts[r] if f[r] > 0.0 else 0.0
@@ -163,21 +172,30 @@ def _series(counts, columns, omega, offset, first, f_sums, omega_sum, upper, ord
         x = all_nodes[begin : begin + order].copy()
         s = lo + 0.5 * (hi - lo) * (1.0 + x)
         out = np.empty((3, order))
-        collapse(counts, f, omega, offset, first, f_sum, omega_sum, rest, s, start, out)
+        powers = np.empty((2, n, order))
+        collapse(counts, f, omega, offset, first, f_sum, omega_sum, rest, s, start, out, powers)
         values = np.exp(out[0] - top)
         coefficients = np.empty(order)
         interpolate(x, values, coefficients)
         if np.abs(coefficients[-4:]).max() < _RESOLVED * values.max():
-            return lo, hi, coefficients, start
+            # Gauss-Chebyshev quadrature
+            weights = values * np.sqrt(1.0 - x * x)
+            weights /= weights.sum()
+            mean = np.empty(n)
+            std = np.empty(n)
+            for k in range(n):
+                mean[k] = (weights * powers[0, k]).sum()
+                std[k] = np.sqrt(max((weights * powers[1, k]).sum() - mean[k] * mean[k], 0.0))
+            return lo, hi, coefficients, start, mean, std
         begin += order
-    return lo, hi, np.empty(0), start
+    return lo, hi, none, start, none, none
 
 
 def tabulate(p: Compressed) -> Table:
     """The marginal of the only source of p for draws; SamplingError where it is not resolved."""
-    lo, hi, coefficients, start = density_series(p)
-    table = _to_table(len(coefficients)) @ coefficients
-    return Table(lo, hi, np.maximum(table, 0.0), start)
+    series = density_series(p)
+    table = _to_table(len(series.coefficients)) @ series.coefficients
+    return Table(series.lo, series.hi, np.maximum(table, 0.0), series.backgrounds)
 
 
 @njit(**OPTIONS)

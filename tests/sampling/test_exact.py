@@ -128,7 +128,7 @@ def test_the_marginal_of_a_background_is_that_of_its_draws():
             half = 0.5 * (d.hilim - d.lolim)
             assert s.mode == pytest.approx(d.mode, abs=(4 * d.noise + 0.04) * half)
             assert s.hilim == pytest.approx(d.hilim, abs=(4 * d.noise + 0.04) * half)
-            assert posterior.reach(column) >= s.mode + 1.5 * (s.hilim - s.lolim)
+            assert posterior.reach(column, Smoothing()) >= s.mode + 1.5 * (s.hilim - s.lolim)
 
 
 def test_it_climbs_the_ladder_as_the_draws_do():
