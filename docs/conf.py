@@ -2,6 +2,7 @@
 
 from mpiapp import __version__
 from mpiapp.catalog.quantities import QUANTITIES, Matrix
+from mpiapp.exit_code import ExitCode
 from mpiapp.files import schema
 from mpiapp.products import columns
 
@@ -61,3 +62,7 @@ def _catalog_columns() -> str:
 
 myst_substitutions = {f"{name}_columns": _columns(name) for name in schema.TABLES}
 myst_substitutions["catalog_columns"] = _catalog_columns()
+myst_substitutions["exit_codes"] = "\n".join(
+    ["| exit code | meaning |", "|---|---|"]
+    + [f"| {code.value} | {code.description} |" for code in ExitCode]
+)

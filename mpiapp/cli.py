@@ -1,8 +1,6 @@
 """The command line.
 
-Exit codes: 0 every run ended as planned; 1 the program crashed (or a rank died:
-then the launcher's code); 2 a bad call, configuration or output; 3 stopped early,
-can be resumed; 4 finished, but some runs or inputs failed.
+Every command returns an ExitCode.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ import os
 import sys
 
 from ._version import __version__
+from .exit_code import ExitCode
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -195,17 +194,17 @@ def main(argv: list[str] | None = None) -> int:
         return args.call(args)
     except (ConfigError, InputError, ResultsError, EngineMissing, FileNotFoundError) as error:
         print(f"mpiapp: {error}", file=sys.stderr)
-        return 2
+        return ExitCode.USAGE
     except BrokenPipeError:  # of a reader such as head; `run` does not depend on one
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return ExitCode.OK
     except OSError as error:
         if args.call is _run:
             raise
         where = error.filename or getattr(args, "directory", None)
         reason = error.strerror or str(error)
         print(f"mpiapp: {where}: {reason}" if where else f"mpiapp: {reason}", file=sys.stderr)
-        return 2
+        return ExitCode.USAGE
 
 
 class _Deaf(io.TextIOBase):
@@ -238,13 +237,13 @@ def _run(args) -> int:
         here = world.connect()
     except world.WorldError as error:
         print(f"mpiapp: {error}", file=sys.stderr)
-        return job.EXIT_USAGE
+        return ExitCode.USAGE
     try:
         shard = args.shard and Shard.parse(args.shard)
     except ValueError:
         expected = f"expected K/N with 1 <= K <= N <= {MAX_SHARDS}"
         print(f"mpiapp: --shard {args.shard}: {expected}", file=sys.stderr)
-        return job.EXIT_USAGE
+        return ExitCode.USAGE
     options = job.Options(args.resume, args.force, shard or None, args.output)
     # A job that is measured for hours must not end because nobody reads what it says.
     sys.stdout, sys.stderr = _Deaf(sys.stdout), _Deaf(sys.stderr)
@@ -260,7 +259,7 @@ def _export(args) -> int:
     with open_results(args.results) as results:
         table = catalog_table(results, args.level, extras)
     print(f"{write_table(table, args.out)}: {len(table)} rows, {len(table.columns)} columns")
-    return 0
+    return ExitCode.OK
 
 
 def _jobscript(args) -> int:
@@ -281,7 +280,7 @@ def _jobscript(args) -> int:
         ),
         end="",
     )
-    return 0
+    return ExitCode.OK
 
 
 def _merge(args) -> int:
@@ -299,9 +298,10 @@ def _merge(args) -> int:
             f"{merged.path} and merge again",
             file=sys.stderr,
         )
-        return 3
+        return ExitCode.STOPPED
     planned = [outcome for outcome in Outcome if outcome.is_planned]
-    return 0 if all(code in planned for code in set(merged.outcomes.tolist())) else 4
+    all_planned = all(code in planned for code in set(merged.outcomes.tolist()))
+    return ExitCode.OK if all_planned else ExitCode.RUNS_FAILED
 
 
 def _plan(args) -> int:
@@ -316,7 +316,7 @@ def _plan(args) -> int:
     print(plan_table(plan, engine.name, engine.typical_seconds, args.workers))
     for fault in plan.faults:
         print(f"mpiapp: bad input: {fault.message}", file=sys.stderr)
-    return 4 if plan.faults else 0
+    return ExitCode.RUNS_FAILED if plan.faults else ExitCode.OK
 
 
 def _import(args) -> int:
@@ -340,7 +340,8 @@ def _import(args) -> int:
         )
         for note in report.notes:
             print(f"  {note}")
-    return 4 if any(report.faults for report in reports.values()) else 0
+    failed = any(report.faults for report in reports.values())
+    return ExitCode.RUNS_FAILED if failed else ExitCode.OK
 
 
 def _simulate(args) -> int:
@@ -351,7 +352,7 @@ def _simulate(args) -> int:
         f"{done.detections} detections in {done.obsids} obsids ({done.prep3}), {done.masters} "
         f"master sources ({done.mst3}); truth in {done.truth} and {done.truth_masters}"
     )
-    return 0
+    return ExitCode.OK
 
 
 def _show(args) -> int:
@@ -365,7 +366,7 @@ def _show(args) -> int:
             print(published_table(results, args.published))
         else:
             print(photometry_table(results, args.level))
-    return 0
+    return ExitCode.OK
 
 
 def _compare(args) -> int:
@@ -383,7 +384,7 @@ def _compare(args) -> int:
 
         for path in comparison_figures(found, args.figures):
             print(path)
-    return 0
+    return ExitCode.OK
 
 
 def _plot(args) -> int:
@@ -392,7 +393,7 @@ def _plot(args) -> int:
 
     with open_results(args.results) as results:
         print(plot_run(results, args.run, args.out, args.draws, args.engine))
-    return 0
+    return ExitCode.OK
 
 
 def _verify(args) -> int:
@@ -400,7 +401,7 @@ def _verify(args) -> int:
 
     engines = args.engines.split(",") if args.engines else None
     print(verify(args.directory, args.size, engines, args.ranks, args.seed, args.real, args.report))
-    return 0
+    return ExitCode.OK
 
 
 def _timing(args) -> int:
@@ -414,4 +415,4 @@ def _timing(args) -> int:
             print(f"\n{plot_scaling(scaling, args.plot)}")
         else:
             print("mpiapp: nothing to plot: scaling needs several complete files", file=sys.stderr)
-    return 0
+    return ExitCode.OK

@@ -24,17 +24,6 @@ PACKAGES = (
     "pytensor",
     "sherpa",
 )
-SCHEDULER_VARIABLES = (
-    "SLURM_JOB_ID",
-    "SLURM_ARRAY_JOB_ID",
-    "SLURM_ARRAY_TASK_ID",
-    "SLURM_JOB_NAME",
-    "SLURM_JOB_NODELIST",
-    "SLURM_CLUSTER_NAME",
-    "PBS_JOBID",
-    "PBS_ARRAY_INDEX",
-    "PBS_JOBNAME",
-)
 
 
 def versions(mpi_library: str = "") -> dict[str, str]:
@@ -61,11 +50,6 @@ def revision() -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()
-
-
-def scheduler() -> dict[str, str]:
-    """Identifiers that the batch system gives to this job."""
-    return {name: os.environ[name] for name in SCHEDULER_VARIABLES if name in os.environ}
 
 
 def cpu_model() -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import pydoc
 import resource
+import signal
 import sys
 import time
 
@@ -104,3 +106,39 @@ class CrashingEngine(GammaEngine):
 
     def sample(self, problem, seed, *, tune_factor=1):
         sys.exit("a crash outside of any run")
+
+
+class FreezingEngine(LoggedEngine):
+    """Rank 1 freezes where it comes to `place`, once; the file `log`.frozen says that it did."""
+
+    def __init__(self, log, place, seconds=0.0):
+        super().__init__(log, seconds)
+        self.log = log
+        if os.environ.get("PMI_RANK") != "1":
+            return
+        if place == "starting":
+            self._freeze()
+            return
+        module, _, name = PLACES[place].rpartition(".")
+        owner = pydoc.locate(module)
+        real = getattr(owner, name)
+
+        def frozen(*args, **kwargs):
+            self._freeze()
+            return real(*args, **kwargs)
+
+        setattr(owner, name, frozen)
+
+    def _freeze(self):
+        if not os.path.exists(f"{self.log}.frozen"):
+            os.close(os.open(f"{self.log}.frozen", os.O_CREAT))
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+
+PLACES = {
+    "scanning": "mpiapp.parallel.worker.scan_file",
+    "reading": "mpiapp.files.prep3_cache.Prep3Cache.get",
+    "measuring": "mpiapp.parallel.worker.Ladder",
+    "sending": "mpiapp.files.schema.Batch.__reduce__",
+    "leaving": "mpiapp.parallel.worker.leave",
+}

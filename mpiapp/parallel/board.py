@@ -1,10 +1,10 @@
-"""What each rank is at, readable by rank 0 at any time, and the word to stop.
+"""What each rank is at, readable by rank 0 at any time, and rank 0's word to the others.
 
 A window of shared memory (MPI one-sided communication): a worker writes its row
-on rank 0 before every run, about a microsecond on one node, and nobody has to
-receive it.  So rank 0 knows what a worker does that no longer answers.  A row says how
-often it has changed, and rank 0 times the changes by its own clock: clocks of hosts
-differ, and jump.
+on rank 0 before every step, about a microsecond on one node, and nobody has to
+receive it.  So rank 0 knows what a worker does that no longer answers.  A row says
+how often it has changed, and rank 0 times the changes by its own clock: clocks of
+hosts differ, and jump.
 """
 
 from __future__ import annotations
@@ -14,20 +14,45 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..catalog.runs import RunKey
+from ..files.schema import RANKS, dtype
+from .clock import Clock
 
+_CLOCK = dtype(RANKS[1:])
 _ROW = np.dtype(
-    [("turn", "u8"), ("busy", "i8"), ("run_id", "u8"), ("asked", "i8"), ("name", "S128")]
+    [
+        ("turn", "u8"),
+        ("asked", "i8"),
+        ("parcel", "i8"),
+        ("run_id", "u8"),
+        ("state", "S9"),
+        ("name", "S128"),
+        ("clock", _CLOCK),
+    ]
 )
 
+# Rank 0's words to a worker.
+STOP, LEAVE = 1, 2
 
-class InFlight(NamedTuple):
-    """What a rank is at, and for how long; run_id is 0 where it is no run."""
+
+class At(NamedTuple):
+    """What a rank is at, and for how long.
+
+    `state` is "starting", "compiling", "ready", "scanning", "reading", "measuring",
+    "sending" (from then on, without work) or "leaving", `name` what it scans, reads or
+    measures, `parcel` the number of the parcel that it had last, `run_id` is 0 where it
+    is at no run.
+    """
 
     rank: int
-    run_id: int
-    name: str
-    seconds: float
+    state: str
+    name: str = ""
+    parcel: int = 0
+    run_id: int = 0
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        what = self.name if self.state == "measuring" else f"{self.state} {self.name}".strip()
+        return f"{what}, rank {self.rank}, {self.seconds:.0f} s"
 
 
 class Board:
@@ -37,10 +62,19 @@ class Board:
     ----------
     comm : mpi4py communicator, optional
         None in a serial run.
+    clock : Clock, optional
+        This rank's.
+
+    Attributes
+    ----------
+    parcel : int
+        The number of the parcel that this rank has.
     """
 
-    def __init__(self, comm=None):
+    def __init__(self, comm=None, clock: Clock | None = None):
         self.rank = comm.rank if comm else 0
+        self.clock = clock or Clock(self.rank)
+        self.parcel = 0
         size = comm.size if comm else 1
         self._mine = np.zeros(1, _ROW)
         self._others = range(1, size)
@@ -48,77 +82,74 @@ class Board:
         self._seen = [(0, time.monotonic())] * size
         if comm is None:
             self._memory = np.zeros(1, _ROW)
-            return
-        from mpi4py import MPI
-
-        n_rows = size if self.rank == 0 else 1
-        self._window = MPI.Win.Allocate(n_rows * _ROW.itemsize, _ROW.itemsize, comm=comm)
-        self._memory = np.frombuffer(self._window.tomemory(), _ROW)
-        self._memory[:] = 0
-        comm.Barrier()
-        self._window.Lock_all()
-
-    def begin(self, key: RunKey) -> None:
-        """This rank is at a run."""
-        self._show(1, key.run_id, 0, str(key))
-
-    def doing(self, what: str) -> None:
-        """This rank is at something else than a run, such as reading a file."""
-        self._show(1, 0, 0, what)
-
-    def idle(self, asked: int = 0) -> None:
-        """This rank is at no run; `asked` is the signal that asked itself to stop, 0 if none."""
-        self._show(0, 0, asked, "")
-
-    def _show(self, busy: int, run_id: int, asked: int, name: str) -> None:
-        turn = self._mine["turn"][0] + np.uint64(1)
-        self._mine[0] = (turn, busy, run_id, asked, name.encode(errors="replace")[:128])
-        if self._window is None or self.rank == 0:
-            self._memory[0] = self._mine[0]
         else:
-            self._put(self._mine, 0, self.rank)
+            from mpi4py import MPI
+
+            n_rows = size if self.rank == 0 else 1
+            self._window = MPI.Win.Allocate(n_rows * _ROW.itemsize, _ROW.itemsize, comm=comm)
+            self._memory = np.frombuffer(self._window.tomemory(), _ROW)
+            self._memory[:] = np.zeros(1, _ROW)
+            self._memory["state"] = b"starting"
+            comm.Barrier()
+            self._window.Lock_all()
+
+    def at(self, state: str, name: str = "", run_id: int = 0, asked: int = 0) -> None:
+        """This rank is at this; `asked`: the signal that asked it to stop, if any."""
+        row, mine = self._mine, self._mine[0]
+        mine["turn"] += np.uint64(1)
+        mine["asked"], mine["parcel"], mine["run_id"] = asked, self.parcel, run_id
+        mine["state"], mine["name"] = state.encode(), name.encode(errors="replace")[:128]
+        if not name:  # between two pieces of work
+            clock = self.clock.row()
+            mine["clock"] = tuple([clock[column] for column in _CLOCK.names])
+        if self._window is None or self.rank == 0:
+            self._memory[0] = mine
+        else:
+            self._put(row, 0, self.rank)
 
     def _put(self, row: np.ndarray, rank: int, place: int) -> None:
         self._window.Put(row.view(np.uint8), rank, (place, _ROW.itemsize))
         self._window.Flush(rank)
 
-    def stop(self) -> None:
-        """Rank 0 asks every worker to send home what it has after the run it is at."""
-        word = np.zeros(1, _ROW)
-        word["asked"] = 1
+    def tell(self, word: int) -> None:
+        """Rank 0 tells every worker to STOP after the run it is at, or to LEAVE."""
+        row = np.zeros(1, _ROW)
+        row["asked"] = word
         for rank in self._others:
-            self._put(word, rank, 0)
+            self._put(row, rank, 0)
 
     @property
-    def stopping(self) -> bool:
-        """Whether rank 0 has asked this worker to stop."""
-        return bool(self.asked)
+    def word(self) -> int:
+        """What rank 0 has told this worker, 0 if nothing."""
+        return int(self._memory["asked"][0]) if self.rank else 0
 
     @property
     def asked(self) -> int:
         """On rank 0: the signal that asked a worker to stop, 0 if none."""
         return int(self._memory["asked"].max())
 
-    def in_flight(self) -> list[InFlight]:
-        """On rank 0: what every rank is at that is not idle, the oldest first.
+    def workers(self) -> list[At]:
+        """On rank 0: what every worker is at, the longest first.
 
         Times are counted from the first call that saw the rank at it.
         """
         now = time.monotonic()
-        rows = self._memory.copy()
         found = []
-        for rank, row in enumerate(rows):
-            turn, since = self._seen[rank]
-            if turn != row["turn"]:
-                self._seen[rank] = turn, since = int(row["turn"]), now
-            if row["busy"]:
-                name = row["name"].decode(errors="replace")
-                found.append(InFlight(rank, int(row["run_id"]), name, now - since))
-        return sorted(found, key=lambda run: -run.seconds)
+        for rank, row in enumerate(self._memory.copy()):
+            if self._seen[rank][0] != row["turn"]:
+                self._seen[rank] = (int(row["turn"]), now)
+            state, name = row["state"].decode(), row["name"].decode(errors="replace")
+            seconds = now - self._seen[rank][1]
+            found.append(At(rank, state, name, int(row["parcel"]), int(row["run_id"]), seconds))
+        return sorted(found[1:] or found, key=lambda at: -at.seconds)
 
-    def turns(self) -> int:
-        """On rank 0: a number that changes whenever any rank goes on."""
-        return int(self._memory["turn"].sum())
+    def clocks(self) -> list[dict]:
+        """On rank 0: the columns of every rank in /ranks, without the job."""
+        waited = {at.rank: at.seconds for at in self.workers() if not at.name}
+        rows = [dict(zip(_CLOCK.names, row.item())) for row in self._memory["clock"]]
+        for rank, row in enumerate(rows):
+            row["idle"] += waited.get(rank, 0.0)
+        return [self.clock.row(), *rows[1:]]
 
     def close(self) -> None:
         """Give the window back; every rank together."""

@@ -9,6 +9,11 @@ from collections.abc import Callable
 from tqdm import tqdm
 
 
+def say(text: str) -> None:
+    """A line on stderr, at once."""
+    print(text, file=sys.stderr, flush=True)
+
+
 class Progress:
     """Counts runs done and failed; use as a context manager.
 
@@ -52,12 +57,10 @@ class Progress:
         rate = (self.done - self.first) / elapsed if elapsed else 0.0
         left = (self.total - self.done) / rate if rate else float("inf")
         clock = f"{left / 3600:.1f} h" if left > 7200 else f"{left / 60:.1f} min"
-        print(
+        say(
             f"{time.strftime('%Y-%m-%dT%H:%M:%S')}  {self.done}/{self.total} runs, "
             f"{self.failed} failed, {rate:.3g} runs/s, {clock} left"
-            + (f"; oldest run in flight: {note}" if (note := self.note()) else ""),
-            file=sys.stderr,
-            flush=True,
+            + (f"; oldest run in flight: {note}" if (note := self.note()) else "")
         )
 
     def __enter__(self) -> Progress:

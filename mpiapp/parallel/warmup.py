@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 from ..sampling import Engine
-from ..sampling.compiledir import claim, fill
 from . import numba_cache
+from .compiledir import claim, fill
 from .world import World
 
 

@@ -14,15 +14,13 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 
+from .. import scheduler
+from ..exit_code import ExitCode
 from ..files.results import ResultsError
 from .board import Board
-
-# Set by the process managers of MPICH and its kin, Open MPI, and PMIx.
-_LAUNCHED = ("PMI_RANK", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "MPI_LOCALRANKID")
-_TASKS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
-
-EXIT_CRASH = 1
-EXIT_USAGE = 2
+from .clock import Clock
+from .progress import say
+from .stop import Stop
 
 # Longest sleep between two polls, in s.  Those of rank 0 take time from the workers on its core
 # and only delay the next parcel; a worker that polls has nothing else to do, and a large message
@@ -34,6 +32,10 @@ _NAP_SECONDS = 0.02
 
 class WorldError(RuntimeError):
     """The launcher and the MPI library do not see each other."""
+
+
+class Absent(Exception):
+    """Not all ranks have come to where the job waits for them, and it has to end."""
 
 
 class SerialExecutor(Executor):
@@ -60,10 +62,13 @@ class World:
         Ranks that sample: all but rank 0, or the only one.
     library : str
         Name and version of the MPI library; empty in a serial run.
+    stop : Stop
+        On rank 0: when it waits for the others no longer, and raises Absent.
     """
 
     def __init__(self, comm=None):
         self._comm = comm
+        self.stop = Stop()
         self.rank = comm.rank if comm else 0
         self.size = comm.size if comm else 1
         self.n_workers = max(1, self.size - 1)
@@ -73,34 +78,43 @@ class World:
             from mpi4py import MPI
 
             self._node = comm.Split_type(MPI.COMM_TYPE_SHARED)
-            self.library = MPI.Get_library_version().split("\n")[0].strip().rstrip("\x00")
+            self.library = " ".join(MPI.Get_library_version().split("\n")[0].rstrip("\0").split())
         self.node_rank = self._node.rank if comm else 0
 
     def gather(self, value) -> list | None:
         """The values of all ranks on rank 0, None elsewhere."""
+        self.meet()
         return self._comm.gather(value) if self._comm else [value]
 
     def broadcast(self, value):
         """Rank 0's value, on every rank."""
         return self._comm.bcast(value) if self._comm else value
 
-    def node_barrier(self) -> None:
-        """Wait for the ranks of this host without taking the processor from those that work.
+    def meet(self) -> None:
+        """Wait for all ranks."""
+        self._wait(self._comm)
 
-        MPI itself waits by spinning.
-        """
-        if self._comm:
-            arrived = self._node.Ibarrier()
+    def node_barrier(self) -> None:
+        """Wait for the ranks of this host."""
+        self._wait(self._node)
+
+    def _wait(self, comm) -> None:
+        """MPI itself waits by spinning, which takes the processor from those that work."""
+        if comm:
+            arrived = comm.Ibarrier()
             while not arrived.Test():
+                if self.rank == 0 and self.stop.poll() and self.stop.out_of_patience:
+                    raise Absent
                 time.sleep(_NAP_SECONDS)
 
     def node_broadcast(self, value):
         """The value of each host's first rank, on every rank of that host."""
         return self._node.bcast(value) if self._comm else value
 
-    def board(self) -> Board:
+    def board(self, clock: Clock) -> Board:
         """A board for this job; every rank calls it."""
-        return Board(self._comm)
+        self.meet()
+        return Board(self._comm, clock)
 
     def abort(self, code: int) -> None:
         """End every rank now, with this exit code."""
@@ -121,6 +135,7 @@ class World:
         # An option would be that of rank 0 on every rank.
         backoff = _WORKER_BACKOFF if self.rank else _RANK0_BACKOFF
         os.environ.setdefault("MPI4PY_FUTURES_BACKOFF", str(backoff))
+        self.meet()
         with MPICommExecutor(self._comm, root=0) as executor:
             yield executor
 
@@ -137,9 +152,9 @@ class World:
             if self.size == 1:
                 raise
             try:
-                print(f"mpiapp: {error}", file=sys.stderr)
+                say(f"mpiapp: {error}")
             finally:
-                self.abort(EXIT_USAGE)
+                self.abort(ExitCode.USAGE)
         except BaseException:
             if self.size == 1:
                 raise
@@ -148,7 +163,7 @@ class World:
                 text = traceback.format_exc()
                 sys.stderr.write("".join(prefix + line + "\n" for line in text.splitlines()))
             finally:
-                self.abort(EXIT_CRASH)
+                self.abort(ExitCode.CRASH)
 
 
 def connect() -> World:
@@ -160,12 +175,12 @@ def connect() -> World:
         If a launcher started several processes but each sees itself alone: they
         would all do the same work and write the same file.
     """
-    if not any(name in os.environ for name in _LAUNCHED):
+    if not scheduler.launched():
         return World()
     from mpi4py import MPI
 
     comm = MPI.COMM_WORLD
-    expected = max((int(os.environ.get(name) or 1) for name in _TASKS), default=1)
+    expected = scheduler.n_tasks()
     if comm.size == 1 and expected > 1:
         raise WorldError(
             f"the launcher started {expected} processes, but {MPI.get_vendor()[0]} sees "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -35,26 +36,11 @@ def planned_runs(config: Config) -> Iterator[PlannedRun]:
 
 def assembled(config: Config) -> Iterator[tuple[RunKey, Problem]]:
     """Every problem of a configuration as assembled, without sampling it; bad input is left out."""
-    engine = _Collector()
-    worker = Worker(engine, config.policy(), config.seed)
+    worker = Worker(None, config.policy(), config.seed)
     for planned in planned_runs(config):
-        engine.problems.clear()
-        worker.run(planned.target, planned.key)
-        if engine.problems:
-            yield planned.key, engine.problems[0]
-
-
-class _Collector:
-    """An engine that keeps the problems it is given and samples none."""
-
-    name = "none"
-
-    def __init__(self):
-        self.problems: list[Problem] = []
-
-    def sample(self, problem, seed, *, tune_factor=1):
-        self.problems.append(problem)
-        raise sampling.SamplingError("only the problem is wanted")
+        with contextlib.suppress(InputError):
+            if problem := worker.problem(planned.target, planned.key):
+                yield planned.key, problem
 
 
 def job_config(results: Results) -> Config:

@@ -1,7 +1,7 @@
 """The reference engine: pymc3's NUTS, with the model compiled once per shape and its data swapped.
 
 The only file that imports pymc3 and theano, and only when an engine samples:
-theano freezes its compile directory at import (see compiledir.py).
+theano freezes its compile directory at import (see mpiapp/parallel/compiledir.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """NUTS through current PyMC and nutpie, with a model compiled once per shape and its data swapped.
 
 The only file that imports pymc, pytensor and nutpie, and only when an engine
-samples: pytensor freezes its compile directory at import (see compiledir.py).
+samples: pytensor freezes its compile directory at import (see mpiapp/parallel/compiledir.py).
 """
 
 from __future__ import annotations

@@ -29,8 +29,9 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 import numpy as np  # noqa: E402
 from problems import simulated  # noqa: E402
 
+from mpiapp.parallel import compiledir  # noqa: E402
 from mpiapp.posterior.diagnostics import rhat_and_ess  # noqa: E402
-from mpiapp.sampling import compiledir, create  # noqa: E402
+from mpiapp.sampling import create  # noqa: E402
 
 SHAPES = {
     "1x1": (1, 1, 0.0),

@@ -16,8 +16,8 @@ import numpy as np
 
 from mpiapp.catalog.problem import Problem
 from mpiapp.catalog.quantities import QUANTITIES
+from mpiapp.parallel import compiledir
 from mpiapp.posterior.diagnostics import rhat_and_ess
-from mpiapp.sampling import compiledir
 from mpiapp.sampling.pymc3_nuts import INITS, Pymc3Engine
 
 

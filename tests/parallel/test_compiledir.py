@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mpiapp.sampling import compiledir
+from mpiapp.parallel import compiledir
 
 
 def run(code, **environment):
@@ -22,7 +22,7 @@ def run(code, **environment):
 def claim(rank, scratch, compiler="THEANO"):
     """Code that claims a directory and prints it, what the compiler is told, and if it is there."""
     return (
-        "import os; from mpiapp.sampling.compiledir import claim;"
+        "import os; from mpiapp.parallel.compiledir import claim;"
         f"d = claim({rank}, {scratch!r}); print(d, os.environ['{compiler}_FLAGS'], d.is_dir())"
     )
 
@@ -48,7 +48,7 @@ def test_keeps_the_users_flags_and_comes_last(tmp_path, compiler):
 def test_theano_compiles_there(tmp_path):
     pytest.importorskip("pymc3")
     code = (
-        "from mpiapp.sampling.compiledir import claim;"
+        "from mpiapp.parallel.compiledir import claim;"
         f"d = claim(0, {str(tmp_path)!r}); import pymc3, theano;"
         "print(d, theano.config.base_compiledir)"
     )
@@ -63,9 +63,9 @@ def test_nothing_is_left_when_the_process_ends(tmp_path):
 
 def test_a_directory_of_another_step_is_neither_shared_nor_removed(tmp_path):
     # The outer process holds rank 0 of job 7 while the inner one claims it again.
-    inner = f"from mpiapp.sampling.compiledir import claim; print(claim(0, {str(tmp_path)!r}))"
+    inner = f"from mpiapp.parallel.compiledir import claim; print(claim(0, {str(tmp_path)!r}))"
     code = (
-        "import subprocess, sys; from mpiapp.sampling.compiledir import claim\n"
+        "import subprocess, sys; from mpiapp.parallel.compiledir import claim\n"
         f"d = claim(0, {str(tmp_path)!r}); (d / 'mine').touch()\n"
         f"out = subprocess.run([sys.executable, '-c', {inner!r}], capture_output=True, text=True)\n"
         "print(d, out.stdout.strip(), (d / 'mine').exists())"

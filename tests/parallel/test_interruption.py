@@ -11,6 +11,7 @@ import time
 from datetime import datetime
 
 import pytest
+from engines import PLACES
 from jobs import (
     LOGGED_RUNS,
     by_the_clock,
@@ -21,12 +22,16 @@ from jobs import (
     n_computed,
     needs_mpiexec,
     photometry,
+    table,
+    write_job,
 )
 
 from mpiapp.config import Limits
 from mpiapp.files.results import open_results, work_path
-from mpiapp.parallel.interrupt import Interrupt, RunTimeLimit, scheduled_end, time_limit
+from mpiapp.parallel.stop import Stop
+from mpiapp.parallel.time_limit import RunTimeLimit, time_limit
 from mpiapp.photometry.outcome import Outcome
+from mpiapp.scheduler import scheduled_end
 
 pytestmark = [pytest.mark.slow, by_the_clock]
 
@@ -196,6 +201,39 @@ def test_a_job_whose_only_worker_is_stuck_ends_and_can_be_resumed(tmp_path):
     check_one_lost(tmp_path, "did not answer any more")
 
 
+@pytest.mark.parametrize("request_", ["job_seconds", "TERM"])
+@pytest.mark.parametrize("place", ["starting", *PLACES])
+@needs_mpiexec
+def test_a_rank_that_freezes_anywhere_is_named_and_does_not_keep_the_job(tmp_path, place, request_):
+    options = f"[engine.options]\nlog = '{tmp_path / 'log'}'\nplace = '{place}'\nseconds = 0.05\n"
+    limits = "[limits]\njob_seconds = 25\n" if request_ == "job_seconds" else ""
+    config = write_job(tmp_path, "freezing", options + limits, table(4, 5))
+    job = start(config, ranks=3)
+    if request_ == "TERM":
+        wait_for(tmp_path / "log.frozen")
+        time.sleep(3)
+        job.send_signal(signal.SIGTERM)
+    begun = time.monotonic()
+    stderr = job.communicate(timeout=60)[1]
+    # PBS kills 10 s after TERM; starting takes seconds before job_seconds begin to count
+    assert time.monotonic() - begun < (10 if request_ == "TERM" else 40), stderr
+    (where,) = [line for line in stderr.splitlines() if "not waited for" in line]
+    assert "rank 1" in where
+    assert {"measuring": "aper cnts", "leaving": "waiting for work"}.get(place, place) in where
+    # Frozen at the end, it costs nothing: all runs are done.
+    assert job.returncode == (0 if place == "leaving" else 3), stderr
+    again = mpiapp("run", config, "--resume", ranks=3)
+    assert again.returncode == 0, again.stderr
+    assert len(photometry(tmp_path / "results.h5")) == LOGGED_RUNS
+
+
+def wait_for(path):
+    deadline = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert path.exists()
+
+
 def forgiving_loop():
     while True:
         with contextlib.suppress(Exception):
@@ -211,13 +249,18 @@ def test_a_time_limit_is_none_that_a_ladder_could_catch():
 
 
 def test_the_earlier_of_budget_and_walltime_counts():
+    def limited(end, **limits):
+        stop = Stop()
+        stop.limit(Limits(**limits), end)
+        return stop
+
     now = time.time()
-    assert not Interrupt(Limits(), None).poll(0)
-    assert not Interrupt(Limits(job_seconds=1000), now + 2000).poll(0)
+    assert not limited(None).poll()
+    assert not limited(now + 2000, job_seconds=1000).poll()
     # 100 s before the end of a walltime: the reserve is no 120 s, but a fifth at most
-    assert not Interrupt(Limits(), now + 100).poll(0)
-    late = Interrupt(Limits(job_seconds=5000, reserve_seconds=1e-3), now - 1)
-    assert late.poll(0)
+    assert not limited(now + 100).poll()
+    late = limited(now - 1, job_seconds=5000, reserve_seconds=1e-3)
+    assert late.poll()
     assert "walltime" in late.reason
     assert late.out_of_patience
 
@@ -228,6 +271,7 @@ def test_the_earlier_of_budget_and_walltime_counts():
         ({}, "", None),
         ({"SLURM_JOB_END_TIME": "1700000000"}, "", 1700000000.0),
         ({"SLURM_JOB_END_TIME": "Unknown"}, "", None),
+        ({"SLURM_JOB_END_TIME": "²"}, "", None),
         (
             {"PBS_JOBID": "0.server"},
             "Job Id: 0.server\n    Resource_List.walltime = 01:30:05\n"

@@ -3,9 +3,7 @@
 import os
 import subprocess
 import sys
-import threading
 import time
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -15,7 +13,6 @@ from jobs import environment, mpiapp, mpiexec, needs_mpiexec, photometry, table,
 
 from mpiapp import provenance
 from mpiapp.files.results import open_results
-from mpiapp.parallel import job
 from mpiapp.photometry.outcome import Outcome
 
 N_RUNS = (3 * 4 + 4) * 2 * 2  # (obsids × sources + stack sources) × bands × quantities
@@ -242,18 +239,6 @@ def test_an_engine_that_cannot_be_used_is_one_line_before_any_file_is_made(tmp_p
     assert f"engine.name = '{name}' cannot be used" in line
     assert "gibbs, exact" in line
     assert not list(tmp_path.glob("results.h5*"))
-
-
-def test_a_rank_that_freezes_after_its_last_parcel_does_not_keep_the_results(monkeypatch):
-    monkeypatch.setattr(job, "_FAREWELL_SECONDS", 0.05)
-    monkeypatch.setattr(job, "_worker", SimpleNamespace(clock=lambda: ("clock of rank 0",)))
-    ended = threading.Event()
-    finished = []
-    world = SimpleNamespace(size=3, abort=lambda code: (finished.append(code), ended.set()))
-    mine = SimpleNamespace(finish=lambda clocks, code: finished.append(clocks) or code)
-    job._Farewell(mine, world, 0)
-    assert ended.wait(10)
-    assert finished == [[("clock of rank 0",)], 0]
 
 
 def test_names_that_are_not_utf8_are_escaped_where_they_are_recorded(tmp_path):

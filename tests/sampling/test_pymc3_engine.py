@@ -229,7 +229,7 @@ def test_keeps_the_models_used_last(monkeypatch):
 def test_warming_compiles_for_every_shape(tmp_path):
     code = (
         f"import sys; sys.path[:0] = {PATHS!r}\n"
-        "from mpiapp.sampling.compiledir import claim\n"
+        "from mpiapp.parallel.compiledir import claim\n"
         f"directory = claim(0, {str(tmp_path)!r})\n"
         "from mpiapp.sampling.pymc3_nuts import Pymc3Engine\n"
         "engine = Pymc3Engine(draws=20, tune=20)\n"

@@ -85,7 +85,7 @@ def test_draws_depend_on_problem_and_seed_alone():
 def test_a_process_with_an_empty_compile_directory_draws_the_same(tmp_path):
     here = PymcEngine(draws=200, tune=200).sample(one_source(12, 300), SEED).values
     stdout = run(
-        "from mpiapp.sampling.compiledir import claim\n"
+        "from mpiapp.parallel.compiledir import claim\n"
         f"directory = claim(0, {str(tmp_path)!r})\n"
         "import test_pymc_engine as t, pytensor\n"
         "assert str(pytensor.config.base_compiledir) == str(directory)\n"
@@ -200,7 +200,7 @@ def test_useless_draws_are_a_sampling_error(monkeypatch, spoil, message):
 
 
 def test_a_run_that_takes_too_long_is_interrupted():
-    from mpiapp.parallel.interrupt import RunTimeLimit, time_limit
+    from mpiapp.parallel.time_limit import RunTimeLimit, time_limit
 
     engine = PymcEngine(draws=10**7, tune=100)
     PymcEngine(draws=20, tune=20).sample(one_source(12, 300), SEED)

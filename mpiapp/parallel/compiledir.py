@@ -22,6 +22,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from .. import scheduler
 from ..provenance import cpu_model
 
 _COMPILERS = {"theano": "pymc3", "pytensor": "pymc"}
@@ -95,8 +96,7 @@ def _scratch(configured: str | os.PathLike | None) -> Path:
                 "executed: set one that is node-local and not mounted noexec"
             )
         return Path(configured)
-    defaults = [os.environ.get("SLURM_TMPDIR"), os.environ.get("TMPDIR"), "/tmp"]
-    candidates = [Path(path) for path in defaults if path]
+    candidates = [Path(path) for path in scheduler.scratch()]
     for path in candidates:
         if _usable(path):
             return path
@@ -114,9 +114,7 @@ def _usable(path: Path) -> bool:
 
 def _job() -> str:
     """The scheduler's name for this job, or the process that started all ranks."""
-    variables = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
-    job = next((os.environ[name] for name in variables if os.environ.get(name)), None)
-    return _slug(job or f"p{os.getppid()}")
+    return _slug(scheduler.job_id() or f"p{os.getppid()}")
 
 
 def _slug(text: str) -> str:

@@ -1,0 +1,52 @@
+"""Where a rank's time goes."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .. import provenance
+
+
+class Clock:
+    """The stopwatch of one rank; `runs` counts what it has done."""
+
+    def __init__(self, rank: int = 0):
+        self.rank = rank
+        self.host = provenance.host().encode()[:32]
+        self.runs = 0
+        self._seconds = dict.fromkeys(("scan", "measure", "write", "idle"), 0.0)
+        self.ready()
+
+    def ready(self) -> None:
+        """Starting up is over."""
+        self._startup = provenance.process_seconds()
+        self._since = time.perf_counter()
+
+    @contextmanager
+    def busy(self, what: str) -> Iterator[None]:
+        """Count the time of the block as spent on "scan", "measure", "write" or "idle"."""
+        t0 = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds[what] += time.perf_counter() - t0
+
+    def row(self) -> dict:
+        """The columns of this rank in /ranks, without the job.
+
+        What is not counted is rank 0's handing out of work, and the waiting of a worker.
+        """
+        spent = dict(self._seconds)
+        left = max(0.0, time.perf_counter() - self._since - sum(spent.values()))
+        spent["dispatch"] = left if spent["idle"] else 0.0
+        spent["idle"] += left - spent["dispatch"]
+        row = {"rank": self.rank, "host": self.host, "runs": self.runs, "startup": self._startup}
+        return row | spent | {"rss": peak_memory()}
+
+
+def peak_memory() -> float:
+    """Largest resident size of this process so far, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
