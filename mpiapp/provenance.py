@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import subprocess
@@ -91,12 +90,3 @@ def command_line() -> str:
 def _writable(text: str) -> str:
     """The text in valid UTF-8: bytes that are none, of the system's names, as \\xff."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def digest(path: str | Path) -> str:
-    """BLAKE2b digest of a file's bytes."""
-    h = hashlib.blake2b(digest_size=16)
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            h.update(block)
-    return h.hexdigest()

@@ -22,6 +22,7 @@ class BundleScan(NamedTuple):
 class FileScan:
     """What the work list has to know of one prep3 file; `exposure` in s, None if unknown.
 
+    `digest` is that of the bytes that were scanned, which are those to be measured.
     Whether a matrix can be used is known only when it is read.
     """
 
@@ -30,6 +31,7 @@ class FileScan:
     obsid: str
     exposure: float | None
     bundles: dict[str, BundleScan]
+    digest: str = ""
 
     @property
     def n_hdus(self) -> int:

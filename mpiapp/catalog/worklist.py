@@ -20,10 +20,11 @@ from .scan import BundleScan, FileScan, contradictions
 
 
 class Part(NamedTuple):
-    """One contributing obsid of a target: a bundle of a prep3 file."""
+    """One contributing obsid of a target: a bundle of a prep3 file, and the file's digest."""
 
     path: str
     bundle: str
+    digest: str = ""
 
 
 class Target(NamedTuple):
@@ -250,7 +251,7 @@ class WorkList:
             yield Target(
                 "obsid",
                 f"{scan.stack}/{scan.obsid}/{bundle}",
-                (Part(scan.path, bundle),),
+                (Part(scan.path, bundle, scan.digest),),
                 self.selection.of([content]),
                 content.components,
             )
@@ -263,7 +264,7 @@ class WorkList:
             yield Target(
                 "stack",
                 f"{stack}/{bundle}",
-                tuple(Part(scan.path, bundle) for scan in seen),
+                tuple(Part(scan.path, bundle, scan.digest) for scan in seen),
                 self.selection.of(scan.bundles[bundle] for scan in seen),
                 tuple(components),
                 fault=self._disputed.get((stack, bundle), ""),
@@ -303,7 +304,7 @@ class WorkList:
                 yield Target(
                     "master",
                     name,
-                    tuple(Part(scan.path, bundle) for scan, bundle in parts),
+                    tuple(Part(scan.path, bundle, scan.digest) for scan, bundle in parts),
                     self.selection.of(scan.bundles[bundle] for scan, bundle in parts or seen),
                     (master,),
                     labels,

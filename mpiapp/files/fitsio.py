@@ -8,6 +8,7 @@ several copies of them in memory.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import warnings
@@ -69,11 +70,25 @@ class _Source:
         """`size` bytes; InputError if the file is another one by now."""
         if self.kept is not None:
             return self.kept[start : start + size]
-        with open_regular(self.path) as file:
-            if _identity(file) != self._identity:
-                raise InputError(f"{self.path}: changed while it was in use; measure it again")
+        with self._again() as file:
             file.seek(start)
             return file.read(size)
+
+    def digest(self) -> str:
+        """BLAKE2b digest of all of them; InputError if the file is another one by now."""
+        h = hashlib.blake2b(self.kept or b"", digest_size=16)
+        if self.kept is None:
+            with self._again() as file:
+                while chunk := file.read(_CHUNK):
+                    h.update(chunk)
+        return h.hexdigest()
+
+    def _again(self) -> BinaryIO:
+        file = open_regular(self.path)
+        if _identity(file) == self._identity:
+            return file
+        file.close()
+        raise InputError(f"{self.path}: changed while it was in use; measure it again")
 
 
 def _identity(file: BinaryIO) -> tuple[int, ...]:

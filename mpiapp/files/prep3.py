@@ -83,23 +83,29 @@ def prep3_name(stack: str, obsid: str) -> str:
     return f"{name}_prep3.fits"
 
 
-def open_prep3(path: str | os.PathLike, verify: bool = True) -> Prep3File:
+def open_prep3(path: str | os.PathLike, verify: bool = True, digest: str = "") -> Prep3File:
     """Read all of a prep3 file but its matrices, which are read when a bundle's F is asked.
 
     With `verify`, the checksum of every HDU that has one is compared.  Of a
     file of more than `fitsio.SMALL` bytes nothing but an index stays in memory.
+    `digest` is that of the file as it was scanned, if it was.
 
     Raises
     ------
     InputError
         If the file as a whole cannot be used: unreadable, truncated, changed
-        since it was written, without source properties or PSF extensions.
+        since it was written or scanned, without source properties or PSF extensions.
         What concerns single bundles is in `faults`; a matrix that cannot be
         used raises it when it is asked for.
     """
     faults: list[Fault] = []
     with open_hdus(path, verify) as hdus:
         primary = next(hdus)
+        if digest and primary.source.digest() != digest:
+            raise InputError(
+                f"{path}: changed since the job began; restore it and resume, or measure what it "
+                "is now by another job"
+            )
         header, properties = _open(primary, hdus, str(path), faults)
         matrices = open_matrices(hdus, header.path, header.instrument, properties, faults)
     bundles = {
@@ -140,12 +146,15 @@ def scan_prep3(path: str | os.PathLike, verify: bool = False) -> tuple[FileScan,
     """
     faults: list[Fault] = []
     with open_hdus(path, verify) as hdus:
-        header, properties = _open(next(hdus), hdus, str(path), faults)
+        primary = next(hdus)
+        header, properties = _open(primary, hdus, str(path), faults)
         matrices = scan_matrices(hdus, header.path, header.instrument, properties, faults)
+        digest = primary.source.digest()
     bundles = {
         name: BundleScan(group.components, matrices[name]) for name, group in properties.items()
     }
-    return FileScan(header.path, header.stack, header.obsid, header.exposure, bundles), faults
+    scan = FileScan(header.path, header.stack, header.obsid, header.exposure, bundles, digest)
+    return scan, faults
 
 
 def _open(

@@ -20,13 +20,13 @@ class Prep3Cache:
         self._files: OrderedDict[str, Prep3File | InputError] = OrderedDict()
         self._nbytes = 0
 
-    def get(self, path: str) -> Prep3File | InputError:
-        """The file, or why it cannot be used."""
+    def get(self, path: str, digest: str = "") -> Prep3File | InputError:
+        """The file, or why it cannot be used: as `open_prep3` says of it and its digest."""
         if path in self._files:
             self._files.move_to_end(path)
             return self._files[path]
         try:
-            file = open_prep3(path)
+            file = open_prep3(path, digest=digest)
         except InputError as error:
             file = error
         self._files[path] = file

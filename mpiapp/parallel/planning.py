@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from .. import provenance
 from ..catalog.fault import Fault, InputError
 from ..catalog.scan import FileScan
 from ..catalog.worklist import Selection, Unit, WorkList
@@ -119,12 +118,11 @@ def scan_file(path: str) -> ScannedFile:
     """Scan one prep3 file; runs on any rank, never raises for bad input."""
     try:
         scan, faults = scan_prep3(path)
-        digest = provenance.digest(path)
     except (InputError, OSError) as error:
         return ScannedFile(path, "", None, [Fault(str(error), path)])
     if too_long := _too_long(scan):
-        return ScannedFile(path, digest, None, [Fault(too_long, path)])
-    return ScannedFile(path, digest, scan, faults)
+        return ScannedFile(path, scan.digest, None, [Fault(too_long, path)])
+    return ScannedFile(path, scan.digest, scan, faults)
 
 
 def _too_long(scan: FileScan) -> str:

@@ -28,6 +28,8 @@ from .stop import Stop
 _RANK0_BACKOFF = 5e-3
 _WORKER_BACKOFF = 1e-4
 _NAP_SECONDS = 0.02
+# An abort must not overtake what was said just before, which the launcher has to pass on.
+_FORWARD_SECONDS = 0.5
 
 
 class WorldError(RuntimeError):
@@ -121,6 +123,7 @@ class World:
         try:
             sys.stdout.flush()
             sys.stderr.flush()
+            time.sleep(_FORWARD_SECONDS)
         finally:
             self._comm.Abort(code)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -86,7 +87,8 @@ def test_any_obsid_comes_back_bit_for_bit(tmp_path, content):
     assert list(back.bundles) == [b.key.bundle for b in bundles]
     assert all(same_bundle(back.bundles[b.key.bundle], b) for b in bundles)
     held = {b.key.bundle: BundleScan(b.components, frozenset(b.F)) for b in bundles}
-    assert scan_prep3(path) == (FileScan(str(path), stack, obsid, exposure, held), [])
+    digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    assert scan_prep3(path) == (FileScan(str(path), stack, obsid, exposure, held, digest), [])
     with fits.open(path) as hdus:  # an independent opinion of the checksums
         assert all(hdu.verify_checksum() == 1 and hdu.verify_datasum() == 1 for hdu in hdus)
 

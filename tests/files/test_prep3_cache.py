@@ -20,9 +20,9 @@ def opened(monkeypatch):
     """How often each path has been opened."""
     times = Counter()
 
-    def counting(path):
+    def counting(path, digest):
         times[path] += 1
-        return open_prep3(path)
+        return open_prep3(path, digest=digest)
 
     monkeypatch.setattr(prep3_cache, "open_prep3", counting)
     return times
