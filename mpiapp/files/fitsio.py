@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -116,6 +115,23 @@ class RowArrays:
             raise InputError(f"{count} doubles from byte {offset} do not fit into the heap")
         data = self._source.read(self._start + offset, 8 * count)
         return np.frombuffer(data, ">f8", count).astype(np.float64)
+
+    def gather(self, rows: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """(n, size) doubles of rows of that size, and (n,) whether the row is one and is there.
+
+        rows : (n,) int64.  The part of the heap that has them all is read at once; rows that are
+        not at multiples of eight bytes from each other count as absent.
+        """
+        count, offset = self._descriptors[rows].T
+        there = (count == size) & (offset >= 0) & (offset + 8 * size <= self._size)
+        begin = int(offset[there].min(initial=self._size))
+        there &= (offset - begin) % 8 == 0
+        at = np.where(there, offset - begin, 0) // 8
+        n_doubles = int(at.max(initial=-1)) + size if there.any() else size
+        data = self._source.read(self._start + begin, 8 * n_doubles) if there.any() else b""
+        heap = np.frombuffer(data, ">f8") if len(data) == 8 * n_doubles else np.zeros(n_doubles)
+        there &= len(data) == 8 * n_doubles
+        return heap[at[:, None] + np.arange(size)].astype(np.float64), there
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,63 +293,3 @@ def _sums_to_zero(file: BinaryIO, begin: int, end: int) -> bool:
         total += int(words.sum(dtype=np.uint64))
     file.seek(back)
     return total % 0xFFFFFFFF == 0
-
-
-def text_column(name: str, values: Sequence[str | bytes]) -> fits.Column:
-    """A column of ASCII strings."""
-    values = np.array(values, dtype=np.bytes_)
-    return fits.Column(name, f"{values.dtype.itemsize}A", array=values)
-
-
-def array_hdu(
-    name: str,
-    columns: Sequence[fits.Column],
-    arrays: str,
-    unit: str | None,
-    heap: np.ndarray,
-    counts: np.ndarray,
-) -> fits.BinTableHDU:
-    """A table of the columns and one more, `arrays`, of doubles of variable length.
-
-    `heap` holds the doubles of all rows after one another, `counts` how many each row has.
-    astropy would take a Python object for every row.
-    """
-    header = fits.BinTableHDU.from_columns(columns, name=name).header
-    at = header["TFIELDS"] = len(columns) + 1
-    header[f"TTYPE{at}"] = arrays
-    header[f"TFORM{at}"] = f"QD({int(counts.max(initial=0))})"
-    if unit:
-        header[f"TUNIT{at}"] = unit
-    fields = [(column.name, column.array.dtype.newbyteorder(">")) for column in columns]
-    rows = np.empty(len(counts), [*fields, (arrays, ">i8", 2)])
-    for column in columns:
-        rows[column.name] = column.array
-    rows[arrays] = np.stack([counts, 8 * (np.cumsum(counts) - counts)], axis=1)
-    data = rows.tobytes() + heap.astype(">f8").tobytes()
-    header["NAXIS1"], header["NAXIS2"], header["PCOUNT"] = rows.itemsize, len(rows), 8 * heap.size
-    padding = b"\0" * (-len(data) % _BLOCK)
-    return fits.BinTableHDU.fromstring(header.tostring().encode("ascii") + data + padding)
-
-
-def write_hdus(path: str | os.PathLike, hdus: Sequence[fits.PrimaryHDU | fits.BinTableHDU]) -> None:
-    """Write the HDUs with checksums beside `path`, then rename: `path` is never half a file."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
-    written = io.BytesIO()
-    fits.HDUList(list(hdus)).writeto(written, output_verify="ignore")
-    written.seek(0)
-    try:
-        # Checksums of arrays of variable length fit only where they have not been unpacked
-        # (astropy 6.0); without a comment of ours the same data would not give the same bytes.
-        with fits.open(written, lazy_load_hdus=False) as fresh:
-            for hdu in fresh:
-                hdu.add_checksum(when="of the contents as written")
-            fresh.writeto(partial, overwrite=True)
-        os.replace(partial, path)
-    except OSError as error:
-        # A full disk does not say by itself which file it was.
-        partial.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

@@ -21,7 +21,8 @@ from astropy.io import fits
 from .._version import __version__
 from ..catalog.fault import Fault, InputError
 from ..catalog.masters import Associations, Blocks, Links, associate, names_array
-from .fitsio import open_hdus, text_column, write_hdus
+from .fits_write import text_column, write_hdus
+from .fitsio import open_hdus
 
 VERSION = 1
 _LINK_COLUMNS = dict.fromkeys(("master", "match_type", "stack", "component"), "text")

@@ -14,7 +14,7 @@ from .._version import __version__
 from ..catalog.bundle import Bundle, check_matrices, check_name, check_values
 from ..catalog.fault import InputError
 from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES, Matrix
-from .fitsio import array_hdu, text_column, write_hdus
+from .fits_write import array_hdu, text_column, write_hdus
 from .prep3 import VERSION
 from .prep3_tables import BACKGROUND
 from .source_info import InfoRow, info_hdu

@@ -16,7 +16,8 @@ from astropy.io import fits
 from astropy.table import Table
 
 from ..catalog.fault import InputError
-from .fitsio import MAX_FIELDS, text_column
+from .fits_write import text_column
+from .fitsio import MAX_FIELDS
 from .regular import open_regular
 
 NAME = "SRCINFO"
