@@ -85,15 +85,21 @@ def check_values(counts: np.ndarray, F: np.ndarray) -> None:
     background must reach its own aperture: without it B says nothing and B/Ω_b
     does not exist (Listing 5).
     """
-    if np.isfinite(F).all() and (F >= 0).all() and np.isfinite(counts).all():
-        empty = (F == 0).all(axis=-1)
-        whole = (counts >= 0) & (counts == np.floor(counts))
-        if whole.all() and (F[..., -1, -1] > 0).all() and not (empty & (counts > 0)).any():
-            return
+    if are_sensible(counts, F).all():
+        return
     if F.ndim == 2:
         raise InputError(_first_fault(counts, F))
     for one_counts, one_F in zip(counts, F):
         check_values(one_counts, one_F)
+
+
+def are_sensible(counts: np.ndarray, F: np.ndarray) -> np.ndarray:
+    """Whether each obsid's counts and F pass `check_values`: () or (n, …) bool."""
+    usable = np.isfinite(F) & (F >= 0)
+    whole = (counts >= 0) & (counts < np.inf) & (counts == np.floor(counts))
+    empty = (F == 0).all(axis=-1)
+    rows = whole & usable.all(axis=-1) & ~(empty & (counts > 0))
+    return rows.all(axis=-1) & (F[..., -1, -1] > 0)
 
 
 def _first_fault(counts: np.ndarray, F: np.ndarray) -> str:

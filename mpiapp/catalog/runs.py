@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -33,6 +34,14 @@ class RunKey(NamedTuple):
     def seed(self, job_seed: int) -> int:
         """Entropy of the run's draws: a function of the key and the configured seed only."""
         return _hash64(f"{job_seed} {self}")
+
+
+def ids_and_seeds(
+    level: str, target: str, matrices: Iterable[Matrix], job_seed: int
+) -> tuple[list[int], list[int]]:
+    """`run_id` and `seed` of the keys of several runs of a target."""
+    texts = [" ".join((level, target, *matrix)) for matrix in matrices]
+    return [_hash64(t) for t in texts], [_hash64(f"{job_seed} {t}") for t in texts]
 
 
 def _hash64(text: str) -> int:

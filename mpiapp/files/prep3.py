@@ -19,7 +19,8 @@ import hashlib
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -28,6 +29,7 @@ from ..catalog.fault import Fault, InputError
 from ..catalog.quantities import INSTRUMENT_BANDS
 from ..catalog.scan import BundleScan, FileScan
 from .fitsio import HDU, open_hdus
+from .prep3_singles import Singles
 from .prep3_tables import (
     Properties,
     is_psf,
@@ -37,8 +39,8 @@ from .prep3_tables import (
 )
 
 VERSION = 1
-# What a bundle with 40 matrices takes beside its numbers (measured).
-_INDEX_BYTES = 5000
+# What a bundle with 40 matrices takes beside its numbers (measured), as a single one too.
+_INDEX_BYTES = 7000
 
 
 class Prep3Header(NamedTuple):
@@ -51,7 +53,8 @@ class Prep3Header(NamedTuple):
     exposure: float | None
 
 
-class Prep3File(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Prep3File:
     """A prep3 file that has been read.
 
     Attributes
@@ -69,6 +72,11 @@ class Prep3File(NamedTuple):
     bundles: dict[str, Bundle]
     faults: list[Fault]
     nbytes: int = 0
+
+    @cached_property
+    def singles(self) -> Singles:
+        """Its bundles with one source, of a file whose matrices are read when asked for."""
+        return Singles(self.bundles, self.faults)
 
 
 def prep3_name(stack: str, obsid: str) -> str:

@@ -156,19 +156,19 @@ class Matrices(Mapping[Matrix, np.ndarray]):
     """
 
     def __init__(self, bundle: str, properties: Properties, extensions: dict[Matrix, _Extension]):
-        self._bundle, self._properties, self._extensions = bundle, properties, extensions
+        self._bundle, self._properties, self.extensions = bundle, properties, extensions
 
     def __contains__(self, matrix: object) -> bool:
-        return matrix in self._extensions and self._bundle in self._extensions[matrix].rows
+        return matrix in self.extensions and self._bundle in self.extensions[matrix].rows
 
     def __iter__(self) -> Iterator[Matrix]:
-        return filter(self.__contains__, self._extensions)
+        return filter(self.__contains__, self.extensions)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def __getitem__(self, matrix: Matrix) -> np.ndarray:
-        extension = self._extensions[matrix]
+        extension = self.extensions[matrix]
         row = extension.rows[self._bundle]
         try:
             return _checked(extension.n[row], extension.F, row, self._properties, matrix)

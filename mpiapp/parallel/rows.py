@@ -13,7 +13,10 @@ from ..catalog.worklist import Target
 from ..files.schema import PHASES, PHOTOMETRY_DTYPE, RUNS_DTYPE, TABLES, Batch
 from ..photometry.ladder import Photometry, Run
 from ..photometry.outcome import Flag
+from ..photometry.stack import StackPhotometry
 from .clock import peak_memory
+from .gather import Gathered
+from .stack_rows import stack_rows
 
 _NAMES = {table: tuple(c.name for c in columns) for table, (columns, _) in TABLES.items()}
 # Columns that are the photometry's own numbers.
@@ -51,15 +54,32 @@ class Rows:
         self.job_seed = job_seed
         self.job = job
         self.photometry, self.runs, self.attempts, self.failures = [], [], [], []
+        self._stacks: list[tuple[np.ndarray, np.ndarray]] = []
 
     def batch(self) -> Batch:
         """What has been added."""
-        return Batch(
-            np.array(self.photometry, PHOTOMETRY_DTYPE),
-            np.array(self.runs, RUNS_DTYPE),
-            self.attempts,
-            self.failures,
-        )
+        alone = np.array(self.photometry, PHOTOMETRY_DTYPE), np.array(self.runs, RUNS_DTYPE)
+        n_rows = 0
+        for photometry, runs in (*self._stacks, alone):
+            runs["first_row"] += n_rows
+            n_rows += len(photometry)
+        photometry, runs = map(np.concatenate, zip(*self._stacks, alone))
+        return Batch(photometry, runs, self.attempts, self.failures)
+
+    def add_stack(
+        self, gathered: Gathered, found: StackPhotometry, seconds: dict[str, float]
+    ) -> None:
+        """The runs of a stack that are done; `seconds` of each by phase."""
+        common = {
+            "engine": self.engine,
+            "method": b"quadrature",
+            "rank": self.rank,
+            "host": self.host,
+            "job": self.job,
+            "rss": peak_memory(),
+        }
+        rows = stack_rows(gathered, found, seconds, job_seed=self.job_seed, **common)
+        self._stacks.append(rows)
 
     def add(self, target: Target, key: RunKey, run: Run, seconds: float) -> None:
         """A run that took so long."""

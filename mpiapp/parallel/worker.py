@@ -17,11 +17,13 @@ from ..files.prep3_cache import Prep3Cache
 from ..files.schema import Batch
 from ..photometry.ladder import Ladder, Policy, Run, null
 from ..photometry.outcome import Flag, Outcome
+from ..photometry.stack import StackEngine
 from ..sampling import Engine
 from .board import LEAVE, At, Board
 from .dispatch import Parcel
 from .planning import ScannedFile, scan_file
 from .rows import Rows
+from .stacked_runs import StackedRuns
 from .stop import Stop
 from .time_limit import RunTimeLimit, time_limit
 
@@ -69,9 +71,12 @@ class Worker:
     def measure(self, targets: Sequence[Target]) -> Batch:
         """All runs of the targets; bad input and failed runs are rows, never exceptions.
 
-        Asked to stop, it returns what it has after the run in hand.
+        Those of one shape that an engine can do at once are done first; what they leave climbs
+        the ladder run by run.  Asked to stop, it returns what it has after the run in hand.
         """
         rows = self._rows()
+        if isinstance(self.engine, StackEngine):
+            targets = self._measure_stacks(targets, rows)
         for target in targets:
             t0 = time.perf_counter()
             self.board.at("reading", f"{target.level} {target.name}")
@@ -88,6 +93,28 @@ class Worker:
                 read = 0.0
                 self.clock.runs += 1
         return rows.batch()
+
+    def _measure_stacks(self, targets: Sequence[Target], rows: Rows) -> list[Target]:
+        """Measure what fits into stacks; returns the targets with the runs that are left."""
+        stacked = StackedRuns(self.engine, self.policy, self.run_seconds, rows)
+
+        def solve(last: Target) -> None:
+            self.board.at("measuring", f"a stack up to {last.level} {last.name}")
+            self.clock.runs += stacked.solve()
+
+        for target in targets:
+            if self.stop.asked or self.board.word:
+                return []
+            t0 = time.perf_counter()
+            self.board.at("reading", f"{target.level} {target.name}")
+            files, fault = self._read(target)
+            if not fault:
+                stacked.add(target, files, time.perf_counter() - t0)
+            if stacked.is_full:
+                solve(target)
+        if targets:
+            solve(targets[-1])
+        return stacked.left(targets)
 
     def give_up(self, targets: Sequence[Target], lost: At) -> Batch:
         """The row of a run whose rank does not answer any more; made on rank 0."""

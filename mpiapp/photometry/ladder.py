@@ -23,6 +23,7 @@ from ..catalog.problem import Problem
 from ..posterior import Posterior, SamplingError, Smoothing, Summary
 from ..sampling import Engine
 from .outcome import Flag, Outcome
+from .rules import energy_floor, judge, reach
 
 
 @dataclass(frozen=True)
@@ -234,11 +235,11 @@ class Ladder:
         return summaries
 
     def _pegged(self, problem: Problem, summaries: list[Summary | None]) -> list[int]:
-        """Columns whose mode + 3/2 (hilim - lolim) exceeds P_upper (Eq. 11)."""
+        """Columns whose reach exceeds P_upper (Eq. 11)."""
         return [
             i
             for i, (s, upper) in enumerate(zip(summaries, problem.upper))
-            if s is not None and s.mode + 1.5 * (s.hilim - s.lolim) > upper
+            if s is not None and reach(s.mode, s.lolim, s.hilim) > upper
         ]
 
     def _after_pegged(self, rung: _Rung, pegged: list[int]) -> _Rung | None:
@@ -292,19 +293,13 @@ class Ladder:
                 flags |= Flag.LOW_ESS
             if posterior.limited:
                 flags |= Flag.LOW_ESS if posterior.n_draws else Flag.NOISY
-            outcome = Outcome.UPPER_LIMIT if s.is_upper_limit else Outcome.MEASURED
-            value, lolim, hilim = s.value, s.lolim, s.hilim
-            # Recommendation 8 is applied to each number by itself.
-            if self.quantity == "flux" and outcome is Outcome.MEASURED:
-                value, lolim, hilim = (
-                    v if v > policy.energy_floor else np.nan for v in (value, lolim, hilim)
-                )
-                if np.isnan(value):
-                    outcome = Outcome.NULL_ENERGY_FLOOR
+            floor = energy_floor(self.quantity, policy.energy_floor)
+            *bounds, outcome = judge(s.value, s.lolim, s.hilim, s.is_upper_limit, floor)
+            value, lolim, hilim = map(float, bounds)
             self.run.photometry.append(
                 Photometry(
                     source, value, lolim, hilim, s.mode, posterior.mean(i), posterior.std(i),
-                    outcome, flags, float(posterior.rhat[i]), float(posterior.ess[i]),
+                    Outcome(int(outcome)), flags, float(posterior.rhat[i]), float(posterior.ess[i]),
                     posterior.n_draws, s.noise,
                 )
             )  # fmt: skip

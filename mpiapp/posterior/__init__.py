@@ -81,8 +81,7 @@ class StackSummary(NamedTuple):
 
     value, lolim, hilim, mode, mean, rms : (n,) float64 as in `Summary` and `Posterior`
     is_upper_limit : (n,) bool
-    reach : (n, n_columns) what mode + 3/2 (hilim − lolim) of the source is, and what that of
-        each background cannot exceed (Eq. 11)
+    reach : (n, n_obsids) what mode + 3/2 (hilim − lolim) of each background cannot exceed
     is_solved : (n,) bool; the numbers of the others mean nothing
     """
 

@@ -143,8 +143,8 @@ class OneSource(MarginalAnswers):
         return Summary(value, lolim, hilim, mode, bool(is_limit[0]), 0.0)
 
     def reach(self, column: int, smoothing: Smoothing) -> float:
-        """What mode + 3/2 (hilim − lolim) of the source is, or of a background cannot exceed."""
-        return self._numbers(smoothing)[2][0, column]
+        """What mode + 3/2 (hilim − lolim) of a background cannot exceed."""
+        return self._numbers(smoothing)[2][0, column - 1] if column else np.inf
 
     def mean(self, column: int) -> float:
         """Posterior mean."""

@@ -34,8 +34,7 @@ def summarise_problems(
     -------
     numbers : (n, 6) of NUMBERS; value and lolim are 0 for an upper limit
     is_limit : (n,) bool
-    reach : (n, columns) what mode + 3/2 (hilim − lolim) of the source is, and what that of each
-        background cannot exceed (Eq. 11)
+    reach : (n, columns − 1) what mode + 3/2 (hilim − lolim) of each background cannot exceed
     status : (n,) SOLVED, UNRESOLVED or IMPOSSIBLE
     """
     return _summarise(
@@ -59,7 +58,7 @@ def _summarise(
     n, columns = upper.shape
     numbers = np.full((n, 6), np.nan)
     is_limit = np.zeros(n, dtype=np.bool_)
-    reach = np.full((n, columns), np.inf)
+    reach = np.full((n, columns - 1), np.inf)
     status = np.zeros(n, dtype=np.int8)
     # The smoothed density is log-concave.  Its mode is within √3 of its standard deviations of
     # the mean, and within w of the mode lies all but (4/9) (2σ/w)² (Gauss); 1/e at least lies
@@ -94,7 +93,6 @@ def _summarise(
         numbers[i, 4] = centre + half * mean
         numbers[i, 5] = half * rms
         is_limit[i] = reached_zero
-        reach[i, 0] = mode + 1.5 * (hilim - lolim)
         for k in range(columns - 1):
-            reach[i, 1 + k] = background[k] + spread * std[k]
+            reach[i, k] = background[k] + spread * std[k]
     return numbers, is_limit, reach, status

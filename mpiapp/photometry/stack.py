@@ -1,0 +1,62 @@
+"""Photometry of many problems at once: those that need no ladder.
+
+The rules are those of `ladder`, and so are the numbers; what is pegged or may be, what fails
+and what no aperture sees is left for it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from ..catalog.stack import Stack
+from ..posterior import Smoothing, StackSummary
+from .ladder import Policy
+from .rules import judge, reach
+
+
+@runtime_checkable
+class StackEngine(Protocol):
+    """An engine that can answer a stack of problems at once, as it would answer each of them."""
+
+    def summarise(self, stack: Stack, smoothing: Smoothing) -> StackSummary:
+        """The numbers of every problem."""
+        ...
+
+
+class StackPhotometry(NamedTuple):
+    """Results of n problems, (n,) each; fields as in `Photometry`.
+
+    `is_done` is false where the ladder has to be climbed; the other fields mean nothing there.
+    """
+
+    value: np.ndarray
+    lolim: np.ndarray
+    hilim: np.ndarray
+    mode: np.ndarray
+    mean: np.ndarray
+    rms: np.ndarray
+    outcome: np.ndarray
+    is_done: np.ndarray
+
+
+def measure_stack(
+    stack: Stack, engine: StackEngine, policy: Policy, floors: np.ndarray
+) -> StackPhotometry:
+    """Mode and bounds of every problem at its first attempt.
+
+    floors : (n,) below which numbers mean nothing, −inf for none.
+    """
+    found = engine.summarise(stack, policy.smoothing)
+    value, lolim, hilim, outcome = judge(
+        found.value, found.lolim, found.hilim, found.is_upper_limit, floors
+    )
+    largest = stack.F[:, :, 0].sum(axis=1) * stack.upper[:, 0]
+    is_seen = largest * policy.prior_factor >= 1.0
+    within = (found.reach <= stack.upper[:, 1:]).all(axis=1)
+    within &= reach(found.mode, found.lolim, found.hilim) <= stack.upper[:, 0]
+    return StackPhotometry(
+        value, lolim, hilim, found.mode, found.mean, found.rms, outcome,
+        is_seen & within & found.is_solved,
+    )  # fmt: skip

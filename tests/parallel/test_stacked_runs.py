@@ -1,0 +1,140 @@
+"""Runs in stacks give the rows that they give one by one, and cost each other nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from mpiapp.catalog.worklist import Selection, WorkList
+from mpiapp.files.mst3 import read_mst3
+from mpiapp.files.prep3 import scan_prep3
+from mpiapp.files.prep3_cache import Prep3Cache
+from mpiapp.files.prep3_singles import FAULTY, GOOD
+from mpiapp.parallel.worker import Worker
+from mpiapp.photometry.ladder import Policy
+from mpiapp.photometry.outcome import Outcome
+from mpiapp.photometry.stack import StackEngine
+from mpiapp.sampling import create
+from mpiapp.simulate import simulate
+
+# What tells when and where a run was done, not what came out.
+ABOUT_THE_RUN = {"read", "assemble", "sample", "summarise", "seconds", "finished", "rss"}
+
+
+class OneByOne:
+    """The engine `exact` without its way of doing many at a time."""
+
+    def __init__(self):
+        self.exact = create("exact")
+        self.name = self.exact.name
+        self.sample = self.exact.sample
+
+
+class Counting(type(create("exact"))):
+    """The engine `exact`; knows how many problems it did in stacks."""
+
+    n_stacked = 0
+
+    def summarise(self, stack, smoothing):
+        self.n_stacked += len(stack)
+        return super().summarise(stack, smoothing)
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory):
+    return simulate(tmp_path_factory.mktemp("catalog"), 60, seed=4)
+
+
+def spoil(path):
+    """Counts, a matrix and a band of an obsid that cannot be used, in three bundles or more."""
+    with fits.open(path, mode="update") as hdus:
+        hdus["SRCPROP"].data["counts"][4] = -1
+        psf = [hdu for hdu in hdus if hdu.name.startswith("PSF_")]
+        psf[0].data["n"][0] = 7
+        psf[1].header["APERTURE"] = "nonsense"
+        start = psf[2]._data_offset + psf[2]._theap
+    with open(path, "r+b") as file:
+        file.seek(start)
+        file.write(np.array([np.nan], ">f8").tobytes())
+
+
+def targets_of(catalog, levels=("obsid", "stack", "master")):
+    scans = [scan_prep3(path)[0] for path in sorted(catalog.prep3.glob("*.fits"))]
+    found = read_mst3(catalog.mst3)
+    wanted = Selection(levels, ("b", "u"), ("aper",), ("flux", "cnts"))
+    worklist = WorkList(scans, wanted, found.associations)
+    return [t for unit in worklist.units for t in unit.targets()]
+
+
+def rows(batch):
+    """/photometry and /runs in the order of run ids; each run points at its rows."""
+    for run in batch.runs:
+        mine = batch.photometry[run["first_row"] : run["first_row"] + run["n_rows"]]
+        assert (mine["run_id"] == run["run_id"]).all()
+    kept = [name for name in batch.runs.dtype.names if name not in {*ABOUT_THE_RUN, "first_row"}]
+    return (
+        np.sort(batch.photometry, order=("run_id", "component")),
+        np.sort(batch.runs, order="run_id")[kept],
+    )
+
+
+def assert_same_rows(batch, other):
+    for found, expected in zip(rows(batch), rows(other), strict=True):
+        for name in found.dtype.names:
+            np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+
+
+@pytest.mark.parametrize("spoiled", [False, True])
+def test_stacks_give_the_rows_that_runs_give_one_by_one(tmp_path, spoiled):
+    catalog = simulate(tmp_path, 40, seed=4)
+    if spoiled:
+        # Without their checksums, which would refuse the file as a whole.
+        for path in sorted(catalog.prep3.glob("*.fits"))[:2]:
+            with fits.open(path) as hdus:
+                for hdu in hdus:
+                    for keyword in ("CHECKSUM", "DATASUM"):
+                        hdu.header.remove(keyword, ignore_missing=True)
+                hdus.writeto(path, overwrite=True)
+            spoil(path)
+    targets = targets_of(catalog)
+    # A floor and priors that some of the sources meet.
+    policy = Policy(energy_floor=2e-15, prior_factor=3.0)
+    engine = Counting()
+    assert isinstance(engine, StackEngine)
+    together = Worker(engine, policy, job_seed=3).measure(targets)
+    alone = Worker(OneByOne(), policy, job_seed=3).measure(targets)
+    assert engine.n_stacked > 0.3 * len(alone.runs)
+    assert_same_rows(together, alone)
+    assert sorted(together.failures) == sorted(alone.failures)
+    seen = {Outcome(code) for code in together.runs["outcome"]}
+    assert {Outcome.MEASURED, Outcome.UPPER_LIMIT, Outcome.NULL_ENERGY_FLOOR} <= seen
+    assert (Outcome.NULL_BAD_INPUT in seen) == spoiled
+
+
+def test_what_a_stack_cannot_do_is_done_run_by_run(catalog):
+    class Failing(Counting):
+        def summarise(self, stack, smoothing):
+            raise MemoryError("no room")
+
+    targets = targets_of(catalog, ("obsid",))[:20]
+    expected = Worker(Counting(), Policy(), job_seed=3).measure(targets)
+    found = Worker(Failing(), Policy(), job_seed=3).measure(targets)
+    assert_same_rows(found, expected)
+    assert not found.failures
+
+
+def test_a_file_says_which_matrices_of_its_single_sources_are_good(catalog):
+    path = str(sorted(catalog.prep3.glob("*.fits"))[0])
+    file = Prep3Cache().get(path)
+    singles = file.singles
+    assert 0 < len(singles.row) <= len(file.bundles)
+    for name, row in singles.row.items():
+        bundle = file.bundles[name]
+        matrices = tuple(bundle.F)
+        assert (singles.state(name, matrices) == GOOD).all()
+        for place, matrix in zip(singles.places(matrices), matrices):
+            np.testing.assert_array_equal(singles.F[place, row], bundle.F[matrix])
+            counts = bundle.counts[matrix.band, matrix.aperture]
+            np.testing.assert_array_equal(singles.counts[place, row], counts)
+    assert FAULTY not in singles.state(name, matrices)
