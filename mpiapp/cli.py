@@ -285,7 +285,7 @@ def _jobscript(args) -> int:
 
 def _merge(args) -> int:
     from .files.merge import merge
-    from .photometry.outcome import Outcome
+    from .photometry.outcome import n_unplanned
 
     merged = merge(args.out, args.results, force=args.force)
     done = ", merged already; nothing to do" if merged.already else ""
@@ -299,9 +299,7 @@ def _merge(args) -> int:
             file=sys.stderr,
         )
         return ExitCode.STOPPED
-    planned = [outcome for outcome in Outcome if outcome.is_planned]
-    all_planned = all(code in planned for code in set(merged.outcomes.tolist()))
-    return ExitCode.OK if all_planned else ExitCode.RUNS_FAILED
+    return ExitCode.RUNS_FAILED if n_unplanned(merged.outcomes) else ExitCode.OK
 
 
 def _plan(args) -> int:

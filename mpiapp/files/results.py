@@ -29,6 +29,7 @@ import h5py
 import numpy as np
 
 from ..catalog.fault import InputError
+from ..catalog.quantities import APERTURES, BANDS, LEVELS, QUANTITIES
 from . import schema
 from .journal import journal_path, snapshot
 from .regular import open_regular
@@ -38,6 +39,8 @@ from .schema import SCHEMA_VERSION, TABLES
 MAX_NAME = 230
 # A chunk is read as a whole, however little of it is asked for; those of the writer have 256 kB.
 _MAX_CHUNK_BYTES = 16 << 20
+_WORDS = {"level": LEVELS, "band": BANDS, "aperture": APERTURES, "quantity": QUANTITIES}
+_WORDS = {column: {word.encode() for word in words} for column, words in _WORDS.items()}
 
 
 class ResultsError(ValueError):
@@ -141,6 +144,7 @@ class Results:
         """Some rows of a table."""
         with readable(self.path, f"/{name}"):
             rows = self._file[name][start:stop]
+            _check_text(rows, _WORDS if name == "photometry" else {})
             if not rows.dtype.hasobject:
                 return rows
             out = np.empty(len(rows), [(n, rows.dtype[n]) for n in rows.dtype.names])
@@ -153,6 +157,18 @@ class Results:
         """The rows of a table, some at a time, in the order of the file."""
         for start in range(0, self.n_rows(name), rows):
             yield self.rows(name, start, start + rows)
+
+
+def _check_text(rows: np.ndarray, words: dict[str, set[bytes]]) -> None:
+    """ValueError if text of fixed width is not UTF-8, or none of a column's words."""
+    for name in rows.dtype.names:
+        if rows.dtype[name].kind != "S":
+            continue
+        if unknown := name in words and set(rows[name].tolist()) - words[name]:
+            raise ValueError(f"column {name} holds {min(unknown)!r}")
+        if not rows[name].tobytes().isascii():
+            for value in rows[name].tolist():
+                value.decode()
 
 
 def check_rows(results: Results) -> np.ndarray:

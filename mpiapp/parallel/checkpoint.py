@@ -14,7 +14,7 @@ import numpy as np
 
 from ..catalog.worklist import Target
 from ..config import Config, decisive
-from ..files.results import ResultsError, open_results, work_path
+from ..files.results import ResultsError, open_results, readable, work_path
 from ..files.writer import Writer
 
 
@@ -55,8 +55,9 @@ def open_work_file(config: Config, final: Path, *, resume: bool, force: bool) ->
 def _same_config(config: Config, jobs: np.ndarray, path: Path, force: bool) -> None:
     for job in jobs:
         if job["config_hash"] != config.hash() and not force:
-            old, new = json.loads(job["config"]), config.model_dump(mode="json")
-            changed = _differences(decisive(old), decisive(new))
+            with readable(path, "/jobs, column config"):
+                old, new = json.loads(job["config"]), config.model_dump(mode="json")
+                changed = _differences(decisive(old), decisive(new))
             raise ResultsError(
                 f"{path}: job {job['job']} had another configuration ({'; '.join(changed)}); "
                 "restore it, or give a new output, or mix both with --force"

@@ -23,7 +23,7 @@ from ..config import Config, ConfigError, load
 from ..exit_code import ExitCode
 from ..files import results
 from ..files.schema import Batch
-from ..photometry.outcome import Outcome
+from ..photometry.outcome import Outcome, n_unplanned
 from .board import LEAVE
 from .checkpoint import Done, check_inputs, open_work_file
 from .clock import Clock
@@ -166,7 +166,7 @@ class _Job:
         self.writer = open_work_file(config, self.final, resume=options.resume, force=options.force)
         done = self.writer is not None
         self.number = len(self.writer.table("jobs")) if done else 0
-        self.n_failed = _n_failed(self.writer.column("outcome")) if done else 0
+        self.n_failed = n_unplanned(self.writer.column("outcome")) if done else 0
 
     def _check_engine(self) -> None:
         """Before any file is made: an engine that cannot be used is one line."""
@@ -267,7 +267,7 @@ class _Job:
                     self.writer.append(batch)
                     if self.stop.reason:
                         self.writer.flush()  # there may not be time for another batch
-                failed = _n_failed(batch.runs["outcome"])
+                failed = n_unplanned(batch.runs["outcome"])
                 self.n_failed += failed
                 progress.add(len(batch.runs), failed)
                 if failed and self.config.ladder.on_bad_input == "abort":
@@ -318,11 +318,6 @@ def _payloads(plan: Plan, done: Done, n_workers: float) -> Iterator[list[Target]
         targets = [target for unit in parcel for target in unit.targets()]
         if remaining := done.remaining(targets):
             yield remaining
-
-
-def _n_failed(outcomes: np.ndarray) -> int:
-    codes, counts = np.unique(outcomes, return_counts=True)
-    return sum(int(n) for code, n in zip(codes, counts) if not Outcome(code).is_planned)
 
 
 def _now() -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -146,27 +147,33 @@ class World:
     def guard(self) -> Iterator[None]:
         """End the whole job at once if this rank crashes, with a traceback that names the rank.
 
-        Without it the other ranks would wait for this one for ever.  A results file that can
-        no longer be written takes no traceback.
+        Without it the other ranks would wait for this one for ever, and this one for a
+        thread of its own: that of the pool.  A results file that can no longer be written
+        takes no traceback.
         """
+        if self.size == 1:
+            yield
+            return
+        before, threading.excepthook = threading.excepthook, lambda args: self._crash(*args[:3])
         try:
             yield
         except ResultsError as error:
-            if self.size == 1:
-                raise
             try:
                 say(f"mpiapp: {error}")
             finally:
                 self.abort(ExitCode.USAGE)
         except BaseException:
-            if self.size == 1:
-                raise
-            try:  # even where there is no memory left for the traceback
-                prefix = f"rank {self.rank}: "
-                text = traceback.format_exc()
-                sys.stderr.write("".join(prefix + line + "\n" for line in text.splitlines()))
-            finally:
-                self.abort(ExitCode.CRASH)
+            self._crash(*sys.exc_info())
+        finally:
+            threading.excepthook = before
+
+    def _crash(self, *error) -> None:
+        try:  # even where there is no memory left for the traceback
+            text = "".join(traceback.format_exception(*error))
+            prefix = f"rank {self.rank}: "
+            sys.stderr.write("".join(prefix + line + "\n" for line in text.splitlines()))
+        finally:
+            self.abort(ExitCode.CRASH)
 
 
 def connect() -> World:

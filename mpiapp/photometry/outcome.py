@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum, IntFlag
 
+import numpy as np
+
 
 class Outcome(IntEnum):
     """What the numbers of a result row are, or why there are none."""
@@ -45,6 +47,19 @@ _TEXT = {
     Outcome.NULL_TIME_LIMIT: "NULL: took too long",
     Outcome.NULL_UNSEEN: "NULL: no aperture sees it",
 }
+_CODES = {int(outcome) for outcome in Outcome}
+_PLANNED = [int(outcome) for outcome in Outcome if outcome.is_planned]
+
+
+def outcome_text(code: int) -> str:
+    """What the code of a row means; one that is not of this version is shown as it is."""
+    return Outcome(code).text if code in _CODES else f"unknown outcome {code}"
+
+
+def n_unplanned(codes: np.ndarray) -> int:
+    """How many of the runs with these outcomes did not end by the memo's rules."""
+    found, counts = np.unique(codes, return_counts=True)
+    return int(counts[~np.isin(found, _PLANNED)].sum())
 
 
 class Flag(IntFlag):

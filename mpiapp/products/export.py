@@ -20,7 +20,7 @@ from astropy.table import MaskedColumn, Table
 from .. import __version__
 from ..catalog.bundle import InputError
 from ..catalog.quantities import Matrix
-from ..files.results import Results
+from ..files.results import Results, readable
 from ..photometry.outcome import Flag
 from .columns import KEYS, CatalogColumn, Field, columns, empty, fields
 
@@ -43,7 +43,8 @@ def catalog_table(results: Results, level: str, extras: Sequence[str] = ()) -> T
     rows_of, matrices = _index(results, level)
     if not rows_of:
         raise InputError(f"{results.path}: no results at level {level}")
-    table = _key_columns(level, list(rows_of))
+    with readable(results.path, "/photometry, column target"):
+        table = _key_columns(level, list(rows_of))
     for average in (True, False) if level == "master" else (False,):
         places = {}
         for matrix, field, what in columns(matrices[average], chosen, average):
@@ -147,10 +148,10 @@ def _provenance(results: Results, level: str) -> dict[str, str]:
         "jobs": str(len(jobs)),
     }
     if len(jobs):
-        config = json.loads(jobs["config"][0])
+        with readable(results.path, "/jobs, column config"):
+            config = json.loads(jobs["config"][0])
+            made |= {"engine": config["engine"]["name"], "seed": str(config["seed"])}
         made |= {
-            "engine": config["engine"]["name"],
-            "seed": str(config["seed"]),
             "config": str(jobs["config_hash"][0]),
             "revision": str(jobs["revision"][0]),
             "started": str(jobs["started"][0]),

@@ -11,7 +11,7 @@ from astropy.table import Table, vstack
 
 from ..catalog.bundle import InputError
 from ..catalog.quantities import BANDS, QUANTITIES
-from ..photometry.outcome import Flag, Outcome
+from ..photometry.outcome import Flag, Outcome, outcome_text
 from .matching import KEY, Side, distance, pairs
 from .text import lay_out, number, text
 
@@ -254,7 +254,7 @@ def worst_table(comparisons: Sequence[Comparison], above: float = 0.0) -> Table:
 
 
 def _said(outcome: int, flags: int, ess: float = np.nan) -> str:
-    parts = [Outcome(outcome).text]
+    parts = [outcome_text(outcome)]
     if flags & ~Flag.BEST_BLOCK:
         parts.append(Flag(int(flags)).text)
     if np.isfinite(ess):

@@ -9,7 +9,7 @@ from astropy.table import Table
 
 from ..catalog.bundle import InputError
 from ..files.results import Results
-from ..photometry.outcome import Flag, Outcome
+from ..photometry.outcome import Flag, Outcome, outcome_text
 from .matching import KEY, distance, open_side, pairs, results_side
 from .text import lay_out, number, text
 
@@ -26,7 +26,7 @@ def _photometry(rows: np.ndarray) -> str:
     for name in ("value", "lolim", "hilim", "mode"):
         table[name] = [number(v) for v in rows[name]]
     table["unit"] = [text(v) for v in rows["unit"]]
-    table["outcome"] = [Outcome(o).text for o in rows["outcome"]]
+    table["outcome"] = [outcome_text(o) for o in rows["outcome"]]
     table["flags"] = [Flag(int(f)).text for f in rows["flags"]]
     table["noise"] = [f"{v:.3f}" for v in rows["noise"]]
     drawn = rows["n_draws"] > 0

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 
-from ..files.results import open_results
+from ..files.results import open_results, readable
 from ..files.schema import PHASES
 from .scaling import Scaling, scaling_table
 from .text import lay_out, number, text
@@ -69,12 +69,14 @@ def _phases(groups: dict[tuple, list[np.ndarray]]) -> str:
 def _jobs_table(jobs: list[tuple[str, np.void, np.ndarray]]) -> str:
     rows = []
     for name, job, ranks in jobs:
-        found = json.loads(job["ranks"])
-        hosts = sorted({rank["host"] for rank in found})
+        with readable(Path(name), "/jobs, column ranks"):
+            found = json.loads(job["ranks"])
+            hosts = ", ".join(sorted({rank["host"] for rank in found}))
+            cpu = found[0]["cpu"] if found else ""
         startup = number(float(ranks["startup"].max()), 3) if len(ranks) else ""
         rows.append(
-            (name, int(job["job"]), len(found), ", ".join(hosts), found[0]["cpu"] if found else "",
-             number(job["wall_seconds"], 3), startup, job["exit_reason"] or "killed")
+            (name, int(job["job"]), len(found), hosts, cpu, number(job["wall_seconds"], 3), startup,
+             job["exit_reason"] or "killed")
         )  # fmt: skip
     names = ("File", "Job", "Ranks", "Hosts", "CPU", "Wall time (s)", "Start-up (s)", "Ended")
     return lay_out(Table(rows=rows or None, names=names))

@@ -28,6 +28,7 @@ def batch(first: int, n_runs: int, rows_each: int = 2) -> Batch:
     rows = np.zeros(n_runs * rows_each, PHOTOMETRY_DTYPE)
     rows["run_id"] = np.repeat(runs["run_id"], rows_each)
     rows["value"] = np.arange(len(rows)) + rows_each * first
+    rows["level"], rows["band"], rows["aperture"], rows["quantity"] = "obsid", "b", "aper", "flux"
     return Batch(rows, runs, [], [])
 
 

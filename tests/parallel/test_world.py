@@ -1,0 +1,108 @@
+"""The ranks of a job: what a launcher started, and all ended when one of them crashes."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from mpiapp.exit_code import ExitCode
+from mpiapp.files.results import ResultsError
+from mpiapp.parallel import world as world_module
+from mpiapp.parallel.world import SerialExecutor, World, WorldError, connect
+from mpiapp.scheduler import _LAUNCHED, _TASKS
+
+
+@pytest.fixture
+def rank2(monkeypatch):
+    """Rank 2 of 3 of no real job; `aborted` holds the codes with which it ended all ranks."""
+    monkeypatch.setattr(world_module, "_FORWARD_SECONDS", 0.0)
+    world = World()
+    world.rank, world.size, world.aborted = 2, 3, []
+    world._comm = SimpleNamespace(Abort=world.aborted.append)
+    return world
+
+
+@pytest.mark.parametrize("error", [ValueError("what"), MemoryError(), SystemExit("why")])
+def test_a_rank_that_crashes_ends_all_and_is_named(rank2, error, capsys):
+    with rank2.guard():
+        raise error
+    assert rank2.aborted == [ExitCode.CRASH]
+    lines = capsys.readouterr().err.splitlines()
+    assert all(line.startswith("rank 2: ") for line in lines)
+    assert lines[-1].startswith(f"rank 2: {type(error).__name__}")
+
+
+def test_a_rank_without_memory_for_its_traceback_ends_all(rank2, monkeypatch):
+    def full(*args):
+        raise MemoryError
+
+    monkeypatch.setattr(traceback, "format_exception", full)
+    with pytest.raises(MemoryError), rank2.guard():
+        raise MemoryError
+    assert rank2.aborted == [ExitCode.CRASH]
+
+
+def test_a_crash_of_the_thread_that_hands_out_work_ends_all(rank2, capsys):
+    """Nobody would answer any more, and rank 0 wait for ever."""
+    with rank2.guard():
+        thread = threading.Thread(target=lambda: 1 / 0)
+        thread.start()
+        thread.join(10)
+    assert rank2.aborted == [ExitCode.CRASH]
+    assert "rank 2: ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_results_that_cannot_be_written_end_all_in_one_line(rank2, capsys):
+    with rank2.guard():
+        raise ResultsError("results.h5: no space left")
+    assert rank2.aborted == [ExitCode.USAGE]
+    assert capsys.readouterr().err == "mpiapp: results.h5: no space left\n"
+
+
+def test_a_serial_job_raises_what_it_has(capsys):
+    with pytest.raises(ZeroDivisionError), World().guard():
+        raise ZeroDivisionError
+
+
+def test_the_serial_executor_answers_at_once_or_keeps_the_error():
+    executor = SerialExecutor()
+    assert executor.submit(divmod, 7, 3).result() == (2, 1)
+    assert isinstance(executor.submit(divmod, 7, 0).exception(), ZeroDivisionError)
+
+
+@pytest.fixture
+def one_process(monkeypatch):
+    """An environment without a launcher, and an MPI library that sees one process."""
+    for name in (*_LAUNCHED, *_TASKS):
+        monkeypatch.delenv(name, raising=False)
+    library = ModuleType("mpi4py")
+    library.MPI = SimpleNamespace(
+        COMM_WORLD=SimpleNamespace(size=1, rank=0), get_vendor=lambda: ("Some MPI", (1, 0))
+    )
+    monkeypatch.setitem(sys.modules, "mpi4py", library)
+
+
+def test_without_a_launcher_there_is_no_mpi(one_process, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mpi4py", None)  # an import would fail
+    world = connect()
+    assert (world.size, world.rank, world.n_workers, world.library) == (1, 0, 1, "")
+
+
+def test_a_launcher_of_one_process_makes_a_serial_job(one_process, monkeypatch):
+    monkeypatch.setenv("PMI_SIZE", "1")
+    assert connect().size == 1
+
+
+@pytest.mark.parametrize(
+    "launcher", [("PMI_RANK", "PMI_SIZE"), ("PMIX_RANK", "SLURM_STEP_NUM_TASKS")]
+)
+def test_a_launcher_of_another_mpi_is_refused(one_process, monkeypatch, launcher):
+    """Each process would do all of the work, and write the same file."""
+    monkeypatch.setenv(launcher[0], "0")
+    monkeypatch.setenv(launcher[1], "4")
+    with pytest.raises(WorldError, match="started 4 processes, but Some MPI sees only one"):
+        connect()

@@ -1,0 +1,148 @@
+"""Results files of others: well-formed HDF5 with any values, shown or refused in one line."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import warnings
+
+import h5py
+import numpy as np
+import pytest
+from jobs import mpiapp, table, write_job
+
+from mpiapp.cli import main
+from mpiapp.files.schema import TABLES
+
+NUMBERS = (-1, 0, 1, 77, 2**62, np.nan, np.inf, -1e300)
+FIXED = (b"", b"\xff\xfe", b"x", b"\x1b[2J", b"obsid", b"77")
+FREE = ("", "{", "null", "[5]", '{"a": [{}]}', "\x1b[2J", "1e999", "2026-13-45T99:99")
+COLUMNS = [(name, column) for name, (columns, _) in TABLES.items() for column in columns]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A small results file, with an input that failed."""
+    folder = tmp_path_factory.mktemp("job")
+    config = write_job(folder, text=table(1, 1))
+    (folder / "prep3" / "broken_prep3.fits").write_text("broken")
+    assert mpiapp("run", config).returncode == 4
+    return folder / "results.h5"
+
+
+def spoilt(path, name: str, column, value) -> None:
+    """Write one value into a column of a table's first row, or of a row made for it."""
+    with h5py.File(path, "r+") as file:
+        rows = file[name]
+        if not len(rows):
+            rows.resize((1,))
+        row = rows[0]
+        with np.errstate(all="ignore"):
+            kind = row.dtype[column.name].type
+            row[column.name] = kind(value) if column.dtype[0] in "iuf" else value
+        rows[0] = row
+
+
+def commands(path, out) -> list[tuple]:
+    return [
+        ("show", path),
+        ("show", path, "--failures"),
+        ("timing", path),
+        ("compare", path, path),
+        ("export", path, out / "e.csv", "--level", "obsid"),
+        ("merge", out / "merged.h5", path),
+    ]
+
+
+def check(capsys, *argv) -> str:
+    """The command ends with a code of its own, and what it refuses is one line; what it says."""
+    code = main([str(a) for a in argv])
+    out, err = capsys.readouterr()
+    assert code in (0, 2, 3, 4), argv
+    if code == 2:
+        assert err.startswith("mpiapp: ") and err.count("\n") == 1, err
+    return out + err
+
+
+def values(column) -> list:
+    """What the column can hold of the values above."""
+    kind = column.dtype[0]
+    if kind in "tS":
+        return list(FREE if kind == "t" else FIXED)
+    if kind == "f":
+        return list(NUMBERS)
+    limits = np.iinfo(column.dtype)
+    return [v for v in NUMBERS if isinstance(v, int) and limits.min <= v <= limits.max]
+
+
+def test_any_value_in_any_column_is_shown_or_refused_in_one_line(tmp_path, finished, capsys):
+    """A sample of all pairs of a column and a value, each with one command."""
+    rng = random.Random(5)
+    path = tmp_path / "spoilt.h5"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy, of infinities
+        for name, column in COLUMNS:
+            shutil.copy(finished, path)
+            spoilt(path, name, column, rng.choice(values(column)))
+            check(capsys, *rng.choice(commands(path, tmp_path)))
+            (tmp_path / "merged.h5").unlink(missing_ok=True)
+
+
+COLUMN = {(name, column.name): column for name, column in COLUMNS}
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value", "command", "said"),
+    [
+        ("photometry", "outcome", 77, "show", "unknown outcome 77"),
+        ("photometry", "target", b"\xff", "show", "/photometry cannot be read"),
+        ("photometry", "quantity", b"colour", "export", "column quantity holds b'colour'"),
+        ("photometry", "target", b"one", "export", "/photometry, column target"),
+        ("jobs", "ranks", "{", "timing", "/jobs, column ranks cannot be read"),
+        ("jobs", "ranks", "[5]", "timing", "/jobs, column ranks cannot be read"),
+        ("jobs", "config", "null", "export", "/jobs, column config cannot be read"),
+    ],
+)
+def test_a_value_of_no_meaning_is_named(
+    tmp_path, finished, capsys, name, column, value, command, said
+):
+    path = tmp_path / "spoilt.h5"
+    shutil.copy(finished, path)
+    spoilt(path, name, COLUMN[name, column], value)
+    (argv,) = [c for c in commands(path, tmp_path) if c[0] == command and "--failures" not in c]
+    assert said in check(capsys, *argv)
+
+
+def link_away(file, kind: str, other) -> None:
+    """Have /failures lead elsewhere."""
+    columns = file["failures"].dtype
+    if kind == "soft":
+        file["moved"] = file["failures"]
+    del file["failures"]
+    if kind == "soft":
+        file["failures"] = h5py.SoftLink("/moved")
+    elif kind == "dangling":
+        file["failures"] = h5py.SoftLink("/nowhere")
+    elif kind == "external link":
+        file["failures"] = h5py.ExternalLink(str(other), "/failures")
+    elif kind == "virtual":
+        layout = h5py.VirtualLayout((1,), columns)
+        layout[:] = h5py.VirtualSource(str(other), "failures", (1,))
+        file.create_virtual_dataset("failures", layout)
+    else:
+        plain = np.dtype([("run_id", "u8"), ("text", "S8")])
+        file.create_dataset("failures", (1,), plain, external=[(str(other), 0, plain.itemsize)])
+
+
+@pytest.mark.parametrize("kind", ["soft", "dangling", "external link", "virtual", "external data"])
+def test_a_table_that_leads_elsewhere_is_not_followed(tmp_path, finished, capsys, kind):
+    """A link to a FIFO would never end, and one to a private file be copied into a merged one."""
+    other = tmp_path / "other"
+    os.mkfifo(other)
+    path = tmp_path / "spoilt.h5"
+    shutil.copy(finished, path)
+    with h5py.File(path, "r+") as file:
+        link_away(file, kind, other)
+    for argv in commands(path, tmp_path):
+        assert f"{path}: /failures " in check(capsys, *argv)
