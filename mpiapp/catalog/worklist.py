@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
 from typing import NamedTuple
 
 from .assemble import merge_labels
@@ -70,16 +72,15 @@ class Selection:
 
     def of(self, bundles: Iterable[BundleScan]) -> tuple[Matrix, ...]:
         """The wanted matrices that any of the bundles has, in a fixed order."""
-        found = frozenset().union(*(bundle.matrices for bundle in bundles))
-        return tuple(
-            sorted(
-                m
-                for m in found
-                if m.band in self.bands
-                and m.aperture in self.apertures
-                and m.quantity in self.quantities
-            )
-        )
+        found = [bundle.matrices for bundle in bundles]
+        return _selected(self, found[0] if len(found) == 1 else frozenset().union(*found))
+
+
+@lru_cache(maxsize=1024)
+def _selected(selection: Selection, found: frozenset[Matrix]) -> tuple[Matrix, ...]:
+    s = selection
+    wanted = product(s.bands, s.apertures, s.quantities)
+    return tuple(sorted(found.intersection(Matrix(*names) for names in wanted)))
 
 
 class Unit(NamedTuple):
@@ -143,6 +144,7 @@ class WorkList:
     ):
         self.selection = selection
         self._hdu_cost = hdu_cost
+        self._last: tuple[str, int, list[Target]] = ("", -1, [])
         self.associations = associations
         found = contradictions(scans)
         self.faults = [fault for fault in found if fault.path]
@@ -213,8 +215,10 @@ class WorkList:
 
     def targets(self, unit: Unit) -> list[Target]:
         """The targets of one unit."""
-        every = self._targets(unit.level, unit.group)
-        return [t for i, t in enumerate(every) if unit.first <= i < unit.stop]
+        # One unit after another is of the same group.
+        if self._last[:2] != (unit.level, unit.group):
+            self._last = unit.level, unit.group, list(self._targets(unit.level, unit.group))
+        return self._last[2][unit.first : unit.stop]
 
     def _units(self, level: str, unit_cost: float) -> Iterator[Unit]:
         names = [s.stack for s in self.scans] if level == "obsid" else self._stack_names
