@@ -23,6 +23,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from ..catalog.bundle import is_name
 from ..catalog.fault import InputError
+from .fits_headers import KnownTable, Layout, known_table, remember
 from .regular import open_regular
 
 # FITS Standard 4.0, section 7.3.1.
@@ -140,7 +141,9 @@ class HDU:
 
     place: str
     name: str
-    content: fits.PrimaryHDU | fits.BinTableHDU
+    content: fits.PrimaryHDU | fits.BinTableHDU | KnownTable
+    begin: int
+    start: int
     source: _Source
 
     def keyword(self, keyword: str) -> object:
@@ -180,46 +183,49 @@ class HDU:
         """
         with _named(self.place):
             table = self.content
-            if not isinstance(table, fits.BinTableHDU):
+            if not isinstance(table, (fits.BinTableHDU, KnownTable)):
                 raise InputError(f"{self.place}: not a binary table; write it as one")
-            if not 0 <= table.header["TFIELDS"] <= MAX_FIELDS:
-                raise InputError(f"{self.place}: keyword TFIELDS is {table.header['TFIELDS']}")
-            width, n_rows = table.header["NAXIS1"], table.header["NAXIS2"]
+            header = table.header
+            if not 0 <= header["TFIELDS"] <= MAX_FIELDS:
+                raise InputError(f"{self.place}: keyword TFIELDS is {header['TFIELDS']}")
+            is_known = isinstance(table, KnownTable)
+            layout = table.layout if is_known else Layout.of(table.columns)
+            width, n_rows = header["NAXIS1"], header["NAXIS2"]
             # Before astropy makes room for the rows.
-            if table.columns.dtype.itemsize != width or width * n_rows > table.size:
+            if layout.dtype.itemsize != width or width * n_rows > table.size:
                 raise InputError(
                     f"{self.place}: the columns do not fit into the rows, or the rows not into the "
                     "data; the header is damaged, get the file again"
                 )
-            present = [name.lower() for name in table.columns.names]
-            missing = [n for n in wanted if n.lower() not in present and n not in optional]
+            if not is_known:
+                remember(self.source.read(self.begin, self.start - self.begin), table, layout)
+            missing = [n for n in wanted if n.lower() not in layout.formats and n not in optional]
             if missing:
                 raise InputError(f"{self.place}: column {missing[0]} is missing; add it")
-            start = table.fileinfo()["datLoc"]
-            data = self.source.read(start, width * n_rows)
-            rows = np.frombuffer(data, table.columns.dtype.newbyteorder(">"), n_rows)
+            data = self.source.read(self.start, width * n_rows)
+            rows = np.frombuffer(data, layout.dtype, n_rows)
             return {
-                name: self._column(rows, name, kind)
+                name: self._column(rows, kind, *layout.formats[name.lower()])
                 for name, kind in wanted.items()
-                if name.lower() in present
+                if name.lower() in layout.formats
             }
 
-    def _column(self, rows: np.ndarray, name: str, kind: str) -> np.ndarray | RowArrays:
+    def _column(
+        self, rows: np.ndarray, kind: str, name: str, format: str, scaled: bool
+    ) -> np.ndarray | RowArrays:
         place = f"{self.place}, column {name}"
         with _named(place):
-            column = self.content.columns[name]
-            scaled = column.bscale not in (None, "", 1) or column.bzero not in (None, "", 0)
-            letters = column.format.lstrip("0123456789")[:2]
+            letters = format.lstrip("0123456789")[:2]
             if letters in ("PD", "QD"):
                 found = "array"
             elif letters[:1] == "A":
                 found = "text"
             else:
                 found = "number" if letters[:1] in "BIJKED" else None
-            values = rows[column.name]
+            values = rows[name]
             if found != kind or values.ndim != (2 if kind == "array" else 1):
                 expected = _EXPECTED[kind]
-                raise InputError(f"{place}: format {column.format!r}, expected {expected}")
+                raise InputError(f"{place}: format {format!r}, expected {expected}")
             if kind == "array":
                 if scaled:
                     raise InputError(f"{place}: TSCAL or TZERO; write the doubles themselves")
@@ -237,7 +243,7 @@ class HDU:
         size = rows + header["PCOUNT"] - heap
         if not (rows <= heap and size >= 0):
             raise InputError(f"{self.place}: keyword THEAP is {heap}; the header is damaged")
-        return RowArrays(self.source, self.content.fileinfo()["datLoc"] + heap, size, descriptors)
+        return RowArrays(self.source, self.start + heap, size, descriptors)
 
 
 @contextmanager
@@ -266,10 +272,14 @@ def _hdus(file: BinaryIO, source: _Source, verify: bool) -> Iterator[HDU]:
     while end < size:
         place = f"{path}, HDU {number}"
         with _named(place):
-            hdu = hdus[number]
-            name = hdu.name  # astropy reads EXTNAME only now
+            hdu = known_table(file, end, size)
+            if hdu is None:
+                hdu = hdus[number]
+                name = hdu.name  # astropy reads EXTNAME only now
+                start, span = (hdu.fileinfo()[key] for key in ("datLoc", "datSpan"))
+            else:
+                name, start, span = hdu.name, hdu.start, hdu.span
             place += f" ({name})" if number else ""
-            start, span = (hdu.fileinfo()[key] for key in ("datLoc", "datSpan"))
             if not end < start <= start + span <= size:
                 raise InputError(
                     f"{place}: does not fit into the file's {size} bytes; get it again"
@@ -280,7 +290,7 @@ def _hdus(file: BinaryIO, source: _Source, verify: bool) -> Iterator[HDU]:
                     f"{place}: checksum mismatch, the contents changed after they were written; "
                     "get the file again (or read it unverified if the change was meant)"
                 )
-        yield HDU(place, name, hdu, source)
+        yield HDU(place, name, hdu, begin, start, source)
         number += 1
 
 
