@@ -72,7 +72,6 @@ class Rows:
         """The runs of a stack that are done; `seconds` of each by phase."""
         common = {
             "engine": self.engine,
-            "method": b"quadrature",
             "rank": self.rank,
             "host": self.host,
             "job": self.job,

@@ -53,12 +53,13 @@ def stack_rows(
         "rhat": np.nan,
         "ess": np.nan,
         "noise": 0.0,
-        **{name: getattr(found, name) for name in found._fields if name != "is_done"},
+        **{name: column for name, column in found._asdict().items() if name[:3] != "is_"},
     }
     spent = dict.fromkeys(PHASES, 0.0) | seconds
     runs = key | {
         "n_sources": 1,
         "n_obsids": stack.n_obsids,
+        "method": np.where(found.is_scaled, b"scaled", b"quadrature"),
         "seed": np.array(seeds, "u8"),
         "outcome": found.outcome,
         "flags": 0,

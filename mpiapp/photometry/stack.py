@@ -29,6 +29,7 @@ class StackPhotometry(NamedTuple):
     """Results of n problems, (n,) each; fields as in `Photometry`.
 
     `is_done` is false where the ladder has to be climbed; the other fields mean nothing there.
+    `is_scaled` says that it was the same problem as the one before, in other units.
     """
 
     value: np.ndarray
@@ -39,6 +40,7 @@ class StackPhotometry(NamedTuple):
     rms: np.ndarray
     outcome: np.ndarray
     is_done: np.ndarray
+    is_scaled: np.ndarray
 
 
 def measure_stack(
@@ -58,5 +60,5 @@ def measure_stack(
     within &= reach(found.mode, found.lolim, found.hilim) <= stack.upper[:, 0]
     return StackPhotometry(
         value, lolim, hilim, found.mode, found.mean, found.rms, outcome,
-        is_seen & within & found.is_solved,
+        is_seen & within & found.is_solved, found.is_scaled,
     )  # fmt: skip

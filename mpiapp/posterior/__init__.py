@@ -83,6 +83,7 @@ class StackSummary(NamedTuple):
     is_upper_limit : (n,) bool
     reach : (n, n_obsids) what mode + 3/2 (hilim − lolim) of each background cannot exceed
     is_solved : (n,) bool; the numbers of the others mean nothing
+    is_scaled : (n,) bool; whether they are those of the problem before, in other units
     """
 
     value: np.ndarray
@@ -94,3 +95,4 @@ class StackSummary(NamedTuple):
     is_upper_limit: np.ndarray
     reach: np.ndarray
     is_solved: np.ndarray
+    is_scaled: np.ndarray

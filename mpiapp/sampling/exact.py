@@ -64,10 +64,10 @@ class ExactEngine:
     def summarise(self, stack: Stack, smoothing: Smoothing) -> StackSummary:
         """The numbers of all problems of a stack, those that `sample` gives for each of them."""
         offset = np.zeros(stack.counts.shape)
-        numbers, is_limit, reach, status = summarise_problems(
+        numbers, is_limit, reach, status, is_scaled = summarise_problems(
             stack.counts, stack.F, offset, stack.row_obsid, stack.upper, smoothing
         )
-        return StackSummary(*numbers.T, is_limit, reach, status == SOLVED)
+        return StackSummary(*numbers.T, is_limit, reach, status == SOLVED, is_scaled)
 
     def _drawer(self, draws: int) -> GibbsEngine:
         """Two chains a group, each with so many draws; the noise says whether they suffice."""

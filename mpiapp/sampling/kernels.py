@@ -45,6 +45,12 @@ def _from_bits(typingctx, x):
     return types.float64(types.int64), codegen
 
 
+@njit(**OPTIONS)
+def round_to_40_bits(x):
+    """x with a mantissa of 40 bits, so that numbers that differ by rounding alone are equal."""
+    return _from_bits((_bits(x) + np.int64(0x1000)) & ~np.int64(0x1FFF))
+
+
 @njit(inline="always", **OPTIONS)
 def log(x):
     """Natural logarithm to about 1 ulp, without branches, so that loops over it vectorise.

@@ -1,4 +1,10 @@
-"""Modes and bounds of problems with one source, one compiled loop over all of one shape."""
+"""Modes and bounds of problems with one source, one compiled loop over all of one shape.
+
+A problem is solved in units in which the largest element of each column of F is one, rounded
+to 40 bits, and with priors that end where nothing is left of the likelihood: then the four
+quantities of a source, whose matrices are often proportional, are one problem, and what was
+found for one of them is scaled for the next.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +15,7 @@ from ..compiled import OPTIONS
 from ..posterior import Smoothing
 from ..posterior.series import integrals, moments, summarise_series
 from .compressed import compress_rows
+from .kernels import round_to_40_bits
 from .one_source import NODES, ORDERS, find_series
 
 SOLVED, UNRESOLVED, IMPOSSIBLE = 0, 1, 2
@@ -24,7 +31,7 @@ def summarise_problems(
     row_obsid: np.ndarray,
     upper: np.ndarray,
     smoothing: Smoothing,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The catalog's numbers of n problems with one source, in the limit of infinitely many draws.
 
     counts, offset : (n, rows); F : (n, rows, columns); row_obsid : (rows,); upper : (n, columns),
@@ -36,6 +43,7 @@ def summarise_problems(
     is_limit : (n,) bool
     reach : (n, columns − 1) what mode + 3/2 (hilim − lolim) of each background cannot exceed
     status : (n,) SOLVED, UNRESOLVED or IMPOSSIBLE
+    is_scaled : (n,) bool; whether it was the problem before in other units
     """
     return _summarise(
         counts,
@@ -52,6 +60,39 @@ def summarise_problems(
 
 
 @njit(**OPTIONS)
+def _canonical(counts, F, row_obsid, upper, bandwidth, F_out, upper_out, units):
+    """The problem in its own units, into F_out, upper_out and units (columns,) of its columns."""
+    rows, columns = F.shape
+    n_obsids = row_obsid[-1] + 1
+    for j in range(columns):
+        largest = 0.0
+        for r in range(rows):
+            largest = max(largest, F[r, j])
+        units[j] = largest if largest > 0.0 else 1.0
+        seen = 1.0
+        for r in range(rows):
+            F_out[r, j] = round_to_40_bits(F[r, j] / units[j])
+            # a background sees the counts of its own obsid
+            if j == 0 or columns - 1 < n_obsids or row_obsid[r] == j - 1:
+                seen += counts[r]
+        # Without the other columns θ_j follows a Gamma of seen counts at most; with them less.
+        beyond = (4.0 + bandwidth) * (seen + 7.0 * np.sqrt(seen) + 24.0)
+        upper_out[j] = upper[j] * units[j]
+        if largest > 0.0:
+            upper_out[j] = min(upper_out[j], beyond)
+
+
+@njit(**OPTIONS)
+def _is_same(counts, other_counts, offset, other_offset, F, other_F, upper, other_upper):
+    return (
+        (counts == other_counts).all()
+        and (upper == other_upper).all()
+        and (other_F == F).all()
+        and (offset == other_offset).all()
+    )
+
+
+@njit(**OPTIONS)
 def _summarise(
     counts, F, offset, row_obsid, upper, orders, nodes, bandwidth, level, wants_quantile
 ):
@@ -60,39 +101,61 @@ def _summarise(
     is_limit = np.zeros(n, dtype=np.bool_)
     reach = np.full((n, columns - 1), np.inf)
     status = np.zeros(n, dtype=np.int8)
+    is_scaled = np.zeros(n, dtype=np.bool_)
     # The smoothed density is log-concave.  Its mode is within √3 of its standard deviations of
     # the mean, and within w of the mode lies all but (4/9) (2σ/w)² (Gauss); 1/e at least lies
     # above the mean, and so within the prior (less a hundredth, where its end is as far as this).
     spread = np.sqrt(1.0 + 0.2 * bandwidth * bandwidth)
     spread *= np.sqrt(3.0) + 4.0 / np.sqrt(0.36 * (1.0 - level))
+    F_own, F_last = np.empty(F.shape[1:]), np.empty(F.shape[1:])
+    bounds, bounds_last = np.empty(columns), np.empty(columns)
+    units = np.empty(columns)
+    last = -1
+    found = np.empty(6)
+    backgrounds = np.empty(columns - 1)
     for i in range(n):
-        impossible, _, kept, f, omega, rest, first, f_sum, omega_sum, bounds = compress_rows(
-            counts[i], F[i], offset[i], row_obsid, upper[i], 1
-        )
-        if impossible >= 0:
-            status[i] = 2
-            continue
-        lo, hi, coefficients, _, background, std = find_series(
-            kept, f, omega, rest, first, f_sum, omega_sum, bounds, orders, nodes
-        )
-        if len(coefficients) == 0:
-            status[i] = 1
-            continue
-        A = integrals(coefficients)
-        centre, half = 0.5 * (hi + lo), 0.5 * (hi - lo)
-        mode, lolim, hilim, reached_zero = summarise_series(
-            A, -centre / half, (bounds[0] - centre) / half, bandwidth, level, wants_quantile
-        )
-        mean, rms = moments(A)
-        mode, lolim, hilim = centre + half * mode, centre + half * lolim, centre + half * hilim
-        lolim = 0.0 if reached_zero else max(lolim, 0.0)
-        numbers[i, 0] = 0.0 if reached_zero else mode
-        numbers[i, 1] = lolim
-        numbers[i, 2] = hilim
-        numbers[i, 3] = mode
-        numbers[i, 4] = centre + half * mean
-        numbers[i, 5] = half * rms
-        is_limit[i] = reached_zero
-        for k in range(columns - 1):
-            reach[i, k] = background[k] + spread * std[k]
-    return numbers, is_limit, reach, status
+        _canonical(counts[i], F[i], row_obsid, upper[i], bandwidth, F_own, bounds, units)
+        if last >= 0 and _is_same(
+            counts[i], counts[last], offset[i], offset[last], F_own, F_last, bounds, bounds_last
+        ):
+            is_scaled[i] = True
+            status[i] = status[last]
+            is_limit[i] = is_limit[last]
+        else:
+            last = i
+            F_own, F_last = F_last, F_own
+            bounds, bounds_last = bounds_last, bounds
+            impossible, _, kept, f, omega, rest, first, f_sum, omega_sum, _ = compress_rows(
+                counts[i], F_last, offset[i], row_obsid, bounds_last, 1
+            )
+            if impossible >= 0:
+                status[i] = 2
+                continue
+            lo, hi, coefficients, _, background, std = find_series(
+                kept, f, omega, rest, first, f_sum, omega_sum, bounds_last, orders, nodes
+            )
+            if len(coefficients) == 0:
+                status[i] = 1
+                continue
+            A = integrals(coefficients)
+            centre, half = 0.5 * (hi + lo), 0.5 * (hi - lo)
+            top = (bounds_last[0] - centre) / half
+            mode, lolim, hilim, is_limit[i] = summarise_series(
+                A, -centre / half, top, bandwidth, level, wants_quantile
+            )
+            mean, rms = moments(A)
+            mode = centre + half * mode
+            found[0] = 0.0 if is_limit[i] else mode
+            found[1] = 0.0 if is_limit[i] else max(centre + half * lolim, 0.0)
+            found[2] = centre + half * hilim
+            found[3] = mode
+            found[4] = centre + half * mean
+            found[5] = half * rms
+            for k in range(columns - 1):
+                backgrounds[k] = background[k] + spread * std[k]
+        if status[i] == 0:
+            for j in range(6):
+                numbers[i, j] = found[j] / units[0]
+            for k in range(columns - 1):
+                reach[i, k] = backgrounds[k] / units[1 + k]
+    return numbers, is_limit, reach, status, is_scaled

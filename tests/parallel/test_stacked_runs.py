@@ -18,8 +18,8 @@ from mpiapp.photometry.stack import StackEngine
 from mpiapp.sampling import create
 from mpiapp.simulate import simulate
 
-# What tells when and where a run was done, not what came out.
-ABOUT_THE_RUN = {"read", "assemble", "sample", "summarise", "seconds", "finished", "rss"}
+# What tells when and how a run was done, not what came out.
+ABOUT_THE_RUN = {"method", "read", "assemble", "sample", "summarise", "seconds", "finished", "rss"}
 
 
 class OneByOne:
@@ -106,6 +106,7 @@ def test_stacks_give_the_rows_that_runs_give_one_by_one(tmp_path, spoiled):
     alone = Worker(OneByOne(), policy, job_seed=3).measure(targets)
     assert engine.n_stacked > 0.3 * len(alone.runs)
     assert_same_rows(together, alone)
+    assert (together.runs["method"] == b"scaled").any()
     assert sorted(together.failures) == sorted(alone.failures)
     seen = {Outcome(code) for code in together.runs["outcome"]}
     assert {Outcome.MEASURED, Outcome.UPPER_LIMIT, Outcome.NULL_ENERGY_FLOOR} <= seen

@@ -54,6 +54,23 @@ def test_no_background_exceeds_what_is_said_of_it(smoothing):
             assert excess <= posterior.reach(column, smoothing) < 12.0 * excess
 
 
+@pytest.mark.parametrize("n_obsids", [1, 4])
+def test_the_same_data_in_other_units_are_solved_once(n_obsids):
+    p = simulated(1, n_obsids, 9.0, 0.4, np.random.default_rng(5))
+    units = np.array([1.0, 3.7e-16, 1.1e-7, 2.9e-5])
+    problems = [problem(p.counts, p.F / u, 1, p.upper * u) for u in units]
+    changed = p.F.copy()
+    changed[1, 0] *= 1.1
+    other = problem(p.counts, changed, 1, p.upper)
+    cut = problem(p.counts, p.F, 1, np.append(6.0, p.upper[1:]))
+    found = EXACT.summarise(Stack.of([*problems, other, p, cut]), Smoothing())
+    assert found.is_scaled.tolist() == [False, True, True, True, False, False, False]
+    for numbers in found[:6]:
+        # the division by the unit, and the product with it here, round once each
+        np.testing.assert_allclose(numbers[:4] / units, numbers[0], rtol=4e-16)
+    assert found.hilim[6] <= 6.0 < found.hilim[5]
+
+
 def test_the_mean_and_width_are_those_of_the_density():
     p = problem([9, 40], matrix(1, 1), 1, [1e6, 1e3])
     posterior = EXACT.sample(p, SEED)
