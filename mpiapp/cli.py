@@ -11,6 +11,7 @@ import io
 import os
 import sys
 
+from . import numba_home
 from ._version import __version__
 from .exit_code import ExitCode
 
@@ -184,6 +185,7 @@ def main(argv: list[str] | None = None) -> int:
     # One thread a rank, unless the user wants otherwise; it must be set before numpy loads.
     for name in _THREADS:
         os.environ.setdefault(name, "1")
+    numba_home.find()
     args = build_parser().parse_args(argv)
     from .catalog.bundle import InputError
     from .config import ConfigError

@@ -68,13 +68,14 @@ class JournaledFile(io.RawIOBase):
     def __init__(self, path: str | Path, *, writable: bool = False, new: bool = False):
         self.path = Path(path)
         flags = (os.O_RDWR | (os.O_CREAT if new else 0)) if writable else os.O_RDONLY
-        # A FIFO would otherwise wait for its other end.
-        self._fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+        self._fd = -1
         self._writable = writable
         self._pages: dict[int, bytearray] = {}
         self._position = 0
         self._serial = time.time_ns()  # beyond those of any earlier job
         try:
+            # A FIFO would otherwise wait for its other end.
+            self._fd = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
             if not stat.S_ISREG(os.fstat(self._fd).st_mode):
                 raise OSError(errno.EINVAL, "not a regular file")
             if writable:
@@ -85,7 +86,8 @@ class JournaledFile(io.RawIOBase):
             self._committed = self._size = os.fstat(self._fd).st_size
             self._recover()
         except BaseException:
-            os.close(self._fd)
+            if self._fd >= 0:
+                os.close(self._fd)
             super().close()
             raise
 

@@ -339,3 +339,11 @@ def test_a_commit_is_whole_or_not_at_all_wherever_it_is_cut(tmp_path, monkeypatc
             break
     assert complete
     assert seen == {old, new}
+
+
+def test_a_work_file_that_cannot_be_opened_leaves_nothing_to_close(tmp_path):
+    """Else Python tells of an error when the object goes."""
+    file = JournaledFile.__new__(JournaledFile)
+    with pytest.raises(FileNotFoundError):
+        file.__init__(tmp_path / "absent")
+    assert file.closed
