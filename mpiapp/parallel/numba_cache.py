@@ -1,18 +1,26 @@
 """Fills numba's cache: `python -m mpiapp.parallel.numba_cache ENGINE`.
 
-A process of its own, at the start of every job, so it imports no more than it needs.
+A process of its own, at the start of a job whose engine has not been compiled on this kind of
+processor since the program changed, so it imports no more than it needs.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import os
 import sys
+from pathlib import Path
 
+import llvmlite
+import numba
 import numpy as np
 
 from ..posterior.diagnostics import rhat_and_ess
 from ..posterior.mpdf import summarise
 from ..sampling import ENGINES, create
+
+_PACKAGE = Path(__file__).parents[1]
 
 
 def fill_cache(engine_name: str) -> None:
@@ -23,6 +31,24 @@ def fill_cache(engine_name: str) -> None:
         # what is not installed is said by the job itself
         with contextlib.suppress(ImportError):
             create(engine_name).warm()
+    # Where the cache cannot be written the next job tries again.
+    with contextlib.suppress(OSError):
+        stamp(engine_name).touch()
+
+
+def stamp(engine_name: str) -> Path:
+    """The file that says that the cache has been filled: for this engine, code and processor."""
+    folder = Path(os.environ.get("NUMBA_CACHE_DIR") or _PACKAGE / "posterior" / "__pycache__")
+    what = [engine_name, sys.version, numba.__version__, llvmlite.__version__]
+    what += [
+        llvmlite.binding.get_host_cpu_name(),
+        llvmlite.binding.get_host_cpu_features().flatten(),
+    ]
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        state = path.stat()
+        what.append(f"{path} {state.st_mtime_ns} {state.st_size}")
+    digest = hashlib.blake2b("\n".join(what).encode(), digest_size=10).hexdigest()
+    return folder / f"filled-{digest}"
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ def warm_up(engine: Engine, world: World, scratch: str | None) -> None:
     if world.node_rank == 0:
         # In a process of its own: code just compiled and code from the cache differ in the last
         # digits, so that every rank has to load it.
-        subprocess.run([sys.executable, "-m", numba_cache.__name__, engine.name], check=False)
+        if not numba_cache.stamp(engine.name).exists():
+            subprocess.run([sys.executable, "-m", numba_cache.__name__, engine.name], check=False)
         engine.warm()
     world.node_barrier()
     first = world.node_broadcast(directory)

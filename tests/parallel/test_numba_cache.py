@@ -1,0 +1,34 @@
+"""The cache of compiled code is filled once for each engine, code and processor."""
+
+from __future__ import annotations
+
+import subprocess
+
+from mpiapp.parallel import numba_cache
+from mpiapp.parallel.warmup import warm_up
+from mpiapp.parallel.world import World
+from mpiapp.sampling import create
+
+
+def test_a_job_fills_the_cache_only_if_no_job_has(tmp_path, monkeypatch):
+    started = []
+
+    def run(command, check):
+        started.append(command[-1])
+        numba_cache.stamp(command[-1]).touch()
+
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(subprocess, "run", run)
+    for name in ("gibbs", "gibbs", "exact", "gibbs"):
+        warm_up(create(name), World(), None)
+    assert started == ["gibbs", "exact"]
+
+
+def test_changed_code_is_compiled_anew(tmp_path, monkeypatch):
+    code = tmp_path / "code.py"
+    code.write_text("a = 1\n")
+    monkeypatch.setattr(numba_cache, "_PACKAGE", tmp_path)
+    before = numba_cache.stamp("gibbs")
+    assert numba_cache.stamp("gibbs") == before
+    code.write_text("a = 1.0\n")
+    assert numba_cache.stamp("gibbs") != before
