@@ -55,11 +55,14 @@ class Progress:
     def log(self) -> None:
         elapsed = time.monotonic() - self._start
         rate = (self.done - self.first) / elapsed if elapsed else 0.0
-        left = (self.total - self.done) / rate if rate else float("inf")
-        clock = f"{left / 3600:.1f} h" if left > 7200 else f"{left / 60:.1f} min"
+        left = "time left unknown"
+        if rate:
+            seconds = (self.total - self.done) / rate
+            left = f"{seconds / 3600:.1f} h" if seconds > 7200 else f"{seconds / 60:.1f} min"
+            left += " left"
         say(
             f"{time.strftime('%Y-%m-%dT%H:%M:%S')}  {self.done}/{self.total} runs, "
-            f"{self.failed} failed, {rate:.3g} runs/s, {clock} left"
+            f"{self.failed} failed, {rate:.3g} runs/s, {left}"
             + (f"; oldest run in flight: {note}" if (note := self.note()) else "")
         )
 

@@ -1,0 +1,80 @@
+"""Who may import whom: each library has one door, and the rooms know each other one way only."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+from jobs import environment
+
+import mpiapp
+
+HOME = Path(mpiapp.__file__).parent
+DOORS = {
+    "h5py": {"files/results.py", "files/writer.py"},
+    "mpi4py": {"parallel/board.py", "parallel/world.py"},
+    "pymc3": {"sampling/pymc3_nuts.py"},
+    "theano": {"sampling/pymc3_nuts.py"},
+    "pymc": {"sampling/pymc_nuts.py"},
+    "nutpie": {"sampling/pymc_nuts.py"},
+    "pytensor": {"sampling/pymc_nuts.py"},
+    "sherpa": {"sampling/get_draws.py"},
+}
+
+
+@cache
+def imported() -> dict[str, set[str]]:
+    """The modules that every file of the package imports, by their full names."""
+    found = {}
+    for path in HOME.rglob("*.py"):
+        here = ("mpiapp", *path.relative_to(HOME).parent.parts)
+        names = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                base = here[: len(here) + 1 - node.level] if node.level else ()
+                module = ".".join([*base, *filter(None, [node.module])])
+                names |= {f"{module}.{alias.name}" for alias in node.names}
+        found[path.relative_to(HOME).as_posix()] = names
+    return found
+
+
+@pytest.mark.parametrize("library", DOORS)
+def test_a_library_has_one_door(library):
+    users = {
+        file for file, names in imported().items() if library in {n.split(".")[0] for n in names}
+    }
+    assert users == DOORS[library]
+
+
+def rooms() -> dict[str, set[str]]:
+    """The folders of the package that each folder knows."""
+    folders = {path.parent.name for path in HOME.glob("*/__init__.py")}
+    known = {folder: set() for folder in folders}
+    for file, names in imported().items():
+        room = file.split("/")[0]
+        if room in folders:
+            known[room] |= {name.split(".")[1] for name in names if name.startswith("mpiapp.")}
+    return {room: (others & folders) - {room} for room, others in known.items()}
+
+
+def test_the_rooms_know_each_other_one_way_only():
+    known = rooms()
+    assert known["catalog"] == set()
+    assert len(list(TopologicalSorter(known).static_order())) == len(known)  # no circle
+
+
+@pytest.mark.parametrize("module", ["mpiapp", "mpiapp.cli"])
+def test_importing_the_package_imports_none_of_them(module):
+    code = f"import sys, {module}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert not DOORS.keys() & set(done.stdout.split())
