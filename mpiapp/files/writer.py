@@ -11,8 +11,6 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from astropy.table import Table
-from astropy.table.meta import get_yaml_from_table
 
 from .. import __version__
 from . import schema
@@ -220,6 +218,10 @@ def discard(path: Path) -> None:
 
 
 def _create_table(group, name: str, columns: tuple[schema.Column, ...], description: str) -> None:
+    # Half a second on each rank, of which only one makes tables.
+    from astropy.table import Table
+    from astropy.table.meta import get_yaml_from_table
+
     dtype = h5_dtype(columns)
     if any(c.dtype == "text" for c in columns):
         kept = {"chunks": (64,), "fletcher32": True}
