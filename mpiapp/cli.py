@@ -305,13 +305,12 @@ def _merge(args) -> int:
 
 
 def _plan(args) -> int:
-    from . import sampling
     from .config import load
     from .parallel.planning import find_inputs, make_plan, scan_here
     from .report.plan import plan_table
 
     config = load(args.config)
-    engine = sampling.create(config.engine.name, **config.engine.settings())
+    engine = config.engine.create()
     plan = make_plan(config, find_inputs(config), scan_here, args.workers, engine.typical_seconds)
     print(plan_table(plan, engine.name, engine.typical_seconds, args.workers))
     for fault in plan.faults:

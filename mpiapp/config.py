@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from .catalog.quantities import APERTURES, BANDS, LEVELS, QUANTITIES
 from .photometry.ladder import Policy
 from .posterior import Smoothing
-from .sampling import ENGINES
+from .sampling import ENGINES, Engine, create
 from .toml import tomllib
 
 
@@ -124,6 +124,19 @@ class EngineConfig(_Section):
         if ":" in self.name:
             return dict(self.options)
         return getattr(self, self.name).model_dump()
+
+    def create(self) -> Engine:
+        """The chosen engine; ConfigError if it cannot be made."""
+        try:
+            engine = create(self.name, **self.settings())
+            if not callable(getattr(engine, "sample", None)):
+                raise TypeError(f"a {type(engine).__name__} has no method `sample`")
+        except Exception as error:
+            raise ConfigError(
+                f"engine.name = {self.name!r} cannot be used: {type(error).__name__}: {error}; "
+                f"choose one of {', '.join(ENGINES)}, or install what it needs"
+            ) from error
+        return engine
 
 
 class SummaryConfig(_Section):

@@ -102,7 +102,7 @@ def _work(job: _Job | None, world: World, config: Config, number: int) -> int:
     board, clock, code = None, Clock(world.rank), ExitCode.OK
     try:
         board = world.board(clock)
-        engine = sampling.create(config.engine.name, **config.engine.settings())
+        engine = config.engine.create()
         board.at("compiling")
         warm_up(engine, world, config.engine.scratch)
         worker = Worker(
@@ -160,26 +160,14 @@ class _Job:
         results.work_path(self.final)  # refuses what is no name before a shard's is made of it
         if options.shard:
             self.final = options.shard.path(self.final)
-        self._check_engine()
+        sampling.require(config.engine.name)
+        self.engine = config.engine.create()
         self.inputs = find_inputs(config)
         self.end = ""
         self.writer = open_work_file(config, self.final, resume=options.resume, force=options.force)
         done = self.writer is not None
         self.number = len(self.writer.table("jobs")) if done else 0
         self.n_failed = n_unplanned(self.writer.column("outcome")) if done else 0
-
-    def _check_engine(self) -> None:
-        """Before any file is made: an engine that cannot be used is one line."""
-        engine = self.config.engine
-        sampling.require(engine.name)
-        try:
-            self.engine = sampling.create(engine.name, **engine.settings())
-        except Exception as error:
-            known = ", ".join(sampling.ENGINES)
-            raise ConfigError(
-                f"engine.name = {engine.name!r} cannot be used: {type(error).__name__}: {error}; "
-                f"choose one of {known}, or install what it needs"
-            ) from error
 
     def run(self, executor: Executor, watch: Watch, ranks: list[dict]) -> ExitCode:
         """Do the work; returns the exit code.  The file is left to `finish`."""

@@ -200,6 +200,7 @@ class Ladder:
             summaries = self._summaries(problem, run.posterior)
             self._spent("summarise", time.perf_counter() - t1)
         except Exception as error:
+            self._spent("sample", time.perf_counter() - t0)  # of what phases, the engine alone knew
             self._record(rung, f"failed: {type(error).__name__}: {error}", t0)
             return self._after_failure(rung, error)
         for phase, seconds in run.posterior.seconds.items():

@@ -91,8 +91,7 @@ def rerun(results: Results, key: RunKey, trusted_engine: str = "") -> tuple[Run,
     for planned in planned_runs(config):
         if planned.key == key:
             sampling.require(config.engine.name)
-            engine = sampling.create(config.engine.name, **config.engine.settings())
-            worker = Worker(engine, config.policy(), config.seed)
+            worker = Worker(config.engine.create(), config.policy(), config.seed)
             run = worker.run(planned.target, planned.key)
             if run.posterior is None:
                 raise InputError(f"{key}: no draws: {run.error}")

@@ -10,6 +10,7 @@ import numpy as np
 from astropy.table import Table
 
 from ..files.results import open_results
+from .figures import BLUE, GREY, legend, panels, save
 from .text import lay_out, number
 
 _SPENT = ("scan", "measure", "write", "dispatch", "idle")
@@ -106,32 +107,23 @@ def scaling_table(scaling: Sequence[Scaling]) -> str:
 def plot_scaling(scaling: Sequence[Scaling], folder: str | Path) -> Path:
     """Speed-up and efficiency over the number of workers, as scaling.png in `folder`.
 
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed (extra `plot`).
+    Raises InputError if matplotlib is not installed (extra `plot`).
     """
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot as plt
-
     scaling = sorted(scaling, key=lambda s: s.workers)
     workers = np.array([s.workers for s in scaling])
     ratio = np.array(efficiency(scaling))
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
-    left.plot(workers, workers / workers[0], "--", color="0.6", label="ideal")
-    left.plot(workers, ratio * workers / workers[0], "o-", label=kind(scaling))
-    left.set(xscale="log", yscale="log", xlabel="workers", ylabel="speed-up")
-    left.legend()
-    right.axhline(100, ls="--", color="0.6")
-    right.plot(workers, 100 * ratio, "o-")
-    right.set(xscale="log", xlabel="workers", ylabel="efficiency (%)", ylim=(0, None))
+    figure, ((left, right),) = panels(2)
+    ideal, label = workers / workers[0], f"{kind(scaling)} scaling"
+    left.plot(workers, ideal, "--", color=GREY, label="ideal")
+    left.plot(workers, ratio * ideal, "o-", color=BLUE, label=label)
+    left.set(xscale="log", yscale="log", ylabel="speed-up")
+    left.set_yticks(ideal, [f"{n:.3g}" for n in ideal])
+    legend(left)
+    right.axhline(100, ls="--", color=GREY)
+    right.plot(workers, 100 * ratio, "o-", color=BLUE)
+    right.set(xscale="log", ylabel="efficiency (%)", ylim=(0, None))
     for axes in (left, right):
+        axes.set_xlabel("workers")
         axes.set_xticks(workers, [str(n) for n in workers])
         axes.minorticks_off()
-    path = Path(folder) / "scaling.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
-    return path
+    return save(figure, Path(folder) / "scaling.png")

@@ -43,7 +43,8 @@ def timing_tables(paths: Sequence[str | Path]) -> str:
             lay_out(Table(rows=ranks, names=_RANKS)),
         ]
     engines = {engine for _, engine, _ in groups}
-    if len(scaling) > 1 and len(engines) == 1:  # of two engines it would not be the workers' merit
+    sizes = {job.workers for job in scaling}
+    if len(sizes) > 1 and len(engines) == 1:  # of two engines it would not be the workers' merit
         parts += ["Scaling", scaling_table(scaling)]
     return "\n\n".join(f"{part}" for part in parts)
 

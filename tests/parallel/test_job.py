@@ -197,6 +197,8 @@ def test_show_timing_and_plan_speak_of_every_run(tmp_path):
     timing = mpiapp("timing", tmp_path / "results.h5")
     assert "single-obsid" in timing.stdout
     assert "multi-obsid" in timing.stdout
+    twice = mpiapp("timing", *[tmp_path / "results.h5"] * 2)
+    assert twice.returncode == 0 and "Scaling" not in twice.stdout  # one number of workers
 
 
 def test_import_lists_what_it_rejects(tmp_path):
@@ -230,10 +232,11 @@ def test_a_job_goes_on_when_nobody_reads_what_it_says(tmp_path):
     assert len(photometry(tmp_path / "results.h5")) > 0
 
 
-@pytest.mark.parametrize("name", ["nosuchmodule:X", "os:", "json:loads"])
-def test_an_engine_that_cannot_be_used_is_one_line_before_any_file_is_made(tmp_path, name):
+@pytest.mark.parametrize("name", ["nosuchmodule:X", "os:", "json:loads", "os:getcwd"])
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_an_engine_that_cannot_be_used_is_one_line_before_any_file_is_made(tmp_path, name, command):
     config = write_job(tmp_path, name)
-    done = mpiapp("run", config)
+    done = mpiapp(command, config)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert f"engine.name = '{name}' cannot be used" in line

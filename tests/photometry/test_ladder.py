@@ -1,5 +1,6 @@
 """The ladder of sections 6 and 7, each branch on a scripted engine."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -157,6 +158,18 @@ def test_then_it_is_null_with_the_traceback():
     assert p.outcome is Outcome.NULL_FAILED
     assert isinstance(run.error, RuntimeError)
     assert "third" in run.traceback
+
+
+def test_the_time_of_an_attempt_that_fails_is_counted(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+
+    def fail(p):
+        now[0] += 7.0
+        raise SamplingError("no")
+
+    run, _ = climb([fail, draws()])
+    assert run.seconds["sample"] == run.attempts[0].seconds == 7.0
 
 
 @pytest.mark.parametrize("spoil", [np.nan, np.inf, "constant"])

@@ -1,13 +1,16 @@
 """`mpiapp timing` and the scaling figures, against numbers made up by hand."""
 
+import sys
+
 import numpy as np
 import pytest
 from jobs import mpiapp, needs_mpiexec, table, write_job
 
+from mpiapp.catalog.fault import InputError
 from mpiapp.files.results import open_results
 from mpiapp.files.schema import RANKS
 from mpiapp.files.schema import dtype as table_dtype
-from mpiapp.report.scaling import Scaling, efficiency, kind, scaling_table
+from mpiapp.report.scaling import Scaling, efficiency, kind, plot_scaling, scaling_table
 from mpiapp.report.timing import timing_tables
 
 
@@ -88,3 +91,9 @@ def test_quartiles_are_those_of_the_runs(tmp_path):
     shown = [float(value) for value in row[4:8]]
     expected = [single.mean(), *np.percentile(single, [25, 50, 75])]
     assert shown == pytest.approx(expected, rel=0.01)  # three digits are shown
+
+
+def test_scaling_without_matplotlib_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(InputError, match="pip install 'mpiapp"):
+        plot_scaling([scaling(1, 100, 100), scaling(2, 100, 50)], tmp_path)
