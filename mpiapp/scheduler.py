@@ -43,7 +43,8 @@ def launched(environ: Mapping[str, str] = os.environ) -> bool:
 
 def n_tasks(environ: Mapping[str, str] = os.environ) -> int:
     """How many processes the launcher has started, as far as it says."""
-    return max(int(environ.get(name) or 1) for name in _TASKS)
+    found = (environ.get(name, "") for name in _TASKS)
+    return max(int(text) if re.fullmatch("[0-9]+", text) else 1 for text in found)
 
 
 def scratch(environ: Mapping[str, str] = os.environ) -> list[str]:

@@ -108,6 +108,12 @@ class CrashingEngine(GammaEngine):
         sys.exit("a crash outside of any run")
 
 
+class CompilingEngine(GammaEngine):
+    """Needs a compile directory of its own on each rank."""
+
+    compiles_per_rank = True
+
+
 class FreezingEngine(LoggedEngine):
     """Rank 1 freezes where it comes to `place`, once; the file `log`.frozen says that it did."""
 

@@ -78,7 +78,7 @@ def n_computed(folder: Path) -> int:
     return len(log.read_text().splitlines()) if log.exists() else 0
 
 
-LOCAL = ("gamma", "fulldisk", "failing", "dying", "crashing", "logged", "freezing")
+LOCAL = ("gamma", "fulldisk", "failing", "dying", "crashing", "logged", "freezing", "compiling")
 
 
 def environment() -> dict[str, str]:

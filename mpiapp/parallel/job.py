@@ -32,7 +32,7 @@ from .planning import Plan, ScannedFile, find_inputs, make_plan
 from .progress import say
 from .rows import row
 from .shares import Shard, parcels
-from .warmup import warm_up
+from .warmup import Unprepared, warm_up
 from .watch import Watch
 from .worker import Worker, employ, leave, measure_parcel, scan_parcel
 from .world import Absent, World
@@ -126,6 +126,11 @@ def _work(job: _Job | None, world: World, config: Config, number: int) -> int:
         where = "; ".join(str(at) for at in ranks if at.state == first) or "before all ranks met"
         say(f"mpiapp: not waited for: {where}")
         world.abort(job.finish(ExitCode.STOPPED, []))
+    except Unprepared as error:
+        code = ExitCode.USAGE
+        if job:
+            say(f"mpiapp: {error}")
+            code = job.finish(code, [])
     board.close()
     return code
 

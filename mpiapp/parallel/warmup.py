@@ -5,10 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from ..provenance import host
 from ..sampling import Engine
 from . import numba_cache
 from .compiledir import claim, fill
 from .world import World
+
+
+class Unprepared(RuntimeError):
+    """A rank finds no place for compiled code; every rank raises it, with what that one said."""
 
 
 def warm_up(engine: Engine, world: World, scratch: str | None) -> None:
@@ -16,11 +21,19 @@ def warm_up(engine: Engine, world: World, scratch: str | None) -> None:
 
     An engine whose compiler needs a directory per process (Theano) gets one on
     the node's scratch, filled by copying.  What numba compiles goes to its cache.
-    Called on every rank.
+    Called on every rank; raises Unprepared on all of them if one has no such directory.
     """
     # Whatever was sent before arrives now: its receivers would spin while the first rank compiles.
     world.node_barrier()
-    directory = claim(world.rank, scratch) if engine.compiles_per_rank else None
+    directory, reason = None, ""
+    if engine.compiles_per_rank:
+        try:
+            directory = claim(world.rank, scratch)
+        except OSError as error:
+            reason = f"rank {world.rank} on {host()}: {error}"
+        reasons = world.gather(reason)
+        if reason := world.broadcast(next(filter(None, reasons or ()), "")):
+            raise Unprepared(reason)
     if world.node_rank == 0:
         # In a process of its own: code just compiled and code from the cache differ in the last
         # digits, so that every rank has to load it.

@@ -244,6 +244,18 @@ def test_an_engine_that_cannot_be_used_is_one_line_before_any_file_is_made(tmp_p
     assert not list(tmp_path.glob("results.h5*"))
 
 
+@pytest.mark.parametrize("ranks", [0, 2])
+@needs_mpiexec
+def test_a_job_without_scratch_for_its_engine_is_refused_before_any_file_is_left(tmp_path, ranks):
+    config = write_job(tmp_path, "compiling", "scratch = '/proc/nowhere'")
+    done = mpiapp("run", config, ranks=ranks)
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("mpiapp: ")]
+    assert "scratch directory /proc/nowhere cannot be written" in line and "rank 0 on " in line
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("results.h5*"))
+
+
 def test_names_that_are_not_utf8_are_escaped_where_they_are_recorded(tmp_path):
     folder = os.fsencode(tmp_path) + b"/c\xff"
     os.mkdir(folder)

@@ -74,6 +74,16 @@ def test_the_others_wait_and_take_what_the_first_has_compiled(log, directories):
     assert (second / "compiled").read_text() == "code"
 
 
+def test_a_rank_without_a_directory_is_named_and_nothing_is_compiled(log, monkeypatch):
+    def claim(rank, scratch):
+        raise PermissionError("/scratch belongs to someone else")
+
+    monkeypatch.setattr(warmup, "claim", claim)
+    with pytest.raises(warmup.Unprepared, match=r"^rank 0 on .*: /scratch belongs to someone else"):
+        warmup.warm_up(Engine(True, log, None), Host(0, None, log), None)
+    assert log == ["barrier"]
+
+
 def test_an_engine_that_numba_compiles_needs_no_directory(log, monkeypatch):
     def claim(*args):
         raise AssertionError("claimed")

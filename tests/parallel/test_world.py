@@ -92,8 +92,9 @@ def test_without_a_launcher_there_is_no_mpi(one_process, monkeypatch):
     assert (world.size, world.rank, world.n_workers, world.library) == (1, 0, 1, "")
 
 
-def test_a_launcher_of_one_process_makes_a_serial_job(one_process, monkeypatch):
-    monkeypatch.setenv("PMI_SIZE", "1")
+@pytest.mark.parametrize("size", ["1", "", "many"])
+def test_a_launcher_of_one_process_makes_a_serial_job(one_process, monkeypatch, size):
+    monkeypatch.setenv("PMI_SIZE", size)
     assert connect().size == 1
 
 
