@@ -86,7 +86,7 @@ def assemble(
             ) from None
         where = [column_of[c] for c in columns]
         where.append(n_sources + k)
-        F[row : row + size, where] = block
+        F[row : row + size, where] = block  # Eq. 3
         upper[:n_sources], upper[n_sources + k] = q.prior_upper(bundle.instrument)
         row += size
     return Problem(

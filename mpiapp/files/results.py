@@ -5,7 +5,7 @@ Layout, with a compound dataset per table and a row for each entry::
     /              attributes schema_version, created_by, n_runs
     /photometry    modes and bounds, a row per (run, source measured)
     /runs          how each run went, a row per run
-    /attempts      retries of the ladder
+    /attempts      every sampling of the runs that needed more than one
     /failures      bad input and tracebacks
     /jobs          provenance, a row per job
     /inputs        checksums of the input files

@@ -1,7 +1,7 @@
 """The columns of a results file: names, types, units and descriptions, in one place.
 
-Workers fill these arrays, rank 0 appends them as they are.  Text is UTF-8 in
-fixed-width fields; a name that does not fit is refused when the work is planned.
+Workers fill these arrays, rank 0 appends them as they are.  Names are UTF-8 in
+fixed-width fields; one that does not fit is refused when the work is planned.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ PHOTOMETRY = (
     Column("noise", "f4", "what chance leaves in mode or bounds, in units of (hilim - lolim)/2"),
 )  # fmt: skip
 
+# Of a run: those of the memo's Listing 4, and what is before and after them.
 PHASES = ("read", "assemble", "prior", "likelihood", "compile", "init", "sample", "summarise")
 
 RUNS = (

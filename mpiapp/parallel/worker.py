@@ -31,7 +31,7 @@ _NAP_SECONDS = 0.02
 
 
 class Worker:
-    """Measures targets; one per rank.
+    """Measures targets; one per rank.  That of rank 0 beside others only makes rows of lost runs.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -216,7 +216,7 @@ class Ladder:
         unconverged = run.posterior.n_draws > 0 and not np.max(rhat) <= self.policy.rhat_limit
         if unconverged and rung.tune_factor == 1:
             self._record(rung, f"not converged: r-hat {np.max(rhat):.3f}", t0)
-            return _Rung(rung.excluded, rung.factors, rung.frozen, rung.reduced, 2)
+            return replace(rung, tune_factor=2)
         self._record(rung, "not converged" if unconverged else "done", t0)
         self._finish(rung, summaries, unconverged)
         return None
@@ -249,7 +249,7 @@ class Ladder:
         fresh = [label for i in pegged if (label := problem.labels[i]) not in factors]
         if fresh:
             factors |= dict.fromkeys(fresh, self.policy.prior_factor)
-            return _Rung(rung.excluded, tuple(factors.items()), rung.frozen, rung.reduced)
+            return replace(rung, factors=tuple(factors.items()), tune_factor=1)
         remaining = [b for b in self.assembled.backgrounds if b not in rung.excluded]
         if len(remaining) == 1:
             self._null(Outcome.NULL_PEGGED, rung)

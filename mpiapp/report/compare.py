@@ -273,7 +273,9 @@ def summary(c: Comparison) -> str:
 
 
 def report(
-    comparisons: Sequence[Comparison], by: Sequence[str] = GROUPINGS[:3], n_worst: int = 10
+    comparisons: Sequence[Comparison],
+    by: Sequence[str] = GROUPINGS[:3],
+    n_worst: int = DEFAULT_WORST,
 ) -> str:
     """Table 3 and the worst offenders as text."""
     parts = [lay_out(formatted(table_3(comparisons, by)))]

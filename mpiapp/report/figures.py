@@ -68,9 +68,8 @@ def legend(axes, loc: str = "upper left") -> None:
 
 def unit_of(quantity: str) -> str:
     """The unit of a quantity as an axis label has it."""
-    words = {"erg": "erg", "photon": "photon", "count": "count"}
-    parts = [words.get(p, p[:-2] + rf"$^{{{p[-2:]}}}$") for p in QUANTITIES[quantity].unit.split()]
-    return " ".join(parts)
+    words = QUANTITIES[quantity].unit.split()
+    return " ".join(p[:-2] + rf"$^{{{p[-2:]}}}$" if p[-1].isdigit() else p for p in words)
 
 
 def draw_distances(axes, f: np.ndarray) -> None:

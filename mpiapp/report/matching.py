@@ -17,7 +17,7 @@ from astropy.table import Table
 
 from ..catalog.bundle import InputError
 from ..catalog.runs import RunKey
-from ..files.results import Results, ResultsError, open_results
+from ..files.results import Results, open_results
 from ..files.schema import COMPONENT_BYTES, PHOTOMETRY_DTYPE
 from ..photometry.outcome import Outcome
 
@@ -61,25 +61,18 @@ def open_side(path: str | Path) -> Iterator[Side]:
     ------
     InputError
         If it is neither; the message says which column is missing.
+    ResultsError
+        If it is a results file that cannot be read.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
     if _is_results(path):
-        with _opened(path) as results:
+        with open_results(path) as results:
             yield results_side(results)
     else:
         rows = published_rows(path)
         yield Side(path, len(rows), lambda: iter([rows]))
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Results]:
-    try:
-        with open_results(path) as results:
-            yield results
-    except ResultsError as error:
-        raise InputError(str(error)) from error
 
 
 def results_side(results: Results) -> Side:

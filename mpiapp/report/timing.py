@@ -46,7 +46,7 @@ def timing_tables(paths: Sequence[str | Path]) -> str:
     sizes = {job.workers for job in scaling}
     if len(sizes) > 1 and len(engines) == 1:  # of two engines it would not be the workers' merit
         parts += ["Scaling", scaling_table(scaling)]
-    return "\n\n".join(f"{part}" for part in parts)
+    return "\n\n".join(parts)
 
 
 def _table_4(groups: dict[tuple, list[np.ndarray]]) -> str:

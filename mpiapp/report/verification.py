@@ -70,7 +70,7 @@ def write_report(folder: Path, published: str | None = None, out: Path | None = 
 
 
 def _samples_section() -> list[str]:
-    """Table 2, and what of Table 3 can be held beside ours."""
+    """Table 2: the samples and their sizes in the memo."""
     rows = [(f"{n.removeprefix('sample')}", s.level, s.title, s.memo_size)
             for n, s in SAMPLES.items()]  # fmt: skip
     table = Table(rows=rows, names=("Sample", "Level", "Like the memo's", "Memo's size"))
@@ -82,12 +82,10 @@ def _samples_section() -> list[str]:
 
 
 def _jobs_section(done: dict[str, Path]) -> list[str]:
-    for path in done.values():
-        with open_results(path) as results:
-            job = results.table("jobs")[0]
-        break
-    else:
+    if not done:
         return []
+    with open_results(next(iter(done.values()))) as results:
+        job = results.table("jobs")[0]
     versions = json.loads(job["versions"])
     shown = ", ".join(f"{k} {v}" for k, v in versions.items() if isinstance(v, str) and v)
     return ["## Time per run", "", f"mpiapp {__version__}; {shown}.", "",

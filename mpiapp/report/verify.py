@@ -18,12 +18,10 @@ from ..simulate import simulate
 from ..simulate.samples import SAMPLES
 from .verification import REAL, VERIFIED, write_report
 
-DEFAULT_SIZE = 12
-
 
 def verify(
     folder: str | Path,
-    size: float = DEFAULT_SIZE,
+    size: float = 12,
     engines: list[str] | None = None,
     ranks: int = 0,
     seed: int = 2022,

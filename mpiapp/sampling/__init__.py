@@ -1,4 +1,4 @@
-"""Engines: a problem and a seed in, a posterior out.  Nobody outside asks which engine it is."""
+"""Engines: a problem and a seed in, a posterior out."""
 
 from __future__ import annotations
 

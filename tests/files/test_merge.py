@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from jobs import mpiapp, photometry, table, write_job
+from jobs import LOGGED_RUNS, mpiapp, photometry, table, write_job
 
 from mpiapp.files.merge import merge
 from mpiapp.files.results import ResultsError, open_results, work_path
 
-N_RUNS = (4 * 5 + 5) * 2 * 2
+N_RUNS = LOGGED_RUNS
 N = 3
 
 pytestmark = pytest.mark.slow
