@@ -4,6 +4,7 @@ from mpiapp import __version__
 from mpiapp.catalog.quantities import QUANTITIES, Matrix
 from mpiapp.exit_code import ExitCode
 from mpiapp.files import schema
+from mpiapp.photometry.outcome import Flag, Outcome
 from mpiapp.products import columns
 
 project = "mpiapp"
@@ -65,4 +66,12 @@ myst_substitutions["catalog_columns"] = _catalog_columns()
 myst_substitutions["exit_codes"] = "\n".join(
     ["| exit code | meaning |", "|---|---|"]
     + [f"| {code.value} | {code.description} |" for code in ExitCode]
+)
+myst_substitutions["outcomes"] = "\n".join(
+    ["| code | outcome | the numbers | what to do |", "|---:|---|---|---|"]
+    + [f"| {o.value} | {o.text} | {o.numbers} | {o.advice} |" for o in Outcome]
+)
+myst_substitutions["flags"] = "\n".join(
+    ["| bit | flag | meaning | memo |", "|---:|---|---|---|"]
+    + [f"| {flag.value} | {flag.text} | {flag.meaning} | {flag.memo} |" for flag in Flag]
 )

@@ -8,20 +8,75 @@ import numpy as np
 
 
 class Outcome(IntEnum):
-    """What the numbers of a result row are, or why there are none."""
+    """What the numbers of a result row are, or why there are none.
 
-    MEASURED = 0
-    UPPER_LIMIT = 1
-    NULL_PEGGED = 10
-    NULL_FAILED = 11
-    NULL_ENERGY_FLOOR = 12
-    NULL_BAD_INPUT = 13
-    NULL_TIME_LIMIT = 14
-    NULL_UNSEEN = 15
+    Attributes
+    ----------
+    text : str
+        What it is, in words.
+    numbers, advice : str
+        What the numbers of such a row are, and what to do about it.
+    """
 
-    @property
-    def text(self) -> str:
-        return _TEXT[self]
+    def __new__(cls, code: int, text: str, numbers: str, advice: str):
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.text, member.numbers, member.advice = text, numbers, advice
+        return member
+
+    MEASURED = (
+        0,
+        "measured",
+        "`value` is the mode of the MPDF, `lolim` and `hilim` enclose 68 % of it",
+        "use them",
+    )
+    UPPER_LIMIT = (
+        1,
+        "upper limit",
+        "`value` and `lolim` are 0, `hilim` is the limit; `mode` keeps the unforced mode",
+        "use `hilim`; for another definition see `summary.upper_limit`",
+    )
+    NULL_PEGGED = (
+        10,
+        "NULL: pegged at a prior bound",
+        "NaN",
+        "the intensity is beyond ten times the prior bound of Table 1; look at the obsid, raise "
+        "`ladder.prior_factor`",
+    )
+    NULL_FAILED = (
+        11,
+        "NULL: sampling failed",
+        "NaN",
+        "every rung failed; `mpiapp show --failures` prints the last traceback",
+    )
+    NULL_ENERGY_FLOOR = (
+        12,
+        "NULL: energy flux below the floor",
+        "NaN where below the floor, each number by itself; `mode` is kept",
+        "fewer counts than an energy flux needs; use the photon flux, or change "
+        "`ladder.energy_floor`",
+    )
+    NULL_BAD_INPUT = (
+        13,
+        "NULL: bad input",
+        "NaN",
+        "`mpiapp show --failures` names file, HDU, column and row; mend the file and run it again",
+    )
+    NULL_TIME_LIMIT = (
+        14,
+        "NULL: took too long",
+        "NaN",
+        "the run passed `limits.run_seconds`, or its rank no longer answered; raise the limit and "
+        "measure it by itself",
+    )
+    NULL_UNSEEN = (
+        15,
+        "NULL: no aperture sees it",
+        "NaN",
+        "even at ten times its prior bound the source gives less than one count in all apertures, "
+        "so nothing bounds it; it leaves the problem, and its neighbours are measured without it.  "
+        "Also a master source in a block whose obsids do not see it",
+    )
 
     @property
     def is_null(self) -> bool:
@@ -37,16 +92,6 @@ class Outcome(IntEnum):
         )
 
 
-_TEXT = {
-    Outcome.MEASURED: "measured",
-    Outcome.UPPER_LIMIT: "upper limit",
-    Outcome.NULL_PEGGED: "NULL: pegged at a prior bound",
-    Outcome.NULL_FAILED: "NULL: sampling failed",
-    Outcome.NULL_ENERGY_FLOOR: "NULL: energy flux below the floor",
-    Outcome.NULL_BAD_INPUT: "NULL: bad input",
-    Outcome.NULL_TIME_LIMIT: "NULL: took too long",
-    Outcome.NULL_UNSEEN: "NULL: no aperture sees it",
-}
 _CODES = {int(outcome) for outcome in Outcome}
 _PLANNED = [int(outcome) for outcome in Outcome if outcome.is_planned]
 
@@ -63,18 +108,54 @@ def n_unplanned(codes: np.ndarray) -> int:
 
 
 class Flag(IntFlag):
-    """What was done to get a result, and what to know about it."""
+    """What was done to get a result, and what to know about it.
 
-    PRIOR_RAISED = 1
-    BACKGROUND_FROZEN = 2
-    BACKGROUND_PRIOR_REDUCED = 4
-    OBSID_EXCLUDED = 8
-    RETUNED = 16
-    UNCONVERGED = 32
-    LOW_ESS = 64
-    DIVERGENT = 128
-    BEST_BLOCK = 512
-    NOISY = 1024
+    Each has a `meaning`, and in `memo` the section or recommendation it comes from.
+    """
+
+    def __new__(cls, bit: int, meaning: str, memo: str = "–"):
+        member = int.__new__(cls, bit)
+        member._value_ = bit
+        member.meaning, member.memo = meaning, memo
+        return member
+
+    PRIOR_RAISED = (
+        1,
+        "a mode + 3/2 (hilim − lolim) passed P_upper, whose bound was multiplied by 10",
+        "6.2, rec. 5",
+    )
+    BACKGROUND_FROZEN = (
+        2,
+        "sampling failed; the backgrounds are fixed at B/Ω_b",
+        "6.1, rec. 7",
+    )
+    BACKGROUND_PRIOR_REDUCED = (
+        4,
+        "that failed too; the bounds of the background priors are divided by 10",
+        "rec. 7",
+    )
+    OBSID_EXCLUDED = (
+        8,
+        "a parameter stayed pegged with several obsids; `/attempts` names those left out",
+        "rec. 5",
+    )
+    RETUNED = 16, "r-hat was above `ladder.rhat_limit`, sampled again with twice the tuning"
+    UNCONVERGED = 32, "r-hat is above the limit even so: do not trust the bounds"
+    LOW_ESS = (
+        64,
+        "fewer effective draws than `ladder.ess_limit`, or the engine's limit came before its "
+        "target",
+    )
+    DIVERGENT = 128, "NUTS had divergent transitions after tuning"
+    BEST_BLOCK = (
+        512,
+        "the Bayesian Block with the largest exposure, the plain master value of the catalog",
+        "2.2.3",
+    )
+    NOISY = (
+        1024,
+        "several sources: the `noise` of a source of this run is above `engine.exact.accuracy`",
+    )
 
     @property
     def text(self) -> str:
