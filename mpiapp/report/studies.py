@@ -238,7 +238,7 @@ def calibration(problems: Sequence[Problem], n_runs: int = 2000, seed: int = 1) 
     error = np.sqrt(coverage * (1 - coverage) / np.bincount(which, minlength=10))
     b.errorbar(np.sqrt(bins[1:] * bins[:-1]), coverage, error, fmt="o", ms=3, color=BLUE)
     b.axhline(0.68, color=BLACK, lw=1, ls="--", label="68 %")
-    b.axhline(0.726, color=GREEN, lw=1, ls=":", label="72.6 %: 68 % interval × √1.2")
+    b.axhline(0.725, color=GREEN, lw=1, ls=":", label="72.5 %: 68 % interval × 1.092")
     b.set(xscale="log", ylim=(0, 1.05), xlabel="counts expected of the source",
           ylabel="share of intervals with the truth")  # fmt: skip
     name_panel(b, "(b) coverage")
@@ -248,7 +248,7 @@ def calibration(problems: Sequence[Problem], n_runs: int = 2000, seed: int = 1) 
     return Study(
         f"{n_runs} runs with truths drawn from the prior: χ² of the histogram {chi2:.1f} for "
         f"{PIT_BINS - 1} degrees of freedom. Above ten counts {inside[bright].mean():.1%} of the "
-        f"intervals hold the truth; the smoothing widens them by √1.2, from 68 % to 72.6 % for a "
-        "Gaussian.",
+        f"intervals hold the truth; the smoothing widens those of a Gaussian by 1.092, from 68 % "
+        "to 72.5 %.",
         figure,
     )

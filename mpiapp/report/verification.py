@@ -24,6 +24,7 @@ from .figures import comparison_figures, save
 from .matching import Side, open_side
 from .rerun import assembled, job_config
 from .timing import timing_tables
+from .truth import BRIGHT, pulls, pulls_row, truth_of
 
 STUDY_DETECTIONS = 400
 REAL = "csc21"
@@ -60,6 +61,7 @@ def write_report(folder: Path, published: str | None = None, out: Path | None = 
     for ours, reference in PAIRS:
         if ours in done and reference in done:
             lines += _comparison_section(out, ours, reference, done)
+    lines += _truth_section(folder, done)
     if published:
         real = {name: folder / f"{name}_{REAL}.h5" for name in done}
         lines += _real_section(out, {n: p for n, p in real.items() if p.exists()}, published)
@@ -123,6 +125,33 @@ def _comparison_section(out: Path, ours: str, reference: str, done) -> list[str]
     for path in figures:
         lines += [f"![{path.stem}]({path.relative_to(out)})", ""]
     return lines
+
+
+def _truth_section(folder: Path, done: dict[str, Path]) -> list[str]:
+    """Every engine against the truth of the samples, which no two engines can have wrong alike."""
+    truths = {
+        name: truth_of(folder / "inputs" / name, sample.level) for name, sample in SAMPLES.items()
+    }
+    rows = []
+    for engine, path in done.items():
+        with open_side(path) as side:
+            for name, sample in SAMPLES.items():
+                chunks = list(_part(side, sample.preset.prefix).chunks())
+                for quantity, found in pulls(np.concatenate(chunks), truths[name]).items():
+                    rows.append((engine, name, sample.level, quantity, *pulls_row(found)))
+    names = ("Engine", "Sample", "Level", "Quantity", "Measured", "Pull mean", "Pull σ",
+             "Truth in 68 %", "Limits", "Truth below limit")  # fmt: skip
+    return [
+        "## Against the truth",
+        "",
+        "A *pull* is (mode - truth) / rms, whose mean is -1/(2 √counts) and whose spread is 1.  Of "
+        f"measured sources with a truth of more than {BRIGHT:g} times its scatter, and of all "
+        "upper limits, for sources that do not vary and without net counts of several obsids.  A "
+        "Gaussian's interval, widened by the smoothing, holds 72.5 %.",
+        "",
+        *markdown(Table(rows=rows or None, names=names)),
+        "",
+    ]
 
 
 def explained(found: list[Comparison], reference: Path) -> list[str]:

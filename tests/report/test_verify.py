@@ -111,6 +111,7 @@ def test_the_report_has_every_table_and_figure(inputs, monkeypatch, tmp_path):
     text = path.read_text()
     figures = [line.split("(")[-1].rstrip(")") for line in text.splitlines() if line[:2] == "!["]
     assert len(figures) == 5
+    assert "| gibbs | sample7 | stack | flux |" in text  # against the truth
     assert all((tmp_path / name).stat().st_size > 5000 for name in figures)
     with open_results(inputs / "gibbs.h5") as results:
         runs = results.table("runs")

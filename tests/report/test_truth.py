@@ -1,0 +1,76 @@
+"""Results against the truth of simulated catalogs, at every level."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mpiapp.config import Config
+from mpiapp.files.schema import PHOTOMETRY_DTYPE
+from mpiapp.parallel.worker import Worker
+from mpiapp.photometry.ladder import Policy
+from mpiapp.photometry.outcome import Outcome
+from mpiapp.report.rerun import planned_runs
+from mpiapp.report.truth import pulls, truth_of
+from mpiapp.sampling import create
+from mpiapp.simulate import simulate
+
+
+def measured(catalog, level):
+    """Rows of /photometry of a simulated catalog, by the engine `exact`."""
+    config = {
+        "input": [
+            {
+                "prep3": str(catalog / "prep3"),
+                "mst3": str(catalog / "mst3.fits") if level == "master" else None,
+                "levels": [level],
+            }
+        ],
+        "output": {"results": "unused.h5"},
+    }
+    targets = {run.target.name: run.target for run in planned_runs(Config.model_validate(config))}
+    return Worker(create("exact"), Policy(), 1).measure(list(targets.values())).photometry
+
+
+@pytest.mark.parametrize(
+    ("level", "sample", "detections"),
+    [("obsid", "sample3", 60), ("stack", "sample7", 150), ("master", "sample8", 200)],
+)
+def test_pulls_have_mean_0_and_spread_1_at_every_level(tmp_path, level, sample, detections):
+    """Of n pulls the mean is known to 1/√n, and the spread to 1/√(2n)."""
+    simulate(tmp_path, detections, 4, sample)
+    rows, truth = measured(tmp_path, level), truth_of(tmp_path, level)
+    found = np.concatenate([p.pulls for p in pulls(rows, truth).values()])
+    n = len(found)
+    assert n >= 30
+    assert abs(found.mean() + 0.1) < 4 / np.sqrt(n)  # of 25 counts
+    assert abs(found.std() - 1) < 4 / np.sqrt(2 * n)
+    # and with the truths of other sources they have not
+    wrong = dict(zip(truth, np.roll(list(truth.values()), 7)))
+    assert np.concatenate([p.pulls for p in pulls(rows, wrong).values()]).std() > 2
+
+
+def test_pulls_intervals_and_limits_are_those_of_the_rows():
+    rows = np.zeros(4, PHOTOMETRY_DTYPE)
+    rows["target"], rows["component"], rows["band"], rows["quantity"] = "S/x", "r1", "b", "rate"
+    rows["rms"], rows["mode"] = 1.0, [12.0, 9.0, 3.0, 3.0]
+    rows["lolim"], rows["hilim"] = [11.0, 8.0, 0.0, 0.0], [13.0, 10.5, 12.0, 6.0]
+    rows["outcome"][2:] = Outcome.UPPER_LIMIT
+    found = pulls(rows, {("S/x", "r1", "b", "rate"): 10.0})["rate"]
+    assert found.pulls.tolist() == [2.0, -1.0]
+    assert found.inside.tolist() == [False, True]
+    assert found.limits.tolist() == [True, False]
+
+
+def test_a_source_that_varies_has_no_truth_of_its_stack(tmp_path):
+    """And net counts have none where obsids differ in exposure."""
+    simulate(tmp_path, 40, 4, "survey")
+    obsid, stack = truth_of(tmp_path, "obsid"), truth_of(tmp_path, "stack")
+    assert {key[3] for key in obsid} == {"flux", "photflux", "rate", "cnts"}
+    by_source = {}
+    for (target, *rest), value in obsid.items():
+        name, _, bundle = target.split("/")
+        by_source.setdefault((f"{name}/{bundle}", *rest), []).append(value)
+    varying = {key for key, values in by_source.items() if max(values) > 1.02 * min(values)}
+    assert varying and not varying & stack.keys()
+    assert all(stack[key] == pytest.approx(by_source[key][0], rel=0.01) for key in stack)
