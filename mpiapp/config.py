@@ -241,6 +241,8 @@ def load(path: str | Path) -> Config:
 
 def _explain(problem: dict) -> str:
     where = ".".join(str(part) for part in problem["loc"]) or "the file"
+    if problem["type"] == "list_type" and where == "input":
+        return "input: write [[input]], in double brackets: there may be several"
     if problem["type"] == "extra_forbidden":
         return f"unknown key {where}: remove it or correct its spelling"
     if problem["type"] == "missing":

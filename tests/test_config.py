@@ -57,6 +57,11 @@ def test_every_fault_is_told_at_once(tmp_path):
     assert len(str(caught.value).splitlines()) == 2
 
 
+def test_input_in_single_brackets_is_told_how_to_write_it(tmp_path):
+    with pytest.raises(ConfigError, match=r"input: write \[\[input\]\], in double brackets"):
+        load(write(tmp_path, MINIMAL.replace("[[input]]", "[input]")))
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfe", None])
 def test_an_unreadable_file_is_named(tmp_path, content):
     path = tmp_path / "job.toml"

@@ -7,24 +7,28 @@ from collections import Counter
 from astropy.table import Table
 
 from ..parallel.planning import Plan
-from .text import lay_out, number
+from .text import duration, lay_out
 
 
 def plan_table(plan: Plan, engine: str, seconds_per_run: float, n_workers: int) -> str:
-    """Runs and estimated time by level, and for the whole job on `n_workers` worker ranks."""
+    """Runs and estimated time by level, and for the whole job on `n_workers` worker ranks.
+
+    A unit is what the work is cut into: targets of one stack, or of one file.
+    """
     runs, cost, units = Counter(), Counter(), Counter()
     for unit in plan.units:
         runs[unit.level] += unit.n_runs
         cost[unit.level] += unit.cost
         units[unit.level] += 1
     rows = [
-        (level, units[level], runs[level], number(cost[level] * seconds_per_run / 3600, 3))
+        (level, units[level], runs[level], duration(cost[level] * seconds_per_run))
         for level in runs
     ]
-    table = Table(rows=rows, names=("level", "units", "runs", "core hours"))
-    hours = sum(cost.values()) * seconds_per_run / 3600
+    table = Table(rows=rows or None, names=("level", "units", "runs", "core time"))
+    seconds = sum(cost.values()) * seconds_per_run
+    workers = f"{n_workers} worker" + "s" * (n_workers > 1)
     return (
         f"{lay_out(table)}\n{len(plan.inputs)} prep3 files, {plan.n_runs} runs with {engine}: "
-        f"about {number(hours, 3)} core hours, {number(hours / n_workers, 3)} h on {n_workers} "
-        "workers"
+        f"about {duration(seconds)} of one core, {duration(seconds / n_workers)} on {workers}, "
+        "start-up and compiling not counted"
     )

@@ -21,6 +21,14 @@ def number(value: float, digits: int = 4) -> str:
     return text.rstrip(".")
 
 
+def duration(seconds: float) -> str:
+    """A time in the unit that people would use."""
+    for unit, length in (("days", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
 def text(value: bytes | str) -> str:
     """A text field of a results file."""
     return value.decode() if isinstance(value, bytes) else value
