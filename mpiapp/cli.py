@@ -1,4 +1,4 @@
-"""The command line.
+"""The command line: its parser, and what becomes of errors.
 
 Every command returns an ExitCode.
 """
@@ -6,12 +6,10 @@ Every command returns an ExitCode.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import os
 import sys
 
-from . import numba_home
+from . import commands, numba_home
 from ._version import __version__
 from .exit_code import ExitCode
 
@@ -26,9 +24,9 @@ def build_parser() -> argparse.ArgumentParser:
         prog="mpiapp", description="Bulk Bayesian aperture photometry for the CSC, under MPI."
     )
     parser.add_argument("--version", action="version", version=f"mpiapp {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    added = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    p = commands.add_parser("run", help="measure everything that a configuration names")
+    p = added.add_parser("run", help="measure everything that a configuration names")
     p.add_argument("config", metavar="CONFIG", help="TOML file")
     p.add_argument("--resume", action="store_true", help="continue the job that did not end")
     p.add_argument(
@@ -36,15 +34,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--output", metavar="RESULTS", help="instead of the configuration's results")
     p.add_argument("--shard", metavar="K/N", help="only part K of N, into a file of its own")
-    p.set_defaults(call=_run)
+    p.set_defaults(call=commands.run)
 
-    p = commands.add_parser("merge", help="make one results file of those of the shards")
+    p = added.add_parser("merge", help="make one results file of those of the shards")
     p.add_argument("out", metavar="OUT", help="results file to write")
     p.add_argument("results", metavar="RESULTS", nargs="+", help="results files of the shards")
     p.add_argument("--force", action="store_true", help="whatever their configurations and inputs")
-    p.set_defaults(call=_merge)
+    p.set_defaults(call=commands.merge)
 
-    p = commands.add_parser("jobscript", help="print a batch script for a machine")
+    p = added.add_parser("jobscript", help="print a batch script for a machine")
     p.add_argument("machine", metavar="MACHINE", help="machine of the table of machines")
     p.add_argument("config", metavar="CONFIG", help="TOML file of the job")
     p.add_argument("--kind", choices=_KINDS, default="job", help="what the script is for (job)")
@@ -66,14 +64,14 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--script", default="", metavar="FILE", help="where it will lie (KIND.SCHEDULER)"
     )
-    p.set_defaults(call=_jobscript)
+    p.set_defaults(call=commands.jobscript)
 
-    p = commands.add_parser("plan", help="show the work list and its cost; measure nothing")
+    p = added.add_parser("plan", help="show the work list and its cost; measure nothing")
     p.add_argument("config", metavar="CONFIG", help="TOML file")
     p.add_argument("--workers", type=int, default=1, help="worker ranks of the estimate")
-    p.set_defaults(call=_plan)
+    p.set_defaults(call=commands.plan)
 
-    p = commands.add_parser("import", help="make prep3 and mst3 files from flat tables")
+    p = added.add_parser("import", help="make prep3 and mst3 files from flat tables")
     p.add_argument("table", metavar="TABLE", help="JSON lines, or any table that astropy reads")
     p.add_argument("directory", metavar="DIR", help="folder for the files")
     p.add_argument("--masters", metavar="TABLE", help="associations of components with masters")
@@ -93,23 +91,23 @@ def build_parser() -> argparse.ArgumentParser:
         help="what NAME is in every row, for example band=b; may be repeated",
     )
     p.add_argument("--mapping", metavar="FILE", help="TOML file with [columns] and [values]")
-    p.set_defaults(call=_import)
+    p.set_defaults(call=commands.import_tables)
 
-    p = commands.add_parser("simulate", help="write a mock catalog: prep3, mst3 and truth")
+    p = added.add_parser("simulate", help="write a mock catalog: prep3, mst3 and truth")
     p.add_argument("directory", metavar="DIR", help="folder for the catalog")
     p.add_argument("--detections", type=int, default=100, help="at least so many (100)")
     p.add_argument("--preset", default="survey", help="kind of sky (survey)")
     p.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes (0)")
-    p.set_defaults(call=_simulate)
+    p.set_defaults(call=commands.simulate)
 
-    p = commands.add_parser("show", help="print the photometry of a results file")
+    p = added.add_parser("show", help="print the photometry of a results file")
     p.add_argument("results", metavar="RESULTS", help="results file (HDF5)")
     p.add_argument("--published", metavar="TABLE", help="print these catalog values beside it")
     p.add_argument("--level", choices=("obsid", "stack", "master"), help="only this level")
     p.add_argument("--failures", action="store_true", help="print what failed, and why")
-    p.set_defaults(call=_show)
+    p.set_defaults(call=commands.show)
 
-    p = commands.add_parser("export", help="write the catalog's table: a row per source")
+    p = added.add_parser("export", help="write the catalog's table: a row per source")
     p.add_argument("results", metavar="RESULTS", help="results file (HDF5)")
     p.add_argument("out", metavar="OUT", help="table: .fits, .ecsv, .vot, .parquet or .csv")
     p.add_argument(
@@ -125,9 +123,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAMES",
         help="more columns, of mode,mean,rms,gamma_alpha,gamma_beta,noise",
     )
-    p.set_defaults(call=_export)
+    p.set_defaults(call=commands.export)
 
-    p = commands.add_parser("compare", help="print how two sets of photometry agree (Table 3)")
+    p = added.add_parser("compare", help="print how two sets of photometry agree (Table 3)")
     p.add_argument("results", metavar="RESULTS", help="results file (HDF5)")
     p.add_argument("reference", metavar="REFERENCE", help="results file, or table of the catalog")
     p.add_argument("--by", default="level,quantity,band", help="groups (level,quantity,band)")
@@ -141,9 +139,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="write the table here too: .txt, .ecsv or .tex; may be repeated",
     )
     p.add_argument("--figures", metavar="DIR", help="draw the figures into this folder")
-    p.set_defaults(call=_compare)
+    p.set_defaults(call=commands.compare)
 
-    p = commands.add_parser("plot", help="draw one run of a results file again, and plot it")
+    p = added.add_parser("plot", help="draw one run of a results file again, and plot it")
     p.add_argument("results", metavar="RESULTS", help="results file (HDF5)")
     p.add_argument(
         "--run",
@@ -156,9 +154,9 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--engine", default="", metavar="MODULE:CLASS", help="trust this engine of your own"
     )
-    p.set_defaults(call=_plot)
+    p.set_defaults(call=commands.plot)
 
-    p = commands.add_parser("verify", help="repeat the memo's verification, and report it")
+    p = added.add_parser("verify", help="repeat the memo's verification, and report it")
     p.add_argument("directory", metavar="DIR", help="folder for all of it; continued if there")
     p.add_argument("--size", type=float, default=12, help="runs per sample; 0: the memo's (12)")
     p.add_argument("--engines", help="of get_draws, pymc3, pymc, gibbs (those that are installed)")
@@ -171,12 +169,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="real detections and their published values, as one more sample",
     )
     p.add_argument("--report", metavar="DIR", help="write the report here instead")
-    p.set_defaults(call=_verify)
+    p.set_defaults(call=commands.verify)
 
-    p = commands.add_parser("timing", help="print time per run as in the memo's Table 4")
+    p = added.add_parser("timing", help="print time per run as in the memo's Table 4")
     p.add_argument("results", metavar="RESULTS", nargs="+", help="results files (HDF5)")
     p.add_argument("--plot", metavar="DIR", help="draw speed-up and efficiency into this folder")
-    p.set_defaults(call=_timing)
+    p.set_defaults(call=commands.timing)
     return parser
 
 
@@ -201,217 +199,9 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
     except OSError as error:
-        if args.call is _run:
+        if args.call is commands.run:
             raise
         where = error.filename or getattr(args, "directory", None)
         reason = error.strerror or str(error)
         print(f"mpiapp: {where}: {reason}" if where else f"mpiapp: {reason}", file=sys.stderr)
         return ExitCode.USAGE
-
-
-class _Deaf(io.TextIOBase):
-    """A stream that goes on when its reader is gone, its disk is full or it was never open."""
-
-    def __init__(self, stream):
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            self._stream.flush()
-
-    def isatty(self) -> bool:
-        return self._stream is not None and self._stream.isatty()
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
-
-
-def _run(args) -> int:
-    from .parallel import job, world
-    from .parallel.shares import MAX_SHARDS, Shard
-
-    try:
-        here = world.connect()
-    except world.WorldError as error:
-        print(f"mpiapp: {error}", file=sys.stderr)
-        return ExitCode.USAGE
-    try:
-        shard = args.shard and Shard.parse(args.shard)
-    except ValueError:
-        expected = f"expected K/N with 1 <= K <= N <= {MAX_SHARDS}"
-        print(f"mpiapp: --shard {args.shard}: {expected}", file=sys.stderr)
-        return ExitCode.USAGE
-    options = job.Options(args.resume, args.force, shard or None, args.output)
-    # A job that is measured for hours must not end because nobody reads what it says.
-    sys.stdout, sys.stderr = _Deaf(sys.stdout), _Deaf(sys.stderr)
-    with here.guard():
-        return job.run(args.config, here, options)
-
-
-def _export(args) -> int:
-    from .files.results import open_results
-    from .products.export import catalog_table, write_table
-
-    extras = [name for name in args.extras.split(",") if name]
-    with open_results(args.results) as results:
-        table = catalog_table(results, args.level, extras)
-    print(f"{write_table(table, args.out)}: {len(table)} rows, {len(table.columns)} columns")
-    return ExitCode.OK
-
-
-def _jobscript(args) -> int:
-    from .jobscript import MACHINES, SITE, load_machine, render
-
-    given = {name: getattr(args, name) for name in (*SITE, "directives") if getattr(args, name)}
-    print(
-        render(
-            args.kind,
-            load_machine(args.machines or MACHINES, args.machine, **given),
-            args.config,
-            name=args.name,
-            nodes=args.nodes,
-            ranks=args.ranks,
-            walltime=args.walltime,
-            shards=args.shards,
-            script=args.script,
-        ),
-        end="",
-    )
-    return ExitCode.OK
-
-
-def _merge(args) -> int:
-    from .files.merge import merge
-    from .photometry.outcome import n_unplanned
-
-    merged = merge(args.out, args.results, force=args.force)
-    done = ", merged already; nothing to do" if merged.already else ""
-    print(f"{merged.path}: {merged.n_runs} runs of {len(args.results)} files{done}")
-    if merged.gaps:
-        for gap in merged.gaps:
-            print(f"mpiapp: gap: {gap}", file=sys.stderr)
-        print(
-            "mpiapp: complete it with `mpiapp run CONFIG --resume`, or finish the shards, remove "
-            f"{merged.path} and merge again",
-            file=sys.stderr,
-        )
-        return ExitCode.STOPPED
-    return ExitCode.RUNS_FAILED if n_unplanned(merged.outcomes) else ExitCode.OK
-
-
-def _plan(args) -> int:
-    from .config import load
-    from .parallel.planning import find_inputs, make_plan, scan_here
-    from .report.plan import plan_table
-
-    config = load(args.config)
-    engine = config.engine.create()
-    plan = make_plan(config, find_inputs(config), scan_here, args.workers, engine.typical_seconds)
-    print(plan_table(plan, engine.name, engine.typical_seconds, args.workers))
-    for fault in plan.faults:
-        print(f"mpiapp: bad input: {fault.message}", file=sys.stderr)
-    return ExitCode.RUNS_FAILED if plan.faults else ExitCode.OK
-
-
-def _import(args) -> int:
-    from pathlib import Path
-
-    from .files.flat_tables import import_associations, import_table
-    from .files.layouts import Given
-
-    given = Given.of(args.mapping, args.map, args.set)
-    reports = {args.table: import_table(args.table, args.directory, given)}
-    if args.masters:
-        out = Path(args.directory) / "mst3.fits"
-        tables = " and ".join(filter(None, (args.masters, args.blocks)))
-        reports[tables] = import_associations(args.masters, out, args.blocks)
-    for table, report in reports.items():
-        for fault in report.faults:
-            print(f"mpiapp: {fault.message}", file=sys.stderr)
-        print(
-            f"{table}: {report.accepted} rows accepted, {len(report.faults)} rejected, "
-            f"{len(report.files)} files written to {args.directory}"
-        )
-        for note in report.notes:
-            print(f"  {note}")
-    failed = any(report.faults for report in reports.values())
-    return ExitCode.RUNS_FAILED if failed else ExitCode.OK
-
-
-def _simulate(args) -> int:
-    from .simulate import simulate
-
-    done = simulate(args.directory, args.detections, args.seed, args.preset)
-    print(
-        f"{done.detections} detections in {done.obsids} obsids ({done.prep3}), {done.masters} "
-        f"master sources ({done.mst3}); truth in {done.truth} and {done.truth_masters}"
-    )
-    return ExitCode.OK
-
-
-def _show(args) -> int:
-    from .files.results import open_results
-    from .report.show import failures_table, photometry_table, published_table
-
-    with open_results(args.results) as results:
-        if args.failures:
-            print(failures_table(results))
-        elif args.published:
-            print(published_table(results, args.published))
-        else:
-            print(photometry_table(results, args.level))
-    return ExitCode.OK
-
-
-def _compare(args) -> int:
-    from .report import compare
-    from .report.matching import open_side
-
-    with open_side(args.results) as side, open_side(args.reference) as reference:
-        found = compare.compare(side, reference, args.sample, args.worst)
-    by = [name.strip() for name in args.by.split(",") if name.strip()]
-    print(compare.report([found], by, args.worst))
-    for path in args.out:
-        compare.write_table(compare.table_3([found], by), path)
-    if args.figures:
-        from .report.figures import comparison_figures
-
-        for path in comparison_figures(found, args.figures):
-            print(path)
-    return ExitCode.OK
-
-
-def _plot(args) -> int:
-    from .files.results import open_results
-    from .report.plot import plot_run
-
-    with open_results(args.results) as results:
-        print(plot_run(results, args.run, args.out, args.draws, args.engine))
-    return ExitCode.OK
-
-
-def _verify(args) -> int:
-    from .report.verify import verify
-
-    engines = args.engines.split(",") if args.engines else None
-    print(verify(args.directory, args.size, engines, args.ranks, args.seed, args.real, args.report))
-    return ExitCode.OK
-
-
-def _timing(args) -> int:
-    from .report.timing import timing_tables
-
-    print(timing_tables(args.results))
-    if args.plot:
-        from .report.scaling import plot_scaling, scaling_of
-
-        if len(scaling := scaling_of(args.results)) > 1:
-            print(f"\n{plot_scaling(scaling, args.plot)}")
-        else:
-            print("mpiapp: nothing to plot: scaling needs several complete files", file=sys.stderr)
-    return ExitCode.OK

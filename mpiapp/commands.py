@@ -1,0 +1,217 @@
+"""What each command does with its parsed arguments; everything is imported where it is needed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+
+from .exit_code import ExitCode
+
+
+class _Deaf(io.TextIOBase):
+    """A stream that goes on when its reader is gone, its disk is full or it was never open."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream is not None and self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+
+def run(args) -> int:
+    from .parallel import job, world
+    from .parallel.shares import MAX_SHARDS, Shard
+
+    try:
+        here = world.connect()
+    except world.WorldError as error:
+        print(f"mpiapp: {error}", file=sys.stderr)
+        return ExitCode.USAGE
+    try:
+        shard = args.shard and Shard.parse(args.shard)
+    except ValueError:
+        expected = f"expected K/N with 1 <= K <= N <= {MAX_SHARDS}"
+        print(f"mpiapp: --shard {args.shard}: {expected}", file=sys.stderr)
+        return ExitCode.USAGE
+    options = job.Options(args.resume, args.force, shard or None, args.output)
+    # A job that is measured for hours must not end because nobody reads what it says.
+    sys.stdout, sys.stderr = _Deaf(sys.stdout), _Deaf(sys.stderr)
+    with here.guard():
+        return job.run(args.config, here, options)
+
+
+def export(args) -> int:
+    from .files.results import open_results
+    from .products.export import catalog_table, write_table
+
+    extras = [name for name in args.extras.split(",") if name]
+    with open_results(args.results) as results:
+        table = catalog_table(results, args.level, extras)
+    print(f"{write_table(table, args.out)}: {len(table)} rows, {len(table.columns)} columns")
+    return ExitCode.OK
+
+
+def jobscript(args) -> int:
+    from .jobscript import MACHINES, SITE, load_machine, render
+
+    given = {name: getattr(args, name) for name in (*SITE, "directives") if getattr(args, name)}
+    print(
+        render(
+            args.kind,
+            load_machine(args.machines or MACHINES, args.machine, **given),
+            args.config,
+            name=args.name,
+            nodes=args.nodes,
+            ranks=args.ranks,
+            walltime=args.walltime,
+            shards=args.shards,
+            script=args.script,
+        ),
+        end="",
+    )
+    return ExitCode.OK
+
+
+def merge(args) -> int:
+    from .files.merge import merge
+    from .photometry.outcome import n_unplanned
+
+    merged = merge(args.out, args.results, force=args.force)
+    done = ", merged already; nothing to do" if merged.already else ""
+    print(f"{merged.path}: {merged.n_runs} runs of {len(args.results)} files{done}")
+    if merged.gaps:
+        for gap in merged.gaps:
+            print(f"mpiapp: gap: {gap}", file=sys.stderr)
+        print(
+            "mpiapp: complete it with `mpiapp run CONFIG --resume`, or finish the shards, remove "
+            f"{merged.path} and merge again",
+            file=sys.stderr,
+        )
+        return ExitCode.STOPPED
+    return ExitCode.RUNS_FAILED if n_unplanned(merged.outcomes) else ExitCode.OK
+
+
+def plan(args) -> int:
+    from .config import load
+    from .parallel.planning import find_inputs, make_plan, scan_here
+    from .report.plan import plan_table
+
+    config = load(args.config)
+    engine = config.engine.create()
+    plan = make_plan(config, find_inputs(config), scan_here, args.workers, engine.typical_seconds)
+    print(plan_table(plan, engine.name, engine.typical_seconds, args.workers))
+    for fault in plan.faults:
+        print(f"mpiapp: bad input: {fault.message}", file=sys.stderr)
+    return ExitCode.RUNS_FAILED if plan.faults else ExitCode.OK
+
+
+def import_tables(args) -> int:
+    from pathlib import Path
+
+    from .files.flat_tables import import_associations, import_table
+    from .files.layouts import Given
+
+    given = Given.of(args.mapping, args.map, args.set)
+    reports = {args.table: import_table(args.table, args.directory, given)}
+    if args.masters:
+        out = Path(args.directory) / "mst3.fits"
+        tables = " and ".join(filter(None, (args.masters, args.blocks)))
+        reports[tables] = import_associations(args.masters, out, args.blocks)
+    for table, report in reports.items():
+        for fault in report.faults:
+            print(f"mpiapp: {fault.message}", file=sys.stderr)
+        print(
+            f"{table}: {report.accepted} rows accepted, {len(report.faults)} rejected, "
+            f"{len(report.files)} files written to {args.directory}"
+        )
+        for note in report.notes:
+            print(f"  {note}")
+    failed = any(report.faults for report in reports.values())
+    return ExitCode.RUNS_FAILED if failed else ExitCode.OK
+
+
+def simulate(args) -> int:
+    from .simulate import simulate
+
+    done = simulate(args.directory, args.detections, args.seed, args.preset)
+    print(
+        f"{done.detections} detections in {done.obsids} obsids ({done.prep3}), {done.masters} "
+        f"master sources ({done.mst3}); truth in {done.truth} and {done.truth_masters}"
+    )
+    return ExitCode.OK
+
+
+def show(args) -> int:
+    from .files.results import open_results
+    from .report.show import failures_table, photometry_table, published_table
+
+    with open_results(args.results) as results:
+        if args.failures:
+            print(failures_table(results))
+        elif args.published:
+            print(published_table(results, args.published))
+        else:
+            print(photometry_table(results, args.level))
+    return ExitCode.OK
+
+
+def compare(args) -> int:
+    from .report import compare
+    from .report.matching import open_side
+
+    with open_side(args.results) as side, open_side(args.reference) as reference:
+        found = compare.compare(side, reference, args.sample, args.worst)
+    by = [name.strip() for name in args.by.split(",") if name.strip()]
+    print(compare.report([found], by, args.worst))
+    for path in args.out:
+        compare.write_table(compare.table_3([found], by), path)
+    if args.figures:
+        from .report.figures import comparison_figures
+
+        for path in comparison_figures(found, args.figures):
+            print(path)
+    return ExitCode.OK
+
+
+def plot(args) -> int:
+    from .files.results import open_results
+    from .report.plot import plot_run
+
+    with open_results(args.results) as results:
+        print(plot_run(results, args.run, args.out, args.draws, args.engine))
+    return ExitCode.OK
+
+
+def verify(args) -> int:
+    from .report.verify import verify
+
+    engines = args.engines.split(",") if args.engines else None
+    print(verify(args.directory, args.size, engines, args.ranks, args.seed, args.real, args.report))
+    return ExitCode.OK
+
+
+def timing(args) -> int:
+    from .report.timing import timing_tables
+
+    print(timing_tables(args.results))
+    if args.plot:
+        from .report.scaling import plot_scaling, scaling_of
+
+        if len(scaling := scaling_of(args.results)) > 1:
+            print(f"\n{plot_scaling(scaling, args.plot)}")
+        else:
+            print("mpiapp: nothing to plot: scaling needs several complete files", file=sys.stderr)
+    return ExitCode.OK
