@@ -100,11 +100,25 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes (0)")
     p.set_defaults(call=commands.simulate)
 
-    p = added.add_parser("show", help="print the photometry of a results file")
+    p = added.add_parser("show", help="print what happened in a job, or rows of its results")
     p.add_argument("results", metavar="RESULTS", help="results file (HDF5)")
-    p.add_argument("--published", metavar="TABLE", help="print these catalog values beside it")
-    p.add_argument("--level", choices=("obsid", "stack", "master"), help="only this level")
     p.add_argument("--failures", action="store_true", help="print what failed, and why")
+    p.add_argument("--published", metavar="TABLE", help="print these catalog values beside it")
+    p.add_argument("--rows", action="store_true", help="print rows of the photometry")
+    p.add_argument(
+        "--target",
+        metavar="NAME",
+        help="only rows of this target, component, or part of a target's name; * stands for any",
+    )
+    p.add_argument("--level", choices=("obsid", "stack", "master"), help="only this level")
+    for name in ("band", "aperture", "quantity"):
+        p.add_argument(f"--{name}", help=f"only this {name}")
+    p.add_argument("--outcome", help="only this outcome, for example upper-limit; null is any NULL")
+    p.add_argument("--flag", help="only rows with this flag, for example unconverged")
+    p.add_argument("--limit", type=int, default=50, help="print no more rows than these (50)")
+    p.add_argument(
+        "--out", metavar="FILE", help="write the rows: .fits, .ecsv, .vot, .parquet or .csv"
+    )
     p.set_defaults(call=commands.show)
 
     p = added.add_parser("export", help="write the catalog's table: a row per source")

@@ -156,15 +156,28 @@ def simulate(args) -> int:
 
 def show(args) -> int:
     from .files.results import open_results
-    from .report.show import failures_table, photometry_table, published_table
 
     with open_results(args.results) as results:
+        if args.published:
+            from .report.published import published_table
+
+            print(published_table(results, args.published))
+            return ExitCode.OK
+        from .report.rows import FILTERS, Filter, photometry, rows_table
+        from .report.show import failures_table, job_table
+
+        chosen = {name: getattr(args, name) for name in FILTERS}
         if args.failures:
             print(failures_table(results))
-        elif args.published:
-            print(published_table(results, args.published))
+        elif args.out:
+            from .products.export import write_table
+
+            table = photometry(results, Filter(**chosen))
+            print(f"{write_table(table, args.out)}: {len(table)} rows")
+        elif args.rows or any(chosen.values()):
+            print(rows_table(results, Filter(**chosen), args.limit))
         else:
-            print(photometry_table(results, args.level))
+            print(job_table(results))
     return ExitCode.OK
 
 

@@ -1,101 +1,130 @@
-"""`mpiapp show`: the photometry of a results file as text, alone or beside published values."""
+"""`mpiapp show`: what happened in a job, on one screen; what failed, and why."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
+from collections import Counter
 
 import numpy as np
 from astropy.table import Table
 
-from ..catalog.bundle import InputError
-from ..files.results import Results
-from ..photometry.outcome import Flag, Outcome, outcome_text
-from .matching import KEY, distance, open_side, pairs, results_side
-from .text import lay_out, number, text
+from ..files.results import Results, readable
+from ..photometry.outcome import outcome_text
+from .summary import Summary, alike, summarize
+from .text import duration, lay_out, number, text
+
+_LEVELS = ("obsid", "stack", "master")
+_BANDS = "usmhbw"
+_JOBS = 4
+_GROUPS = 5
+_MESSAGE = 100
 
 
-def photometry_table(results: Results, level: str | None = None) -> str:
-    """Every row of /photometry, sorted by key; only one level if it is given."""
-    rows = results.table("photometry")
-    return _photometry(rows[rows["level"] == level.encode()] if level else rows)
+def job_table(results: Results) -> str:
+    """What happened: runs by level, band and outcome, flags, failures, and the runs to look at."""
+    done = summarize(results)
+    parts = [_head(results, done), _runs(done.runs), _flags(done), _failures(done), _slowest(done)]
+    return "\n\n".join(part for part in (*parts, _worst(done)) if part)
 
 
-def _photometry(rows: np.ndarray) -> str:
-    rows = rows[np.argsort(rows[list(KEY)], order=KEY)]
-    table = Table({name: [text(v) for v in rows[name]] for name in KEY})
-    for name in ("value", "lolim", "hilim", "mode"):
-        table[name] = [number(v) for v in rows[name]]
-    table["unit"] = [text(v) for v in rows["unit"]]
-    table["outcome"] = [outcome_text(o) for o in rows["outcome"]]
-    table["flags"] = [Flag(int(f)).text for f in rows["flags"]]
-    table["noise"] = [f"{v:.3f}" for v in rows["noise"]]
-    drawn = rows["n_draws"] > 0
-    table["rhat"] = [f"{v:.3f}" if d else "" for v, d in zip(rows["rhat"], drawn)]
-    table["ess"] = [f"{v:.0f}" if d else "" for v, d in zip(rows["ess"], drawn)]
-    return lay_out(table)
-
-
-def failures_table(results: Results) -> str:
-    """What failed, and why, with tracebacks where there are any."""
-    rows = results.table("failures")
-    if not len(rows):
-        return f"{results.path}: nothing failed"
-    lines = []
-    for row in rows:
-        lines.append(f"{row['where']}: {row['type']}: {row['message']}")
-        lines += ["    " + line for line in row["traceback"].splitlines()]
+def _head(results: Results, done: Summary) -> str:
+    lines = [f"{results.path}: {done.n_runs} runs, {done.n_rows} rows of photometry"]
+    if len(done.jobs) > _JOBS:
+        lines.append(f"{len(done.jobs) - _JOBS} earlier jobs")
+    with readable(results.path, "/jobs, columns config and ranks"):
+        for job in done.jobs[-_JOBS:]:
+            ranks, config = json.loads(job["ranks"]), json.loads(job["config"])
+            hosts = sorted({str(rank["host"]) for rank in ranks})
+            where = hosts[0] if len(hosts) == 1 else f"{len(hosts)} hosts"
+            words = [f"job {job['job']}: {job['exit_reason'] or 'running or killed'}"]
+            if job["wall_seconds"] > 0:
+                words.append(f"took {duration(job['wall_seconds'])} from {job['started']}")
+            else:
+                words.append(f"since {job['started']}")
+            words.append(f"{len(ranks)} rank{'s' * (len(ranks) != 1)} on {where}")
+            words.append(f"engine {config['engine']['name']}")
+            words.append(f"{job['planned']} runs planned")
+            words += [f"shard {job['shard']}"] if job["shard"] else []
+            lines.append(", ".join(words))
     return "\n".join(lines)
 
 
-def match_published(results: Results, path: str | Path) -> Table:
-    """Rows of /photometry that a published table also has, with both values.
-
-    `distance` is the f of Eqs. 9 and 10, in published half-widths; `width_ratio`
-    compares the intervals, `alike` the decision on upper limits.
-    """
-    with open_side(path) as published:
-        parts = [
-            (p.rows[p.found], p.reference[p.found]) for p in pairs(results_side(results), published)
-        ]
-    rows, theirs = (np.concatenate(side) for side in zip(*parts))
-    usable = np.isfinite(distance(rows, theirs))
-    if not usable.any():
-        raise InputError(f"{path}: no row of {results.path} has a published value there")
-    rows, theirs = rows[usable], theirs[usable]
-    table = Table({name: [text(v) for v in rows[name]] for name in KEY})
-    for name in ("value", "lolim", "hilim"):
-        table["published" if name == "value" else f"published_{name}"] = theirs[name]
-        table[name] = rows[name]
-    table["distance"] = distance(rows, theirs)
-    table["width_ratio"] = (rows["hilim"] - rows["lolim"]) / (theirs["hilim"] - theirs["lolim"])
-    limit = rows["outcome"] == Outcome.UPPER_LIMIT
-    table["alike"] = limit == (theirs["value"] == 0)
-    table["is_upper_limit"] = limit & table["alike"]
-    table.sort(KEY)
-    return table
+def _runs(runs: Counter[tuple[str, str, int]]) -> str:
+    """Runs: a row per level and outcome, a column per band."""
+    bands = sorted({band for _, band, _ in runs}, key=_place(_BANDS))
+    groups = sorted({(level, o) for level, _, o in runs}, key=lambda g: (_place(_LEVELS)(g[0]), g))
+    rows = []
+    for level, outcome in groups:
+        n = [runs[level, band, outcome] for band in bands]
+        rows.append((level, outcome_text(outcome), *n, sum(n)))
+    return lay_out(Table(rows=rows, names=("level", "outcome", *bands, "runs"))) if rows else ""
 
 
-def published_table(results: Results, path: str | Path) -> str:
-    """Published and recomputed values side by side, and how well they agree."""
-    t = match_published(results, path)
+def _place(order):
+    return lambda word: order.index(word) if word in order else len(order)
 
-    def interval(value, lolim, hilim) -> str:
-        if value == 0:
-            return f"< {number(hilim)}"
-        return f"{number(value)} ({number(lolim)}, {number(hilim)})"
 
-    table = Table({name: list(t[name]) for name in ("target", "band", "quantity")})
-    table["published"] = [
-        interval(*row) for row in t["published", "published_lolim", "published_hilim"].iterrows()
-    ]
-    table["recomputed"] = [interval(*row) for row in t["value", "lolim", "hilim"].iterrows()]
-    table["distance"] = [f"{v:.3f}" for v in t["distance"]]
-    table["width ratio"] = [f"{v:.3f}" for v in t["width_ratio"]]
-    measured = ~np.array(t["is_upper_limit"])
-    summary = (
-        f"{len(t)} rows; |value - published| in published half-widths: median "
-        f"{np.median(t['distance'][measured]):.3f}, largest {np.max(t['distance'][measured]):.3f}; "
-        f"interval width / published: median {np.median(t['width_ratio'][measured]):.3f}; upper "
-        f"limits decided alike: {np.sum(t['alike'])} of {len(t)}"
-    )
-    return f"{lay_out(table)}\n{summary}"
+def _flags(done: Summary) -> str:
+    lines = []
+    if done.flags:
+        found = (f"{flag.text} {n}" for flag, n in done.flags.most_common())
+        lines.append(f"flags of runs: {', '.join(found)}")
+    if done.n_retried:
+        lines.append(f"sampled more than once: {done.n_retried} runs (/attempts says why)")
+    return "\n".join(lines)
+
+
+def _failures(done: Summary) -> str:
+    if not done.failures:
+        return "nothing failed"
+    lines = [f"{sum(group.n for group in done.failures)} failures (--failures shows all of them)"]
+    for group in done.failures[:_GROUPS]:
+        said = " ".join(f"{group.type}: {group.message}".split())
+        said = said if len(said) <= _MESSAGE else said[: _MESSAGE - 1] + "…"
+        lines.append(f"  {group.n} x {said} (first: {group.where})")
+    if len(done.failures) > _GROUPS:
+        lines.append(f"  and {len(done.failures) - _GROUPS} more messages")
+    return "\n".join(lines)
+
+
+def _key(row: np.void) -> str:
+    names = ("level", "target", "band", "aperture", "quantity")
+    return " ".join(text(row[name]) for name in names)
+
+
+def _slowest(done: Summary) -> str:
+    if not done.n_runs:
+        return ""
+    median, most = (duration(done.seconds_quantile(q)) for q in (0.5, 0.99))
+    total = duration(done.total_seconds)
+    rows = [
+        (duration(float(r["seconds"])), _key(r), r["n_sources"], r["n_obsids"], r["attempts"],
+         r["rank"], text(r["host"]))
+        for r in done.slowest
+    ]  # fmt: skip
+    names = ("took", "slowest runs", "sources", "obsids", "attempts", "rank", "host")
+    head = f"time per run: median {median}, 99 % below {most}, all together {total}"
+    return f"{head}\n{lay_out(Table(rows=rows or None, names=names))}"
+
+
+def _worst(done: Summary) -> str:
+    rows = [
+        (number(float(r["rhat"])) if r["n_draws"] > 0 else "", f"{r['noise']:.3f}", _key(r),
+         text(r["component"]), outcome_text(r["outcome"]))
+        for r in done.worst
+    ]  # fmt: skip
+    names = ("rhat", "noise", "least converged", "component", "outcome")
+    return lay_out(Table(rows=rows, names=names)) if rows else ""
+
+
+def failures_table(results: Results) -> str:
+    """What failed, and why: those that say the same (but for numbers) once, with a traceback."""
+    groups = alike(results)
+    if not groups:
+        return f"{results.path}: nothing failed"
+    lines = []
+    for group in groups:
+        others = f" (and {group.n - 1} more like it)" if group.n > 1 else ""
+        lines.append(f"{group.where}: {group.type}: {group.message}{others}")
+        lines += ["    " + line for line in group.traceback.splitlines()]
+    return "\n".join(lines)

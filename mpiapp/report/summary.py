@@ -1,0 +1,141 @@
+"""What happened in a job: counts, failures, and the runs to look at, from one pass over a file.
+
+Every table is read a chunk at a time and only counts are kept, so that memory
+does not grow with the number of runs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+
+from ..files.results import Results
+from ..files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE
+from ..photometry.outcome import Flag
+from .text import text
+
+WORST = 5
+# Edges of the histogram of seconds per run; its quantiles are good to half a bin, 1 %.
+SECONDS = np.geomspace(1e-6, 1e6, 1201)
+
+
+class Alike(NamedTuple):
+    """Failures whose type and message differ in numbers only: how many, and the first of them."""
+
+    n: int
+    where: str
+    type: str
+    message: str
+    traceback: str
+
+
+class Summary(NamedTuple):
+    """What happened in a job.
+
+    runs : runs by (level, band, outcome's code), the worst outcome of the run's rows
+    rows : rows of /photometry by code of their outcome
+    flags : runs by flag
+    n_retried : runs that were sampled more than once
+    failures : the most frequent first
+    seconds : (1200,) runs by time, in bins of SECONDS; total_seconds is their sum
+    slowest : rows of /runs, the slowest first
+    worst : rows of /photometry, those with the largest r-hat first, or if the
+        engine has no draws those with the largest noise
+    """
+
+    n_runs: int
+    n_rows: int
+    runs: Counter[tuple[str, str, int]]
+    rows: Counter[int]
+    flags: Counter[Flag]
+    n_retried: int
+    failures: list[Alike]
+    seconds: np.ndarray
+    total_seconds: float
+    slowest: np.ndarray
+    worst: np.ndarray
+    jobs: np.ndarray
+    ranks: np.ndarray
+
+    def seconds_quantile(self, q: float) -> float:
+        """The time below which a fraction q of the runs stayed, in s; NaN without runs."""
+        if not self.n_runs:
+            return np.nan
+        below = np.cumsum(self.seconds)
+        i = int(np.searchsorted(below, q * below[-1]))
+        return float(np.sqrt(SECONDS[i] * SECONDS[i + 1]))
+
+
+def summarize(results: Results) -> Summary:
+    """Read a whole results file, finished or not."""
+    runs: Counter = Counter()
+    flags: Counter = Counter()
+    seconds, total, retried = np.zeros(len(SECONDS) - 1, int), 0.0, 0
+    slowest = np.zeros(0, RUNS_DTYPE)
+    for chunk in results.chunks("runs"):
+        runs += _counted(chunk)
+        for flag in Flag:
+            flags[flag] += int(np.count_nonzero(chunk["flags"] & int(flag)))
+        spent = np.nan_to_num(chunk["seconds"].astype(float))
+        seconds += np.histogram(np.clip(spent, SECONDS[0], SECONDS[-1]), SECONDS)[0]
+        total += float(spent.sum())
+        retried += int(np.count_nonzero(chunk["attempts"] > 1))
+        slowest = _largest(slowest, chunk, "seconds")
+    rows: Counter = Counter()
+    unconverged = uncertain = np.zeros(0, PHOTOMETRY_DTYPE)
+    for chunk in results.chunks("photometry"):
+        codes, n = np.unique(chunk["outcome"], return_counts=True)
+        rows += Counter(dict(zip(codes.tolist(), n.tolist())))
+        unconverged = _largest(unconverged, chunk[chunk["n_draws"] > 0], "rhat")
+        uncertain = _largest(uncertain, chunk, "noise")
+    return Summary(
+        len(results),
+        results.n_rows("photometry"),
+        runs,
+        rows,
+        +flags,
+        retried,
+        alike(results),
+        seconds,
+        total,
+        slowest,
+        unconverged if len(unconverged) else uncertain,
+        results.table("jobs"),
+        results.table("ranks"),
+    )
+
+
+def _counted(chunk: np.ndarray) -> Counter:
+    """Runs by level, band and outcome.  Initials are told apart quicker than texts."""
+    code = (chunk["outcome"].astype(int) & 0xFFFF) << 16
+    for name, shift in (("level", 8), ("band", 0)):
+        code |= chunk[name].astype("S1").view("u1").astype(int) << shift
+    _, first, n = np.unique(code, return_index=True, return_counts=True)
+    keys = chunk[["level", "band", "outcome"]][first].tolist()
+    return Counter({(text(lev), text(band), o): k for (lev, band, o), k in zip(keys, n.tolist())})
+
+
+def _largest(kept: np.ndarray, chunk: np.ndarray, name: str) -> np.ndarray:
+    """The rows with the largest finite values of a column, of those kept and a chunk."""
+    chunk = chunk[np.isfinite(chunk[name])]
+    if len(chunk) > WORST:
+        chunk = chunk[np.argpartition(chunk[name], -WORST)[-WORST:]]
+    both = np.concatenate([kept, chunk])
+    return both[np.argsort(-both[name], kind="stable")][:WORST]
+
+
+_NUMBER = re.compile(r"[-+]?\d[\d.]*(?:[eE][-+]?\d+)?")
+
+
+def alike(results: Results) -> list[Alike]:
+    """All failures, those whose type and message differ in numbers only as one."""
+    groups: dict[tuple[str, str], Alike] = {}
+    for chunk in results.chunks("failures", 10_000):
+        for row in chunk[["where", "type", "message", "traceback"]].tolist():
+            key = (row[1], _NUMBER.sub("…", row[2]))
+            group = groups.get(key)
+            groups[key] = group._replace(n=group.n + 1) if group else Alike(1, *row)
+    return sorted(groups.values(), key=lambda group: -group.n)
