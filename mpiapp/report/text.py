@@ -26,17 +26,9 @@ def duration(seconds: float) -> str:
     for unit, length in (("days", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.3g} {unit}"
-    return f"{seconds:.3g} s"
+    return f"{seconds:.3g} s" if seconds >= 0.1 or not seconds else f"{1e3 * seconds:.3g} ms"
 
 
 def text(value: bytes | str) -> str:
     """A text field of a results file."""
     return value.decode() if isinstance(value, bytes) else value
-
-
-def duration(seconds: float) -> str:
-    """A time as people say it: 3.2 ms, 4.5 s, 12 min, 3.4 h."""
-    for unit, size in (("h", 3600.0), ("min", 60.0), ("s", 1.0)):
-        if seconds >= (1.5 if unit == "h" else 2.0 if unit == "min" else 1.0) * size:
-            return f"{number(seconds / size, 3)} {unit}"
-    return f"{number(1e3 * seconds, 3)} ms"

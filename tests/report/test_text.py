@@ -7,7 +7,8 @@ from mpiapp.report.text import duration
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0.0181, "0.0181 s"), (119.0, "119 s"), (120.0, "2 min"), (7199.0, "120 min"),
+    [(0.0, "0 s"), (0.0181, "18.1 ms"), (0.5, "0.5 s"),
+     (119.0, "119 s"), (120.0, "2 min"), (7199.0, "120 min"),
      (7200.0, "2 h"), (100_000.0, "27.8 h"), (2e5, "2.31 days")],
 )  # fmt: skip
 def test_a_time_is_said_in_the_unit_that_people_would_use(seconds, said):
