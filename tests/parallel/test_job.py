@@ -192,8 +192,10 @@ def test_show_timing_and_plan_speak_of_every_run(tmp_path):
     assert f"{N_RUNS} runs" in plan.stdout
     mpiapp("run", config)
     show = mpiapp("show", tmp_path / "results.h5")
-    assert len(show.stdout.splitlines()) == N_RUNS + 2
-    assert "measured" in show.stdout
+    assert f"results.h5: {N_RUNS} runs" in show.stdout
+    rows = mpiapp("show", tmp_path / "results.h5", "--rows", "--limit", N_RUNS)
+    assert len(rows.stdout.splitlines()) == N_RUNS + 3
+    assert "measured" in rows.stdout
     timing = mpiapp("timing", tmp_path / "results.h5")
     assert "single-obsid" in timing.stdout
     assert "multi-obsid" in timing.stdout
