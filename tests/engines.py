@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from mpiapp.sampling import Draws, SamplingError
+from mpiapp.sampling import Draws, SamplingError, create
 
 
 class GammaEngine:
@@ -34,6 +34,18 @@ class GammaEngine:
         values = rng.gamma(25.0, theta / 25.0, (*self.shape, problem.n_columns))
         n = problem.n_columns
         return Draws(np.minimum(values, problem.upper), np.ones(n), np.full(n, 1000.0), method="t")
+
+
+class OneByOneEngine:
+    """The engine `exact` without its way of doing many problems at a time."""
+
+    name = "exact"
+    compiles_per_rank = False
+
+    def __init__(self):
+        self.exact = create("exact")
+        self.typical_seconds = self.exact.typical_seconds
+        self.sample, self.warm = self.exact.sample, self.exact.warm
 
 
 class FulldiskEngine(GammaEngine):

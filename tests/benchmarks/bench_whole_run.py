@@ -6,7 +6,8 @@ Writes a stack of 20 obsids as prep3 files, whose bundles have the sources and
 obsids of MIX (or, with --single, one each) with every band, aperture and quantity;
 measures it with `mpiapp run` in one process; and prints milliseconds per run: processor
 time of the whole command, then its split by phase as /runs has it, and by
-shape.  --profile runs it once more under cProfile.
+shape.  With the engine `exact` the same is measured run by run too, without stacks.
+--profile runs it once more under cProfile.
 """
 
 from __future__ import annotations
@@ -101,12 +102,14 @@ def write_config(folder, name, engine):
 def measure(config):
     """Processor seconds of `mpiapp run`, start of Python included."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-m", "mpiapp", "run", str(config)], check=True)
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path[:2])}
+    command = [sys.executable, "-m", "mpiapp", "run", str(config)]
+    subprocess.run(command, check=True, env=env)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def report(path, seconds):
+def report(path, seconds, mix):
     """Print the split of `seconds` (of processor time) by phase and by shape."""
     with open_results(path) as results:
         runs = results.table("runs")
@@ -118,9 +121,11 @@ def report(path, seconds):
     for phase, total in phases.items():
         print(f"  {phase:12}{1e3 * total / n:8.3f} ms {100 * total / wall:5.1f} %")
     print("sources x obsids         runs   ms each")
-    for _, s, o in MIX:
+    for _, s, o in mix:
         inside = (runs["n_sources"] >= s[0]) & (runs["n_sources"] <= s[1])
         inside &= (runs["n_obsids"] >= o[0]) & (runs["n_obsids"] <= o[1])
+        if not inside.any():
+            continue
         mean = 1e3 * runs["seconds"][inside].astype(float).mean()
         print(f"  {s[0]}-{s[1]} x {o[0]}-{o[1]:<12}{inside.sum():9}{mean:10.2f}")
     outcomes, numbers = np.unique(runs["outcome"], return_counts=True)
@@ -137,10 +142,15 @@ def main():
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mpiapp-bench-") as name:
         folder = Path(name)
-        write_catalog(folder, args.runs, SINGLE if args.single else MIX)
+        mix = SINGLE if args.single else MIX
+        write_catalog(folder, args.runs, mix)
         mpiapp(["run", str(write_config(folder, "warm", args.engine)[0])])  # compiles
         config, results = write_config(folder, "timed", args.engine)
-        report(results, measure(config))
+        report(results, measure(config), mix)
+        if args.engine == "exact":
+            print("\nrun by run:")
+            config, results = write_config(folder, "one-by-one", "engines:OneByOneEngine")
+            report(results, measure(config), mix)
         if args.profile:
             profile = cProfile.Profile()
             profile.runcall(mpiapp, ["run", str(write_config(folder, "profile", args.engine)[0])])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from astropy.io import fits
+from engines import OneByOneEngine
 
 from mpiapp.catalog.worklist import Selection, WorkList
 from mpiapp.files.mst3 import read_mst3
@@ -20,15 +21,6 @@ from mpiapp.simulate import simulate
 
 # What tells when and how a run was done, not what came out.
 ABOUT_THE_RUN = {"method", "read", "assemble", "sample", "summarise", "seconds", "finished", "rss"}
-
-
-class OneByOne:
-    """The engine `exact` without its way of doing many at a time."""
-
-    def __init__(self):
-        self.exact = create("exact")
-        self.name = self.exact.name
-        self.sample = self.exact.sample
 
 
 class Counting(type(create("exact"))):
@@ -103,7 +95,7 @@ def test_stacks_give_the_rows_that_runs_give_one_by_one(tmp_path, spoiled):
     engine = Counting()
     assert isinstance(engine, StackEngine)
     together = Worker(engine, policy, job_seed=3).measure(targets)
-    alone = Worker(OneByOne(), policy, job_seed=3).measure(targets)
+    alone = Worker(OneByOneEngine(), policy, job_seed=3).measure(targets)
     assert engine.n_stacked > 0.3 * len(alone.runs)
     assert_same_rows(together, alone)
     assert (together.runs["method"] == b"scaled").any()
