@@ -1,0 +1,155 @@
+"""Where a posterior inside its box stands: a centre close to the mean, and the precision about it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from .kernels import OPTIONS, TINY
+
+_EM_ROUNDS = 15
+_NEWTON_ROUNDS = 200
+
+
+@njit(**OPTIONS)
+def cholesky_solve(a, x):
+    """Solve a·y = x for the positive definite a (n, n), both overwritten: a by its factor, x by y."""
+    n = len(x)
+    for i in range(n):
+        for j in range(i + 1):
+            total = a[i, j]
+            for m in range(j):
+                total -= a[i, m] * a[j, m]
+            a[i, j] = np.sqrt(max(total, TINY)) if i == j else total / a[j, j]
+        for m in range(i):
+            x[i] -= a[i, m] * x[m]
+        x[i] /= a[i, i]
+    for i in range(n - 1, -1, -1):
+        for m in range(i + 1, n):
+            x[i] -= a[m, i] * x[m]
+        x[i] /= a[i, i]
+
+
+@njit(**OPTIONS)
+def _expand(counts, f, omega, offset, first, f_sum, omega_sum, upper, theta, gradient, ss, sb, bb):
+    """Gradient of the centred density at theta, and the blocks of its negative Hessian."""
+    sources, blocks = len(f_sum), len(omega_sum)
+    for j in range(len(theta)):
+        total = f_sum[j] if j < sources else omega_sum[j - sources]
+        below, above = 1.0 / theta[j], 1.0 / (upper[j] - theta[j])
+        gradient[j] = below - above - total
+        bend = below * below + above * above
+        if j < sources:
+            for i in range(sources):
+                ss[j, i] = 0.0
+            ss[j, j] = bend
+        else:
+            bb[j - sources] = bend
+            for i in range(sources):
+                sb[i, j - sources] = 0.0
+    for k in range(max(blocks, 1)):
+        begin, end = (first[k], first[k + 1]) if blocks else (0, len(counts))
+        b = theta[sources + k] if blocks else 0.0
+        for r in range(begin, end):
+            mu = offset[r] + omega[r] * b
+            for j in range(sources):
+                mu += f[r, j] * theta[j]
+            ratio = counts[r] / mu
+            bend = ratio / mu
+            for j in range(sources):
+                gradient[j] += f[r, j] * ratio
+                for i in range(j + 1):
+                    ss[j, i] += f[r, j] * f[r, i] * bend
+            if blocks:
+                gradient[sources + k] += omega[r] * ratio
+                bb[k] += omega[r] * omega[r] * bend
+                for j in range(sources):
+                    sb[j, k] += f[r, j] * omega[r] * bend
+
+
+@njit(**OPTIONS)
+def centre(counts, f, omega, offset, first, f_sum, omega_sum, upper):
+    """(theta, precision of the sources, shift of the backgrounds).
+
+    theta : (n_columns,) the peak of p(θ | C) Π θ (U − θ), which for one source
+    without background, s^C e^{−fs}, is the mean (C + 1)/f.  The two factors are
+    the logarithmic barrier of interior-point methods: with them the peak
+    lies inside the box however a bound cuts the posterior, and Newton's damped
+    steps lead there (Nesterov & Nemirovskii 1994).
+    precision : (n_sources, n_sources) the negative Hessian there, backgrounds
+    integrated out.
+    shift : (n_backgrounds,) standard deviation with which each background follows
+    the sources, in units of its own with the sources given.
+    """
+    sources, blocks = len(f_sum), len(omega_sum)
+    columns = sources + blocks
+    theta = np.empty(columns)
+    gain = np.empty(columns)
+    for j in range(columns):
+        total = f_sum[j] if j < sources else omega_sum[j - sources]
+        theta[j] = 0.5 * upper[j]
+        if total > 0.0:
+            theta[j] = min(theta[j], (1.0 + counts.sum() / columns) / total)
+    for _ in range(_EM_ROUNDS):
+        gain[:] = 0.0
+        for k in range(max(blocks, 1)):
+            begin, end = (first[k], first[k + 1]) if blocks else (0, len(counts))
+            b = theta[sources + k] if blocks else 0.0
+            for r in range(begin, end):
+                mu = offset[r] + omega[r] * b
+                for j in range(sources):
+                    mu += f[r, j] * theta[j]
+                ratio = counts[r] / mu
+                for j in range(sources):
+                    gain[j] += f[r, j] * ratio
+                if blocks:
+                    gain[sources + k] += omega[r] * ratio
+        for j in range(columns):
+            total = f_sum[j] if j < sources else omega_sum[j - sources]
+            if total > 0.0:
+                theta[j] = min((theta[j] * gain[j] + 1.0) / total, 0.5 * (theta[j] + upper[j]))
+    gradient = np.empty(columns)
+    ss = np.empty((sources, sources))
+    sb = np.empty((sources, blocks))
+    bb = np.empty(blocks)
+    step = np.empty(columns)
+    factor = np.empty((sources, sources))
+    for _ in range(_NEWTON_ROUNDS):
+        _expand(counts, f, omega, offset, first, f_sum, omega_sum, upper, theta,
+                gradient, ss, sb, bb)  # fmt: skip
+        for j in range(sources):
+            step[j] = gradient[j]
+            for k in range(blocks):
+                step[j] -= sb[j, k] * gradient[sources + k] / bb[k]
+            for i in range(j + 1):
+                for k in range(blocks):
+                    ss[j, i] -= sb[j, k] * sb[i, k] / bb[k]
+                ss[i, j] = ss[j, i]
+                factor[j, i] = ss[j, i]
+        cholesky_solve(factor, step[:sources])
+        for k in range(blocks):
+            rest = gradient[sources + k]
+            for j in range(sources):
+                rest -= sb[j, k] * step[j]
+            step[sources + k] = rest / bb[k]
+        decrement = 0.0
+        for j in range(columns):
+            decrement += gradient[j] * step[j]
+        decrement = np.sqrt(max(decrement, 0.0))
+        damping = 1.0 if decrement < 0.3 else 1.0 / (1.0 + decrement)
+        for j in range(columns):
+            theta[j] += damping * step[j]
+        if decrement < 1e-4:
+            break
+    shift = np.zeros(blocks)
+    column = np.empty(sources)
+    for k in range(blocks):
+        for j in range(sources):
+            column[j] = sb[j, k]
+            for i in range(sources):
+                factor[j, i] = ss[j, i]
+        cholesky_solve(factor, column)
+        for j in range(sources):
+            shift[k] += column[j] * sb[j, k]
+        shift[k] = np.sqrt(max(shift[k] / bb[k], 0.0))
+    return theta, ss, shift
