@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .kernels import OPTIONS, TINY
+from ..compiled import OPTIONS
+from .kernels import TINY
 
 _EM_ROUNDS = 15
 _NEWTON_ROUNDS = 200
@@ -69,7 +70,7 @@ def _expand(counts, f, omega, offset, first, f_sum, omega_sum, upper, theta, gra
 
 @njit(**OPTIONS)
 def centre(counts, f, omega, offset, first, f_sum, omega_sum, upper):
-    """(theta, precision of the sources, shift of the backgrounds).
+    """(theta, precision of the sources, shift of the backgrounds, spread).
 
     theta : (n_columns,) the peak of p(θ | C) Π θ (U − θ), which for one source
     without background, s^C e^{−fs}, is the mean (C + 1)/f.  The two factors are
@@ -80,6 +81,7 @@ def centre(counts, f, omega, offset, first, f_sum, omega_sum, upper):
     integrated out.
     shift : (n_backgrounds,) standard deviation with which each background follows
     the sources, in units of its own with the sources given.
+    spread : (n_columns,) standard deviations of all columns about theta.
     """
     sources, blocks = len(f_sum), len(omega_sum)
     columns = sources + blocks
@@ -142,14 +144,20 @@ def centre(counts, f, omega, offset, first, f_sum, omega_sum, upper):
         if decrement < 1e-4:
             break
     shift = np.zeros(blocks)
+    spread = np.empty(columns)
     column = np.empty(sources)
-    for k in range(blocks):
-        for j in range(sources):
-            column[j] = sb[j, k]
-            for i in range(sources):
-                factor[j, i] = ss[j, i]
+    for j in range(columns):
+        for i in range(sources):
+            column[i] = sb[i, j - sources] if j >= sources else (1.0 if i == j else 0.0)
+            for m in range(sources):
+                factor[i, m] = ss[i, m]
         cholesky_solve(factor, column)
-        for j in range(sources):
-            shift[k] += column[j] * sb[j, k]
-        shift[k] = np.sqrt(max(shift[k] / bb[k], 0.0))
-    return theta, ss, shift
+        if j < sources:
+            spread[j] = np.sqrt(column[j])
+        else:
+            follows = 0.0
+            for i in range(sources):
+                follows += column[i] * sb[i, j - sources] / bb[j - sources]
+            shift[j - sources] = np.sqrt(max(follows, 0.0))
+            spread[j] = np.sqrt((1.0 + max(follows, 0.0)) / bb[j - sources])
+    return theta, ss, shift, spread

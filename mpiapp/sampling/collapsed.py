@@ -16,12 +16,14 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .kernels import OPTIONS, TINY, exp, log
+from ..compiled import OPTIONS
+from .kernels import TINY, exp, log
 
 _DROP = 30.0  # logarithm of the peak of W over its value where the rule ends
 _FINE, _FINE_WEIGHTS = np.polynomial.legendre.leggauss(64)
 MOST_NODES = 24
 _RATIO = 1e-6  # relative error that decides the number of nodes
+_NEAR = 4.0  # standard deviations of b from the root of a factor, within which W leaves it out
 _REACH = 3.5  # standard deviations of the sources over which it holds
 
 
@@ -79,22 +81,23 @@ def _tridiagonal(diagonal, off, first):
 
 
 @njit(**OPTIONS)
-def _weight(counts, omega, mu, begin, end, total, power, b):
-    """ψ(b) = power · (Σ C log(μ + Ω b) − b Σ Ω) with its first and second derivatives."""
+def _weight(powers, omega, mu, begin, end, total, b):
+    """ψ(b) = Σ powers log(μ + Ω b) − b · total with its first and second derivatives."""
     height, slope, bend = -total * b, -total, 0.0
     for r in range(begin, end):
-        m = max(mu[r] + omega[r] * b, TINY)
-        ratio = omega[r] / m
-        height += counts[r] * np.log(m)
-        slope += counts[r] * ratio
-        bend -= counts[r] * ratio * ratio
-    return power * height, power * slope, power * bend
+        if powers[r] > 0.0:
+            m = max(mu[r] + omega[r] * b, TINY)
+            ratio = omega[r] / m
+            height += powers[r] * np.log(m)
+            slope += powers[r] * ratio
+            bend -= powers[r] * ratio * ratio
+    return height, slope, bend
 
 
 @njit(**OPTIONS)
-def _range(counts, omega, mu, begin, end, total, power, upper, start):
+def _range(powers, omega, mu, begin, end, total, upper, start):
     """(lo, hi, ψ at the peak): where ψ has fallen by _DROP or a bound of the prior stands."""
-    args = (counts, omega, mu, begin, end, total, power)
+    args = (powers, omega, mu, begin, end, total)
     left, right = 0.0, upper
     b = start
     height, slope, bend = 0.0, 0.0, 0.0
@@ -123,12 +126,12 @@ def _range(counts, omega, mu, begin, end, total, power, upper, start):
 
 
 @njit(**OPTIONS)
-def gauss_rule(counts, omega, mu, begin, end, total, power, upper, start, nodes, weights):
-    """Gauss rule of W(b)^power on [0, upper] in nodes and weights (n,), which sum to one.
+def gauss_rule(powers, omega, mu, begin, end, total, upper, start, nodes, weights):
+    """Gauss rule of e^ψ(b) on [0, upper] in nodes and weights (n,), which sum to one.
 
     mu : what the rows expect without this background.
     """
-    lo, hi, top = _range(counts, omega, mu, begin, end, total, power, upper, start)
+    lo, hi, top = _range(powers, omega, mu, begin, end, total, upper, start)
     fine = len(_FINE)
     x = np.empty(fine)
     w = np.empty(fine)
@@ -136,7 +139,7 @@ def gauss_rule(counts, omega, mu, begin, end, total, power, upper, start, nodes,
     mass = 0.0
     for i in range(fine):
         b = lo + half * (1.0 + _FINE[i])
-        height, _, _ = _weight(counts, omega, mu, begin, end, total, power, b)
+        height, _, _ = _weight(powers, omega, mu, begin, end, total, b)
         x[i] = _FINE[i]
         w[i] = _FINE_WEIGHTS[i] * np.exp(height - top)
         mass += w[i]
@@ -194,27 +197,39 @@ def rules(counts, f, omega, offset, first, omega_sum, upper, theta, shift):
     if blocks == 0:
         return np.array([0, 1]), np.zeros(1), np.zeros(1)
     mu = np.empty(len(counts))
+    powers = np.empty(len(counts))
     begins = np.zeros(blocks + 1, dtype=np.int64)
     nodes = np.empty(blocks * MOST_NODES)
     logs = np.empty(blocks * MOST_NODES)
     for k in range(blocks):
         begin, end = first[k], first[k + 1]
-        n = 0
-        if end > begin:
+        begins[k + 1] = begins[k]
+        if end > begin and omega_sum[k] <= 0.0:
+            nodes[begins[k]] = logs[begins[k]] = 0.0
+            begins[k + 1] += 1
+        elif end > begin:
             for r in range(begin, end):
                 mu[r] = offset[r]
                 for j in range(sources):
                     mu[r] += f[r, j] * theta[j]
+            b = min(theta[sources + k], 0.999 * upper[k])
+            bend = 1.0 / (b * b)
+            for r in range(begin, end):
+                bend += counts[r] * (omega[r] / (mu[r] + omega[r] * b)) ** 2
             # A weight that is much narrower than what it has to cover is widened.
             power = 1.0 if shift[k] < 1.0 else 1.0 / (1.0 + shift[k] ** 2)
             n = count_nodes(min(shift[k], 2.0))
+            degree = 0.0
+            for r in range(begin, end):
+                near = mu[r] + omega[r] * b < _NEAR * omega[r] / np.sqrt(bend)
+                degree += counts[r] if near else 0.0
+                powers[r] = 0.0 if near else power * counts[r]
+            total = power * omega_sum[k]
+            n = min(n + int(np.ceil(0.5 * degree)), MOST_NODES)
             at = begins[k]
             x = nodes[at : at + n]
             w = logs[at : at + n]
-            gauss_rule(
-                counts, omega, mu, begin, end, omega_sum[k], power, upper[k],
-                min(theta[sources + k], 0.999 * upper[k]), x, w,
-            )  # fmt: skip
+            gauss_rule(powers, omega, mu, begin, end, total, upper[k], b, x, w)
             best = 0
             for q in range(n):
                 if w[q] > w[best]:
@@ -222,11 +237,9 @@ def rules(counts, f, omega, offset, first, omega_sum, upper, theta, shift):
             x[0], x[best] = x[best], x[0]
             w[0], w[best] = w[best], w[0]
             for q in range(n):
-                height, _, _ = _weight(
-                    counts, omega, mu, begin, end, omega_sum[k], power, x[q]
-                )
+                height, _, _ = _weight(powers, omega, mu, begin, end, total, x[q])
                 w[q] = np.log(max(w[q], TINY)) - height - omega_sum[k] * x[q]
-        begins[k + 1] = begins[k] + n
+            begins[k + 1] += n
     return begins, nodes[: begins[blocks]].copy(), logs[: begins[blocks]].copy()
 
 

@@ -1,10 +1,13 @@
 """Marginal densities of several sources, by quadrature instead of draws.
 
-Backgrounds are integrated out obsid by obsid (`collapsed`).  For the marginal of
-source j the others are integrated out at each of a few values t of s_j: points of
-the unit cube are mapped one coordinate after the other to the other sources by
-the inverse distribution function of a logistic density, cut at the prior bounds,
-that has the slope and curvature of the fitted conditional density.
+Backgrounds are integrated out obsid by obsid (`collapsed`).  The marginal of source j
+is wanted at a few values t of s_j, and there the other sources are integrated out:
+points of the unit cube become values of the other sources one after the other, each by
+the inverse distribution function of a logistic density that is cut at the prior
+bounds and has the slope and the curvature of the fitted conditional density.  Its
+tails are those of an exponential, so that no posterior outruns it: log-concave densities
+never fall more slowly, and a source without counts has just that density.
+The same points serve all t, so that most of their error cancels in the shape.
 """
 
 from __future__ import annotations
@@ -19,68 +22,104 @@ from numpy.polynomial import chebyshev
 from .centre import centre
 from .collapsed import log_likelihood, rules
 from .compressed import Compressed
-from .kernels import OPTIONS, exp, log
+from .cubature import LEVELS, cubature
+from ..posterior.draws import SamplingError
+from ..compiled import OPTIONS
+from .kernels import exp, log
 
-_DROP = 12.0
-_WIDEN = 2.4
+CELLS = 512  # of the table of a marginal
+_DROP = 12.0  # logarithm of the peak density over that at the ends of the range
+_CURVATURE = 2.4  # of the logistic at its peak would be 2; more makes the map narrower
 _LANES = 128
-_TRIALS = np.array([0.0, 1.5, 2.5, 3.5, 4.5, 5.5, 7.0, 9.0, 12.0, 16.0, 22.0, 30.0, 45.0, 70.0, 100.0, 200.0])
+_ORDERS = (16, 32, 64)  # Chebyshev nodes, tried until the density is resolved
+_UNRESOLVED = 0.003  # in the logarithm of the density
+_STEPS = np.array([0.0, 1.5, 2.5, 3.5, 4.5, 5.5, 7.0, 9.0, 12.0, 16.0, 22.0, 30.0, 50.0, 100.0])
+
+
+class Marginals(NamedTuple):
+    """Marginal densities of the columns that were asked for.
+
+    lo, hi : (n_columns,) range, outside which less than e^-12 of the peak is left
+    density : (n_columns, replicates, CELLS + 1) on the uniform grid from lo to hi;
+        the mean over the replicates is the answer and has the integral 1
+    noise : (n_columns,) standard error of the location and width, in standard
+        deviations of the marginal, from the spread of the replicates
+    points : number of points of the unit cube
+    reach : (n_columns of the problem,) about which all but a millionth of the probability
+        lies below, from the fit alone: enough to see that no prior bound is near
+    """
+
+    lo: np.ndarray
+    hi: np.ndarray
+    density: np.ndarray
+    noise: np.ndarray
+    points: int
+    reach: np.ndarray
+
+    def grid(self, column: int) -> np.ndarray:
+        """(CELLS + 1,) values at which the density is given."""
+        return np.linspace(self.lo[column], self.hi[column], CELLS + 1)
 
 
 @njit(**OPTIONS)
-def _conditionals(precision, theta, upper, order, pulls, own, bend, side):
-    """The fitted conditional density of each source given those before it in `order`."""
+def _fit_conditionals(precision, theta, upper, order, pulls, own, bend, side):
+    """Fit the conditional density of each source given those before it in `order`.
+
+    The quadratic at the centre, sources that come later integrated out with
+    their barriers in place of the bounds, and its own barrier taken away.  Returns the
+    standard deviation of the first source.
+    """
     n = len(order)
     a = np.empty((n, n))
     for i in range(n):
         for j in range(n):
             a[i, j] = precision[order[i], order[j]]
     for i in range(n - 1, -1, -1):
-        j = order[i]
-        m, room = theta[j], upper[j] - theta[j]
-        site = 1.0 / (m * m) + 1.0 / (room * room)
-        bend[i] = max(a[i, i] - site, 1e-9 * a[i, i])
-        slope = 1.0 / m - 1.0 / room
-        side[i] = 1.0 if m < room else -1.0
-        own[i] = side[i] * slope - bend[i] * min(m, room)
+        below, above = theta[order[i]], upper[order[i]] - theta[order[i]]
+        barrier = 1.0 / (below * below) + 1.0 / (above * above)
+        side[i] = 1.0 if below < above else -1.0
+        bend[i] = max(a[i, i] - barrier, 1e-9 * a[i, i])
+        own[i] = side[i] * (1.0 / below - 1.0 / above) - bend[i] * min(below, above)
         for p in range(i):
             pulls[i, p] = side[i] * a[i, p]
-        for p in range(i):
             for q in range(i):
                 a[p, q] -= a[i, p] * a[i, q] / a[i, i]
-    return a[0, 0]
+    return 1.0 / np.sqrt(a[0, 0])
 
 
 @njit(**OPTIONS)
 def _map(theta, upper, order, pulls, own, bend, side, u, s, weight):
-    """Sources order[1:] from u (n − 1, lanes) given s[order[0]]; weight: 1/density of the map."""
+    """Fill sources order[1:] of s (n, lanes) from u (n − 1, lanes), given order[0].
+
+    weight : (lanes,) the inverse density of the map.  Distances x are from that
+    bound of the prior to which the centre is closer.
+    """
     lanes = s.shape[1]
-    for i in range(lanes):
-        weight[i] = 1.0
     b = np.empty(lanes)
+    weight[:] = 1.0
     for n in range(1, len(order)):
         j = order[n]
-        for i in range(lanes):
-            b[i] = own[n]
+        b[:] = own[n]
         for p in range(n):
-            jp, pull = order[p], pulls[n, p]
+            before, pull = order[p], pulls[n, p]
             for i in range(lanes):
-                b[i] += pull * (s[jp, i] - theta[jp])
+                b[i] += pull * (s[before, i] - theta[before])
         a, top = bend[n], upper[j]
         for i in range(lanes):
+            # where the fitted density times x peaks: its slope there is 1/x, its curvature a
             root = np.sqrt(b[i] * b[i] + 4.0 * a)
-            x0 = 2.0 / (b[i] + root) if b[i] > 0.0 else (root - b[i]) / (2.0 * a)
+            x0 = 2.0 / (b[i] + root) if b[i] > 0.0 else 0.5 * (root - b[i]) / a
             x0 = min(x0, top)
-            rate = np.sqrt(_WIDEN * a + 1.0 / (x0 * x0))
+            rate = np.sqrt(_CURVATURE * a + 1.0 / (x0 * x0))
             tilt = 1.0 / (rate * x0)
             odds = (1.0 + tilt) / (1.0 - tilt)
             low = exp(-x0 * rate) * odds
             high = exp((x0 - top) * rate) / odds
-            below = low / (1.0 + low)
-            above = high / (1.0 + high)
-            mass = 1.0 - below - above
-            left = below + u[n - 1, i] * mass
-            right = above + (1.0 - u[n - 1, i]) * mass
+            low = low / (1.0 + low)
+            high = high / (1.0 + high)
+            mass = 1.0 - low - high
+            left = low + u[n - 1, i] * mass
+            right = high + (1.0 - u[n - 1, i]) * mass
             x = x0 + log(left / (right * odds)) / rate
             x = min(max(x, 1e-12 * x0), top)
             weight[i] *= mass / (left * right * rate)
@@ -88,141 +127,205 @@ def _map(theta, upper, order, pulls, own, bend, side, u, s, weight):
 
 
 @njit(**OPTIONS)
-def _density(model, rule, theta, upper, order, pulls, own, bend, side, t, points, top, p):
-    """p (points, len(t)): density at t times weight of each of points (n_points, n − 1)."""
+def _log_density(model, rule, fit, t, points, out):
+    """out (n_points, len(t)): log density at t and points times the map's weight."""
     counts, f, omega, offset, first, f_sum = model
     begins, nodes, logs = rule
+    theta, upper, order, pulls, own, bend, side = fit
     n, many = len(order), len(t)
-    group = max(_LANES // many, 1)
+    group = min(max(_LANES // many, 1), len(points))
     lanes = group * many
     s = np.empty((n, lanes))
-    u = np.empty((max(n - 1, 1), lanes))
+    u = np.empty((n, lanes))
     weight = np.empty(lanes)
-    out = np.empty(lanes)
+    value = np.empty(lanes)
     mu = np.empty((len(counts) + 1, lanes))
     h = np.empty((2, lanes))
     for z in range(0, len(points), group):
         for g in range(group):
-            use = min(z + g, len(points) - 1)
+            point = min(z + g, len(points) - 1)
             for i in range(many):
                 s[order[0], g * many + i] = t[i]
                 for d in range(n - 1):
-                    u[d, g * many + i] = points[use, d]
+                    u[d, g * many + i] = points[point, d]
         _map(theta, upper, order, pulls, own, bend, side, u, s, weight)
-        log_likelihood(counts, f, omega, offset, first, f_sum, begins, nodes, logs, s, mu, h, out)
+        log_likelihood(counts, f, omega, offset, first, f_sum, begins, nodes, logs, s, mu, h, value)
         for g in range(min(group, len(points) - z)):
             for i in range(many):
-                p[z + g, i] = exp(min(out[g * many + i] - top, 600.0)) * weight[g * many + i]
+                out[z + g, i] = value[g * many + i] + log(weight[g * many + i])
 
 
 @njit(**OPTIONS)
-def _sources(model, rule, theta, precision, upper, points, x, ends, p):
-    """Fill ends (n, 2) and p (n, n_points, n_nodes)."""
+def _find_ends(model, rule, fit, peak, sigma, ends):
+    """Narrow the prior's bounds `ends` to where the density has fallen by _DROP; the log peak.
+
+    The density is that at the middle of the cube: steps of growing length from the
+    centre find an interval on either side, equal steps narrow it.
+    """
+    steps = len(_STEPS)
+    t = np.empty(2 * steps)
+    rough = np.empty((1, 2 * steps))
+    middle = np.full((1, len(fit[0])), 0.5)
+    for i in range(steps):
+        t[i] = max(peak - sigma * _STEPS[i], ends[0])
+        t[steps + i] = min(peak + sigma * _STEPS[i], ends[1])
+    top = -np.inf
+    for _ in range(2):
+        _log_density(model, rule, fit, t, middle, rough)
+        top = max(top, rough.max())
+        for k in range(2):
+            begin, end = k * steps, (k + 1) * steps
+            inner, outer = t[begin], t[end - 1]
+            for i in range(begin + 1, end):
+                if rough[0, i] < top - _DROP:
+                    inner, outer = t[i - 1], t[i]
+                    break
+            ends[k] = outer
+            for i in range(steps):
+                t[begin + i] = inner + (outer - inner) * (i / (steps - 1))
+    return top
+
+
+@njit(**OPTIONS)
+def _integrate(model, rule, theta, precision, upper, column, points, weights, x, p):
+    """Fill p (replicates, n_nodes), the density at nodes x in [−1, 1] of [lo, hi], returned."""
     n = len(precision)
     order = np.empty(n, dtype=np.int64)
-    pulls = np.zeros((n, n))
-    own = np.empty(n)
-    bend = np.empty(n)
-    side = np.empty(n)
-    middle = np.full((1, max(n - 1, 1)), 0.5)
-    trials = len(_TRIALS)
-    t = np.empty(2 * trials)
-    rough = np.empty((1, 2 * trials))
+    order[0] = column
+    i = 1
     for j in range(n):
-        order[0] = j
-        i = 1
-        for other in range(n):
-            if other != j:
-                order[i] = other
-                i += 1
-        sigma = 1.0 / np.sqrt(_conditionals(precision, theta, upper, order, pulls, own, bend, side))
-        for i in range(trials):
-            t[i] = max(theta[j] - sigma * _TRIALS[i], 0.0)
-            t[trials + i] = min(theta[j] + sigma * _TRIALS[i], upper[j])
-        fit = (theta, upper, order, pulls, own, bend, side)
-        _density(model, rule, *fit, t, middle, 0.0, rough)
-        # TODO top
-        lg = np.empty(2 * trials)
-        _log_rough(model, rule, *fit, t, middle, lg)
-        top = lg.max()
-        for k in range(2):
-            ends[j, k] = 0.0 if k == 0 else upper[j]
-            for i in range(1, trials):
-                a, b = lg[k * trials + i - 1], lg[k * trials + i]
-                if b < top - _DROP and b < a:
-                    ta, tb = t[k * trials + i - 1], t[k * trials + i]
-                    ends[j, k] = ta + (tb - ta) * min(max((a - top + _DROP) / (a - b), 0.0), 1.0)
-                    break
-        lo, hi = ends[j, 0], ends[j, 1]
-        tt = lo + 0.5 * (hi - lo) * (1.0 + x)
-        _density(model, rule, *fit, tt, points, top, p[j])
-
-
-@njit(**OPTIONS)
-def _log_rough(model, rule, theta, upper, order, pulls, own, bend, side, t, points, out):
-    counts, f, omega, offset, first, f_sum = model
-    begins, nodes, logs = rule
-    n, lanes = len(order), len(t)
-    s = np.empty((n, lanes))
-    u = np.empty((max(n - 1, 1), lanes))
-    weight = np.empty(lanes)
-    mu = np.empty((len(counts) + 1, lanes))
-    h = np.empty((2, lanes))
-    s[order[0]] = t
-    u[:] = 0.5
-    _map(theta, upper, order, pulls, own, bend, side, u, s, weight)
-    log_likelihood(counts, f, omega, offset, first, f_sum, begins, nodes, logs, s, mu, h, out)
-    for i in range(lanes):
-        out[i] += log(weight[i])
+        if j != column:
+            order[i] = j
+            i += 1
+    pulls, own, bend, side = np.zeros((n, n)), np.empty(n), np.empty(n), np.empty(n)
+    sigma = _fit_conditionals(precision, theta, upper, order, pulls, own, bend, side)
+    fit = (theta, upper, order, pulls, own, bend, side)
+    ends = np.array([0.0, upper[column]])
+    top = _find_ends(model, rule, fit, theta[column], sigma, ends)
+    lo, hi = ends
+    values = np.empty((len(points), len(x)))
+    _log_density(model, rule, fit, lo + 0.5 * (hi - lo) * (1.0 + x), points, values)
+    p[:] = 0.0
+    for z in range(len(points)):
+        for i in range(len(x)):
+            values[z, i] = exp(min(values[z, i] - top, 600.0))
+        for k in range(len(weights)):
+            if weights[k, z] != 0.0:
+                for i in range(len(x)):
+                    p[k, i] += weights[k, z] * values[z, i]
+    return lo, hi
 
 
 @cache
-def _chebyshev(order, cells):
-    nodes = np.cos(np.pi * (np.arange(order) + 0.5) / order)[::-1]
+def _chebyshev(order):
+    """Nodes in [−1, 1], and the matrices from values there to the last coefficients and the table."""
+    nodes = np.cos(np.pi * (np.arange(order) + 0.5) / order)[::-1].copy()
     to_coefficients = (2.0 / order) * chebyshev.chebvander(nodes, order - 1).T
     to_coefficients[0] *= 0.5
-    table = chebyshev.chebvander(np.linspace(-1.0, 1.0, cells + 1), order - 1)
-    return np.ascontiguousarray(nodes), np.ascontiguousarray(table @ to_coefficients)
+    table = chebyshev.chebvander(np.linspace(-1.0, 1.0, CELLS + 1), order - 1)
+    return nodes, to_coefficients[-3:].copy(), np.ascontiguousarray((table @ to_coefficients).T)
 
 
-@cache
-def lattice(n, dimensions):
-    """Rank-1 lattice found component by component for the worst-case error of P_2."""
-    k = np.arange(n)
-    product = np.ones(n)
-    z = []
-    for d in range(dimensions):
-        best = None
-        for g in range(1, n, 2 if n % 2 == 0 else 1):
-            x = (k * g % n) / n
-            e = (product * (1.0 + 2 * np.pi**2 * 0.5 ** d * (x * x - x + 1 / 6))).sum()
-            if best is None or e < best[0] - 1e-12:
-                best = (e, g, x)
-            if d == 0:
-                break
-        z.append(best[1])
-        product = product * (1.0 + 2 * np.pi**2 * 0.5 ** d * (best[2] ** 2 - best[2] + 1 / 6))
-    return (k[:, None] * np.array(z, dtype=int)[None, :] % n) / n
+def marginals(
+    c: Compressed, seed: np.random.SeedSequence, *, accuracy: float = 0.01, columns=None
+) -> Marginals:
+    """Marginal posterior densities of `columns`, by default all sources.
+
+    accuracy : standard error asked for, in standard deviations of the marginal; what
+    is not reached shows in `noise`.  Raises SamplingError where the density has no
+    finite values.
+    """
+    sources = len(c.f_sum)
+    columns = range(sources) if columns is None else columns
+    posterior = _fit(c)
+    tasks = []
+    for column in columns:
+        if column < sources:
+            tasks.append((posterior, column))
+        else:
+            tasks.append((_fit(_with_background_as_source(c, column - sources)), sources))
+    for level in range(LEVELS):
+        found = [_marginal(p, column, level, seed) for p, column in tasks]
+        if max((noise for _, _, _, noise, _ in found), default=0.0) <= 0.3 * accuracy:
+            break
+    replicates = max((len(density) for _, _, density, _, _ in found), default=1)
+    return Marginals(
+        np.array([lo for lo, _, _, _, _ in found]),
+        np.array([hi for _, hi, _, _, _ in found]),
+        np.array([np.broadcast_to(d, (replicates, CELLS + 1)) for _, _, d, _, _ in found]),
+        np.array([noise for _, _, _, noise, _ in found]),
+        max((points for _, _, _, _, points in found), default=0),
+        posterior.reach,
+    )
 
 
-class Result(NamedTuple):
-    lo: np.ndarray
-    hi: np.ndarray
-    p: np.ndarray
+class _Posterior(NamedTuple):
+    """A problem without its unseen sources, and its fit."""
+
+    seen: np.ndarray
+    model: tuple
+    rule: tuple
+    theta: np.ndarray
+    precision: np.ndarray
+    upper: np.ndarray
+    reach: np.ndarray
 
 
-def setup(c: Compressed):
-    theta, precision, shift = centre(c.counts, c.f, c.omega, c.offset, c.first, c.f_sum, c.omega_sum, c.upper)
-    rule = rules(c.counts, c.f, c.omega, c.offset, c.first, c.omega_sum, c.upper[len(c.f_sum):], theta, shift)
-    return theta, precision, shift, rule
-
-
-def marginals(c: Compressed, points, replicates, order=16, cells=256):
-    """points : (replicates * per, n-1), weights folded"""
+def _fit(c: Compressed) -> _Posterior:
     n = len(c.f_sum)
-    theta, precision, shift, rule = setup(c)
-    x, to_table = _chebyshev(order, cells)
-    ends = np.empty((n, 2))
-    p = np.empty((n, len(points), order))
-    _sources((c.counts, c.f, c.omega, c.offset, c.first, c.f_sum), rule, theta, precision, c.upper[:n].copy(), points, x, ends, p)
-    return theta, ends, p, to_table
+    seen = np.flatnonzero(c.f_sum > 0.0)
+    kept = np.append(seen, np.arange(n, len(c.upper)))
+    f = np.ascontiguousarray(c.f[:, seen])
+    upper, f_sum = c.upper[kept], c.f_sum[seen]
+    theta, precision, shift, spread = centre(
+        c.counts, f, c.omega, c.offset, c.first, f_sum, c.omega_sum, upper
+    )
+    reach = c.upper.copy()
+    reach[kept] = np.minimum(theta + 6.0 * spread, upper)
+    own = upper[len(seen) :]
+    rule = rules(c.counts, f, c.omega, c.offset, c.first, c.omega_sum, own, theta, shift)
+    model = (c.counts, f, c.omega, c.offset, c.first, f_sum)
+    return _Posterior(seen, model, rule, theta, precision, upper, reach)
+
+
+def _with_background_as_source(c: Compressed, k: int) -> Compressed:
+    """The same posterior with background k as the last source; nothing is left in its own place."""
+    n = len(c.f_sum)
+    rows = slice(c.first[k], c.first[k + 1])
+    column, omega, omega_sum = np.zeros(len(c.omega)), c.omega.copy(), c.omega_sum.copy()
+    column[rows], omega[rows], omega_sum[k] = c.omega[rows], 0.0, 0.0
+    return c._replace(
+        f=np.column_stack([c.f, column]),
+        f_sum=np.append(c.f_sum, c.omega_sum[k]),
+        omega=omega,
+        omega_sum=omega_sum,
+        upper=np.insert(c.upper, n, c.upper[n + k]),
+    )
+
+
+def _marginal(p: _Posterior, column: int, level: int, seed):
+    """(lo, hi, density (replicates, CELLS + 1), noise, number of points)."""
+    index = np.searchsorted(p.seen, column)
+    if index == len(p.seen) or p.seen[index] != column:
+        upper = p.reach[column]
+        return 0.0, upper, np.full((1, CELLS + 1), 1.0 / upper), 0.0, 0
+    points, weights = cubature(len(p.seen) - 1, level, seed)
+    for order in _ORDERS:
+        nodes, tail, table = _chebyshev(order)
+        values = np.empty((len(weights), order))
+        lo, hi = _integrate(
+            p.model, p.rule, p.theta, p.precision, p.upper, index, points, weights, nodes, values
+        )
+        if not (values > 0.0).all():
+            raise SamplingError("the marginal density is not finite")
+        logs = np.log(values)
+        if np.abs(tail @ np.log(values.mean(axis=0))).max() < _UNRESOLVED:
+            break
+    density = np.exp(logs @ table)
+    x = np.linspace(-1.0, 1.0, CELLS + 1)
+    mass = density.sum(axis=1) - 0.5 * (density[:, 0] + density[:, -1])
+    mean = density @ x / mass
+    std = np.sqrt(density @ (x * x) / mass - mean**2)
+    spread = (mean.var() + std.var()) / max(len(density) - 1, 1)
+    noise = float(np.sqrt(spread) / std.mean())
+    return lo, hi, density * (CELLS / ((hi - lo) * mass.mean())), noise, len(points)
