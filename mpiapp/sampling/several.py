@@ -1,6 +1,6 @@
 """Marginal densities of several sources, by quadrature instead of draws.
 
-Backgrounds are integrated out obsid by obsid (`collapsed`).  The marginal of source j
+Backgrounds are integrated out obsid by obsid (`background_integrals`).  The marginal of source j
 is wanted at a few values t of s_j, and there the other sources are integrated out:
 points of the unit cube become values of the other sources one after the other, each by
 the inverse distribution function of a logistic density that is cut at the prior
@@ -19,15 +19,16 @@ import numpy as np
 from numba import njit
 from numpy.polynomial import chebyshev
 
+from ..compiled import OPTIONS
+from ..posterior.draws import SamplingError
+from ..posterior.series import nodes
+from .background_integrals import log_likelihood, rules
 from .centre import centre
-from .collapsed import log_likelihood, rules
 from .compressed import Compressed
 from .cubature import LEVELS, cubature
-from ..posterior.draws import SamplingError
-from ..compiled import OPTIONS
 from .kernels import exp, log
 
-CELLS = 512  # of the table of a marginal
+ORDER = 96  # Chebyshev terms of a marginal
 _DROP = 12.0  # logarithm of the peak density over that at the ends of the range
 _CURVATURE = 2.4  # of the logistic at its peak would be 2; more makes the map narrower
 _LANES = 128
@@ -40,8 +41,8 @@ class Marginals(NamedTuple):
     """Marginal densities of the columns that were asked for.
 
     lo, hi : (n_columns,) range, outside which less than e^-12 of the peak is left
-    density : (n_columns, replicates, CELLS + 1) on the uniform grid from lo to hi;
-        the mean over the replicates is the answer and has the integral 1
+    coefficients : (n_columns, replicates, ORDER) Chebyshev series of the density on [lo, hi], not
+        normalised; the mean over the replicates is the answer
     noise : (n_columns,) standard error of the location and width, in standard
         deviations of the marginal, from the spread of the replicates
     points : number of points of the unit cube
@@ -51,14 +52,10 @@ class Marginals(NamedTuple):
 
     lo: np.ndarray
     hi: np.ndarray
-    density: np.ndarray
+    coefficients: np.ndarray
     noise: np.ndarray
     points: int
     reach: np.ndarray
-
-    def grid(self, column: int) -> np.ndarray:
-        """(CELLS + 1,) values at which the density is given."""
-        return np.linspace(self.lo[column], self.hi[column], CELLS + 1)
 
 
 @njit(**OPTIONS)
@@ -218,12 +215,21 @@ def _integrate(model, rule, theta, precision, upper, column, points, weights, x,
 
 @cache
 def _chebyshev(order):
-    """Nodes in [−1, 1], and the matrices from values there to the last coefficients and the table."""
-    nodes = np.cos(np.pi * (np.arange(order) + 0.5) / order)[::-1].copy()
-    to_coefficients = (2.0 / order) * chebyshev.chebvander(nodes, order - 1).T
+    """Nodes in [−1, 1]; matrices from values there to the last coefficients and to ORDER nodes."""
+    x = nodes(order)
+    to_coefficients = (2.0 / order) * chebyshev.chebvander(x, order - 1).T
     to_coefficients[0] *= 0.5
-    table = chebyshev.chebvander(np.linspace(-1.0, 1.0, CELLS + 1), order - 1)
-    return nodes, to_coefficients[-3:].copy(), np.ascontiguousarray((table @ to_coefficients).T)
+    finer = chebyshev.chebvander(nodes(ORDER), order - 1)
+    return x, to_coefficients[-3:].copy(), np.ascontiguousarray((finer @ to_coefficients).T)
+
+
+@cache
+def _series():
+    """Of ORDER nodes: Gauss–Chebyshev weights of integrals, and the matrix to coefficients."""
+    x = nodes(ORDER)
+    to_coefficients = (2.0 / ORDER) * chebyshev.chebvander(x, ORDER - 1)
+    to_coefficients[:, 0] *= 0.5
+    return x, np.sqrt(1.0 - x * x), to_coefficients
 
 
 def marginals(
@@ -246,13 +252,13 @@ def marginals(
             tasks.append((_fit(_with_background_as_source(c, column - sources)), sources))
     for level in range(LEVELS):
         found = [_marginal(p, column, level, seed) for p, column in tasks]
-        if max((noise for _, _, _, noise, _ in found), default=0.0) <= 0.3 * accuracy:
+        if max((noise for _, _, _, noise, _ in found), default=0.0) <= 0.5 * accuracy:
             break
-    replicates = max((len(density) for _, _, density, _, _ in found), default=1)
+    replicates = max((len(series) for _, _, series, _, _ in found), default=1)
     return Marginals(
         np.array([lo for lo, _, _, _, _ in found]),
         np.array([hi for _, hi, _, _, _ in found]),
-        np.array([np.broadcast_to(d, (replicates, CELLS + 1)) for _, _, d, _, _ in found]),
+        np.array([np.broadcast_to(c, (replicates, ORDER)) for _, _, c, _, _ in found]),
         np.array([noise for _, _, _, noise, _ in found]),
         max((points for _, _, _, _, points in found), default=0),
         posterior.reach,
@@ -304,28 +310,28 @@ def _with_background_as_source(c: Compressed, k: int) -> Compressed:
 
 
 def _marginal(p: _Posterior, column: int, level: int, seed):
-    """(lo, hi, density (replicates, CELLS + 1), noise, number of points)."""
+    """(lo, hi, coefficients (replicates, ORDER), noise, number of points)."""
     index = np.searchsorted(p.seen, column)
     if index == len(p.seen) or p.seen[index] != column:
         upper = p.reach[column]
-        return 0.0, upper, np.full((1, CELLS + 1), 1.0 / upper), 0.0, 0
+        return 0.0, upper, np.eye(1, ORDER), 0.0, 0
     points, weights = cubature(len(p.seen) - 1, level, seed)
     for order in _ORDERS:
-        nodes, tail, table = _chebyshev(order)
+        at, tail, finer = _chebyshev(order)
         values = np.empty((len(weights), order))
         lo, hi = _integrate(
-            p.model, p.rule, p.theta, p.precision, p.upper, index, points, weights, nodes, values
+            p.model, p.rule, p.theta, p.precision, p.upper, index, points, weights, at, values
         )
         if not (values > 0.0).all():
             raise SamplingError("the marginal density is not finite")
         logs = np.log(values)
         if np.abs(tail @ np.log(values.mean(axis=0))).max() < _UNRESOLVED:
             break
-    density = np.exp(logs @ table)
-    x = np.linspace(-1.0, 1.0, CELLS + 1)
-    mass = density.sum(axis=1) - 0.5 * (density[:, 0] + density[:, -1])
-    mean = density @ x / mass
-    std = np.sqrt(density @ (x * x) / mass - mean**2)
+    density = np.exp(logs @ finer)
+    x, weight, to_coefficients = _series()
+    mass = density @ weight
+    mean = density @ (weight * x) / mass
+    std = np.sqrt(density @ (weight * x * x) / mass - mean**2)
     spread = (mean.var() + std.var()) / max(len(density) - 1, 1)
     noise = float(np.sqrt(spread) / std.mean())
-    return lo, hi, density * (CELLS / ((hi - lo) * mass.mean())), noise, len(points)
+    return lo, hi, density @ to_coefficients, noise, len(points)

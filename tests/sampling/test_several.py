@@ -9,35 +9,31 @@ import pytest
 from problems import matrix, problem, simulated
 from scipy.special import erf, gammainc
 
+from mpiapp.posterior import Smoothing
+from mpiapp.posterior.marginals import Marginal
 from mpiapp.sampling.compressed import compress
 from mpiapp.sampling.cubature import LEVELS, cubature
-from mpiapp.sampling.one_source import marginal
 from mpiapp.sampling.gibbs import GibbsEngine
+from mpiapp.sampling.one_source import marginal
 from mpiapp.sampling.several import marginals
 
 SEED = np.random.SeedSequence(20220406)
 
 
-def moments(x, density):
-    """Mean and standard deviation of a density on a uniform grid, by trapezoids."""
-    w = density.copy()
-    w[[0, -1]] *= 0.5
-    w /= w.sum()
-    mean = w @ x
-    return mean, np.sqrt(w @ (x - mean) ** 2)
+def marginal_of(m, column, upper=np.inf):
+    """The marginal itself."""
+    c = m.coefficients[column].mean(axis=0)
+    return Marginal(m.lo[column], m.hi[column], upper, c)
 
 
-def cdf(x, density):
-    """Normalised distribution function at (n,) points x, by trapezoids."""
-    c = np.append(0.0, np.cumsum(0.5 * (density[1:] + density[:-1]) * np.diff(x)))
-    return c / c[-1]
+def moments(m, column):
+    one = marginal_of(m, column)
+    return one.mean, one.std
 
 
 def assert_same_distribution(m, column, x, reference, tolerance):
     """The distribution function of a marginal is nowhere farther from `reference` at x."""
-    grid = m.grid(column)
-    ours = np.interp(x, grid, cdf(grid, m.density[column].mean(axis=0)), left=0.0, right=1.0)
-    assert np.abs(ours - reference).max() < tolerance
+    assert np.abs(marginal_of(m, column).cdf(x) - reference).max() < tolerance
 
 
 def brute_force(p, points):
@@ -112,7 +108,7 @@ def test_one_source_is_the_exact_marginal():
     for source, background, n in ((0.0, 0.01, 1), (3.0, 0.1, 4), (1e4, 1.0, 2)):
         p = simulated(1, n, source, background, rng)
         m = marginals(compress(p), SEED)
-        # linear interpolation of a c.d.f. in cells of 12/512 decay lengths: (12/512)²/8
+        # what lies beyond e^-12 of the peak
         x = np.linspace(m.lo[0], m.hi[0], 1000)
         assert_same_distribution(m, 0, x, marginal(p).cdf(x), 1e-4)
 
@@ -126,12 +122,10 @@ def test_independent_sources_have_their_own_marginals():
     p = problem(counts, F, 4, upper)
     m = marginals(compress(p), SEED, accuracy=0.003)
     for j in range(4):
-        x = m.grid(j)
+        x = np.linspace(m.lo[j], m.hi[j], 200)
         c = gammainc(counts[j] + 1.0, F[j, j] * x) / gammainc(counts[j] + 1.0, F[j, j] * upper[j])
-        d = m.density[j].mean(axis=0)
-        ours = np.append(0.0, np.cumsum(0.5 * (d[1:] + d[:-1]) * np.diff(x)))
-        # e^-12 beyond either end, and trapezoids: h²/12 with cells of 12/512 decay lengths
-        assert np.abs(ours - c).max() < 2e-4
+        # what lies beyond e^-12 of the peak, and the accuracy
+        assert_same_distribution(m, j, x, c, 2e-4)
 
 
 def test_source_that_no_aperture_sees_has_its_prior_and_changes_nothing():
@@ -144,8 +138,8 @@ def test_source_that_no_aperture_sees_has_its_prior_and_changes_nothing():
     )
     m, alone = marginals(compress(with_unseen), SEED), marginals(compress(p), SEED)
     assert (m.lo[1], m.hi[1], m.reach[1]) == (0.0, 7.0, 7.0)
-    assert np.all(m.density[1] == 1.0 / 7.0)
-    np.testing.assert_array_equal(m.density[[0, 2]], alone.density)
+    assert np.all(marginal_of(m, 1).pdf(np.linspace(0.0, 7.0, 9)) == 1.0 / 7.0)
+    np.testing.assert_array_equal(m.coefficients[[0, 2]], alone.coefficients)
 
 
 def test_backgrounds_have_marginals_too():
@@ -156,16 +150,16 @@ def test_backgrounds_have_marginals_too():
     assert_same_distribution(m, 0, *reference[2], 3e-3)
 
 
-def test_reach_is_beyond_all_but_the_last_draws():
+def test_reach_is_beyond_what_pegs():
     for seed in range(20):
         rng = np.random.default_rng(seed)
         p = simulated(2, 3, rng.choice([0.0, 3.0, 100.0]), rng.choice([1e-3, 0.1]), rng, blend=0.8)
-        highest = GibbsEngine().sample(p, SEED).values.max(axis=(0, 1))
+        draws = GibbsEngine().sample(p, SEED)
         reach = marginals(compress(p), SEED, columns=[]).reach
-        # the largest of some thousand draws lies 3 to 4 standard deviations or 7 decay
-        # lengths from the mean, the reach 6 of either
-        assert np.all(highest < 1.5 * reach)
-        assert np.all(reach < 3.0 * highest)
+        for column in range(2, 5):
+            s = draws.summary(column, Smoothing())
+            assert s.mode + 1.5 * (s.hilim - s.lolim) < 1.5 * reach[column]
+            assert reach[column] < 3.0 * draws.of(column).max()
 
 
 @pytest.mark.parametrize(
@@ -183,7 +177,7 @@ def test_marginals_agree_with_draws(shape, source, background, blend):
     m = marginals(compress(p), SEED)
     draws = GibbsEngine(draws=1000, ess_target=1e4, max_draws=4000).sample(p, SEED)
     for j in range(shape[0]):
-        mean, std = moments(m.grid(j), m.density[j].mean(axis=0))
+        mean, std = moments(m, j)
         x = draws.values[..., j].ravel()
         # five standard errors of 10⁴ draws, of the mean and of the standard deviation
         # (whose own is (κ − 1)/4n with a kurtosis κ of at most 9), and the error allowed
@@ -197,7 +191,7 @@ def test_noise_is_the_spread_among_seeds():
     c = compress(p)
     found = [marginals(c, np.random.SeedSequence(k), accuracy=1.0) for k in range(60)]
     for j in range(4):
-        values = np.array([moments(m.grid(j), m.density[j].mean(axis=0)) for m in found])
+        values = np.array([moments(m, j) for m in found])
         spread = np.sqrt(values.var(axis=0, ddof=1).sum()) / values[0, 1]
         claimed = np.sqrt(np.mean([m.noise[j] ** 2 for m in found]))
         # 60 spreads with 3 degrees of freedom each, heavy tails: 2/√(2·60·3) and some
