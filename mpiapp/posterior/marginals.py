@@ -167,6 +167,7 @@ class Marginals(MarginalAnswers):
     method: str = "quadrature"
     limited: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
+    _summaries: dict[tuple[int, Smoothing], Summary] = field(default_factory=dict, repr=False)
 
     @cached_property
     def rhat(self) -> np.ndarray:
@@ -186,6 +187,11 @@ class Marginals(MarginalAnswers):
 
     def summary(self, column: int, smoothing: Smoothing) -> Summary:
         """Mode and bounds in the limit of infinitely many draws, with what noise is left."""
+        if (column, smoothing) not in self._summaries:
+            self._summaries[column, smoothing] = self._summarise(column, smoothing)
+        return self._summaries[column, smoothing]
+
+    def _summarise(self, column: int, smoothing: Smoothing) -> Summary:
         best = self.marginal(column).summary(smoothing)
         repeats = self.replicates[column][1:] if column < len(self.replicates) else []
         if not repeats:

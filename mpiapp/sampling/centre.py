@@ -1,4 +1,4 @@
-"""Where a posterior inside its box stands: a centre close to the mean, and the precision about it."""
+"""Where a posterior stands inside its box: a centre close to the mean, and the precision there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NEWTON_ROUNDS = 200
 
 @njit(**OPTIONS)
 def cholesky_solve(a, x):
-    """Solve a·y = x for the positive definite a (n, n), both overwritten: a by its factor, x by y."""
+    """Solve a·y = x for the positive definite a (n, n); a is overwritten by its factor, x by y."""
     n = len(x)
     for i in range(n):
         for j in range(i + 1):

@@ -12,7 +12,9 @@ _LATTICE = (16, 64, 256, 1024)  # points of a replicate
 LEVELS = 4
 
 
-def cubature(dimensions: int, level: int, seed: np.random.SeedSequence):
+def cubature(
+    dimensions: int, level: int, seed: np.random.SeedSequence
+) -> tuple[np.ndarray, np.ndarray]:
     """(points, weights): points (n, dimensions) and weights (replicates, n) of the means.
 
     A segment has two Gauss–Legendre rules, the cube rank-1 lattices with random

@@ -1,12 +1,14 @@
 """The engine without Monte Carlo noise: marginal densities instead of draws.
 
-One source is integrated exactly (`one_source`), all problems of one shape in one go.  Several
-are averaged over lines through draws of the gibbs engine (`line_densities`), as many as the
-accuracy asks for; what noise is left is measured from independent groups of chains.
+One source is integrated exactly (`one_source`), all problems of one shape in one go.  Of several
+the others are integrated out by quadrature (`several`), with as many points as the accuracy asks
+for; where that is not enough the densities along lines through draws of the gibbs engine are
+averaged (`line_densities`).  What error is left is measured from independent repeats.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
@@ -15,15 +17,19 @@ from ..catalog.problem import Problem
 from ..catalog.stack import Stack
 from ..posterior import Draws, Posterior, SamplingError, Smoothing, StackSummary, Summary
 from ..posterior.marginals import Marginal, MarginalAnswers, Marginals
-from .compressed import compress
+from .compressed import Compressed, compress
 from .gibbs import GibbsEngine, warm_up_problem
 from .line_densities import line_densities
 from .one_source import NOT_RESOLVED, background_marginal, marginal
 from .one_source_summary import SOLVED, summarise_problems
+from .several import fit, marginals, with_background_as_source
 
 _GROUPS = 8
 _FIRST_LOOK = 40  # draws of each chain
 _MOST = 64.0  # times the draws of the first look, at which to stop anyhow
+# The same lattices for every problem: what is the same data gets the same numbers.
+_SHIFTS = np.random.SeedSequence(20210401)
+_MARGIN = 0.5  # of the accuracy, what the moments of the repeats may disagree by
 
 
 class ExactEngine:
@@ -74,34 +80,63 @@ class ExactEngine:
         return GibbsEngine(chains=2 * _GROUPS, draws=draws, ess_target=1.0)
 
     def _several(self, problem: Problem, seed, tune_factor: int, t0: float) -> Marginals:
+        c = compress(problem)
+        try:
+            best = self.integrated(problem, c)
+        except SamplingError:  # densities that are not finite
+            best = self.along_lines(problem, seed, tune_factor)
+        else:
+            if best.limited:
+                other = self.along_lines(problem, seed, tune_factor)
+                best = min(best, other, key=_noise)
+        return replace(best, seconds={"sample": perf_counter() - t0})
+
+    def integrated(self, problem: Problem, c: Compressed) -> Marginals:
+        """The other sources by quadrature; two problems of the same data give the same numbers."""
+        p, n = fit(c), problem.n_sources
+        target = _MARGIN * self.accuracy
+
+        def background(column):
+            q = fit(with_background_as_source(c, column - n))
+            return marginals(q, n, target, _SHIFTS)[0]
+
+        found = [marginals(p, j, target, _SHIFTS) for j in range(n)]
+        return self._judged(found, p.reach, background, "quadrature")
+
+    def along_lines(self, problem: Problem, seed, tune_factor: int = 1) -> Marginals:
+        """Averages of densities along lines through draws, which the noise says how many."""
         draws = self.gibbs.sample(problem, seed, tune_factor=tune_factor)
-        replicates, noise = _averaged(problem, draws)
+        found = self._averaged(problem, draws)
+        noise = _noise(found)
         if noise > self.accuracy:
             more = min((1.2 * noise / self.accuracy) ** 2, _MOST)
             engine = self._drawer(int(_FIRST_LOOK * more))
             draws = engine.sample(problem, seed.spawn(1)[0], tune_factor=2 * tune_factor)
-            replicates, noise = _averaged(problem, draws)
+            found = self._averaged(problem, draws)
+        return found
+
+    def _averaged(self, problem: Problem, draws: Draws) -> Marginals:
+        def marginal_of(column):
+            return line_marginals(problem, draws.values, column)
+
+        found = [marginal_of(j) for j in range(problem.n_sources)]
         bounds = 4.0 * draws.values.max(axis=(0, 1))
-        bounds[: problem.n_sources] = np.inf
-        return Marginals(
-            replicates,
-            bounds,
-            lambda column: _marginals(problem, draws.values, column)[0],
-            method="lines",
-            limited=bool(noise > 1.5 * self.accuracy),
-            seconds={"sample": perf_counter() - t0},
-        )
+        return self._judged(found, bounds, lambda column: marginal_of(column)[0], "lines")
+
+    def _judged(self, found, reach, background, method) -> Marginals:
+        """Marginals that know whether they are as accurate as was asked for."""
+        bounds = reach.copy()
+        bounds[: len(found)] = np.inf
+        answer = Marginals(found, bounds, background, method)
+        return replace(answer, limited=bool(_noise(answer) > 1.5 * self.accuracy))
 
 
-def _averaged(problem: Problem, draws: Draws) -> tuple[list[list[Marginal]], float]:
-    """The marginals of every source, and the largest noise under the catalog's smoothing."""
-    replicates = [_marginals(problem, draws.values, j) for j in range(problem.n_sources)]
-    found = Marginals(replicates, np.empty(problem.n_columns), None)
-    noise = max(found.summary(j, Smoothing()).noise for j in range(problem.n_sources))
-    return replicates, noise
+def _noise(found: Marginals) -> float:
+    """The largest noise of any source under the catalog's smoothing."""
+    return max(found.summary(j, Smoothing()).noise for j in range(len(found.replicates)))
 
 
-def _marginals(problem: Problem, values: np.ndarray, column: int) -> list[Marginal]:
+def line_marginals(problem: Problem, values: np.ndarray, column: int) -> list[Marginal]:
     """The marginal of a column and those of its groups of chains."""
     lo, hi, groups = line_densities(problem, values, column, _GROUPS)
     upper = float(problem.upper[column])

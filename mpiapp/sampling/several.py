@@ -21,6 +21,7 @@ from numpy.polynomial import chebyshev
 
 from ..compiled import OPTIONS
 from ..posterior.draws import SamplingError
+from ..posterior.marginals import Marginal
 from ..posterior.series import nodes
 from .background_integrals import log_likelihood, rules
 from .centre import centre
@@ -29,33 +30,12 @@ from .cubature import LEVELS, cubature
 from .kernels import exp, log
 
 ORDER = 96  # Chebyshev terms of a marginal
-_DROP = 12.0  # logarithm of the peak density over that at the ends of the range
+_DROP = 16.0  # logarithm of the peak density over that at the ends of the range
 _CURVATURE = 2.4  # of the logistic at its peak would be 2; more makes the map narrower
 _LANES = 128
 _ORDERS = (16, 32, 64)  # Chebyshev nodes, tried until the density is resolved
 _UNRESOLVED = 0.003  # in the logarithm of the density
 _STEPS = np.array([0.0, 1.5, 2.5, 3.5, 4.5, 5.5, 7.0, 9.0, 12.0, 16.0, 22.0, 30.0, 50.0, 100.0])
-
-
-class Marginals(NamedTuple):
-    """Marginal densities of the columns that were asked for.
-
-    lo, hi : (n_columns,) range, outside which less than e^-12 of the peak is left
-    coefficients : (n_columns, replicates, ORDER) Chebyshev series of the density on [lo, hi], not
-        normalised; the mean over the replicates is the answer
-    noise : (n_columns,) standard error of the location and width, in standard
-        deviations of the marginal, from the spread of the replicates
-    points : number of points of the unit cube
-    reach : (n_columns of the problem,) about which all but a millionth of the probability
-        lies below, from the fit alone: enough to see that no prior bound is near
-    """
-
-    lo: np.ndarray
-    hi: np.ndarray
-    coefficients: np.ndarray
-    noise: np.ndarray
-    points: int
-    reach: np.ndarray
 
 
 @njit(**OPTIONS)
@@ -232,41 +212,15 @@ def _series():
     return x, np.sqrt(1.0 - x * x), to_coefficients
 
 
-def marginals(
-    c: Compressed, seed: np.random.SeedSequence, *, accuracy: float = 0.01, columns=None
-) -> Marginals:
-    """Marginal posterior densities of `columns`, by default all sources.
+class Fit(NamedTuple):
+    """A problem without its unseen sources, and what is known of its posterior beforehand.
 
-    accuracy : standard error asked for, in standard deviations of the marginal; what
-    is not reached shows in `noise`.  Raises SamplingError where the density has no
-    finite values.
+    seen : (n_seen,) the sources that any aperture sees
+    model, rule : arguments of `log_likelihood`
+    theta : (n_seen + n_backgrounds,) centre; precision : (n_seen, n_seen) about it
+    upper : (n_seen + n_backgrounds,) prior bounds
+    reach : (n_columns,) twelve standard deviations beyond the centre, or the prior's bound
     """
-    sources = len(c.f_sum)
-    columns = range(sources) if columns is None else columns
-    posterior = _fit(c)
-    tasks = []
-    for column in columns:
-        if column < sources:
-            tasks.append((posterior, column))
-        else:
-            tasks.append((_fit(_with_background_as_source(c, column - sources)), sources))
-    for level in range(LEVELS):
-        found = [_marginal(p, column, level, seed) for p, column in tasks]
-        if max((noise for _, _, _, noise, _ in found), default=0.0) <= 0.5 * accuracy:
-            break
-    replicates = max((len(series) for _, _, series, _, _ in found), default=1)
-    return Marginals(
-        np.array([lo for lo, _, _, _, _ in found]),
-        np.array([hi for _, hi, _, _, _ in found]),
-        np.array([np.broadcast_to(c, (replicates, ORDER)) for _, _, c, _, _ in found]),
-        np.array([noise for _, _, _, noise, _ in found]),
-        max((points for _, _, _, _, points in found), default=0),
-        posterior.reach,
-    )
-
-
-class _Posterior(NamedTuple):
-    """A problem without its unseen sources, and its fit."""
 
     seen: np.ndarray
     model: tuple
@@ -277,7 +231,8 @@ class _Posterior(NamedTuple):
     reach: np.ndarray
 
 
-def _fit(c: Compressed) -> _Posterior:
+def fit(c: Compressed) -> Fit:
+    """Find the centre of a posterior and the rules for its backgrounds."""
     n = len(c.f_sum)
     seen = np.flatnonzero(c.f_sum > 0.0)
     kept = np.append(seen, np.arange(n, len(c.upper)))
@@ -287,14 +242,14 @@ def _fit(c: Compressed) -> _Posterior:
         c.counts, f, c.omega, c.offset, c.first, f_sum, c.omega_sum, upper
     )
     reach = c.upper.copy()
-    reach[kept] = np.minimum(theta + 6.0 * spread, upper)
+    reach[kept] = np.minimum(theta + 12.0 * spread, upper)
     own = upper[len(seen) :]
     rule = rules(c.counts, f, c.omega, c.offset, c.first, c.omega_sum, own, theta, shift)
     model = (c.counts, f, c.omega, c.offset, c.first, f_sum)
-    return _Posterior(seen, model, rule, theta, precision, upper, reach)
+    return Fit(seen, model, rule, theta, precision, upper, reach)
 
 
-def _with_background_as_source(c: Compressed, k: int) -> Compressed:
+def with_background_as_source(c: Compressed, k: int) -> Compressed:
     """The same posterior with background k as the last source; nothing is left in its own place."""
     n = len(c.f_sum)
     rows = slice(c.first[k], c.first[k + 1])
@@ -309,13 +264,37 @@ def _with_background_as_source(c: Compressed, k: int) -> Compressed:
     )
 
 
-def _marginal(p: _Posterior, column: int, level: int, seed):
-    """(lo, hi, coefficients (replicates, ORDER), noise, number of points)."""
+def marginals(
+    p: Fit,
+    column: int,
+    accuracy: float,
+    seed: np.random.SeedSequence,
+    last_level: int = LEVELS - 1,
+) -> list[Marginal]:
+    """The marginal of a source, and after it those of the repeats of which it is the mean.
+
+    accuracy : standard error asked for, in standard deviations of the marginal; points are
+        added until the repeats agree so well, or `last_level` of `cubature` is reached
+    seed : of the shifts of the lattices
+
+    Raises SamplingError where the density has no finite values.
+    """
     index = np.searchsorted(p.seen, column)
     if index == len(p.seen) or p.seen[index] != column:
-        upper = p.reach[column]
-        return 0.0, upper, np.eye(1, ORDER), 0.0, 0
-    points, weights = cubature(len(p.seen) - 1, level, seed)
+        upper = float(p.reach[column])
+        return [Marginal(0.0, upper, upper, np.ones(1))]
+    for level in range(last_level + 1):
+        points, weights = cubature(len(p.seen) - 1, level, seed)
+        lo, hi, density, error = _densities(p, index, points, weights)
+        if error <= accuracy:
+            break
+    series = density @ _series()[2]
+    upper = float(p.upper[index])
+    return [Marginal(lo, hi, upper, s) for s in (series.mean(axis=0), *series)]
+
+
+def _densities(p: Fit, index: int, points, weights):
+    """(lo, hi, densities (replicates, ORDER) at the nodes, standard error of their moments)."""
     for order in _ORDERS:
         at, tail, finer = _chebyshev(order)
         values = np.empty((len(weights), order))
@@ -328,10 +307,9 @@ def _marginal(p: _Posterior, column: int, level: int, seed):
         if np.abs(tail @ np.log(values.mean(axis=0))).max() < _UNRESOLVED:
             break
     density = np.exp(logs @ finer)
-    x, weight, to_coefficients = _series()
+    x, weight, _ = _series()
     mass = density @ weight
     mean = density @ (weight * x) / mass
     std = np.sqrt(density @ (weight * x * x) / mass - mean**2)
     spread = (mean.var() + std.var()) / max(len(density) - 1, 1)
-    noise = float(np.sqrt(spread) / std.mean())
-    return lo, hi, density @ to_coefficients, noise, len(points)
+    return lo, hi, density, float(np.sqrt(spread) / std.mean())

@@ -7,7 +7,7 @@ from problems import matrix, problem, simulated
 from mpiapp.photometry.ladder import Ladder, Policy
 from mpiapp.photometry.outcome import Outcome
 from mpiapp.posterior import Smoothing
-from mpiapp.sampling import create
+from mpiapp.sampling import create, exact
 
 EXACT = create("exact")
 
@@ -56,58 +56,106 @@ def test_the_same_data_in_other_units_give_the_same_numbers():
     np.testing.assert_allclose(b[:, :3], 1e-16 * a[:, :3], rtol=1e-6)
 
 
-def two_source_grid(p, points=241):
-    """(modes, means, sds) of the sources by sums over a grid of both and of the background."""
+def two_source_moments(p, points=120):
+    """(means, sds) of the sources by Gauss–Legendre rules over both and the background."""
     best = np.maximum(p.least_squares(), 0.0)
     sigma = np.sqrt(p.counts.max() + 4.0) / p.F.max(axis=0)
-    axes = [
-        np.linspace(max(0.0, b - 9 * s), b + 9 * s + 3 * s, points) for b, s in zip(best, sigma)
-    ]
-    logp = 0.0
+    x, w = np.polynomial.legendre.leggauss(points)
+    ends = [(max(0.0, b - 9 * s), min(b + 12 * s, u)) for b, s, u in zip(best, sigma, p.upper)]
+    axes = [lo + 0.5 * (hi - lo) * (1.0 + x) for lo, hi in ends]
     grids = np.meshgrid(*axes, indexing="ij", sparse=True)
+    logp = 0.0
     for c, row in zip(p.counts, p.F):
         mu = sum(f * g for f, g in zip(row, grids))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logp = logp + (c * np.log(mu) if c else 0.0) - mu
-    density = np.exp(logp - np.nanmax(logp))
-    density = np.nan_to_num(density)
-    for axis in range(3):  # trapezoids
-        density[tuple(slice(None) if i != axis else 0 for i in range(3))] *= 0.5
+        logp = logp + c * np.log(mu) - mu
+    density = np.exp(logp - logp.max())
     moments = []
     for j in range(2):
-        marginal = density.sum(axis=tuple(i for i in range(3) if i != j))
-        mean = (axes[j] * marginal).sum() / marginal.sum()
-        moments.append((mean, np.sqrt(((axes[j] - mean) ** 2 * marginal).sum() / marginal.sum())))
+        rest = [i for i in (2, 1, 0) if i != j]
+        marginal = density
+        for i in rest:
+            marginal = np.tensordot(marginal, w, (i, 0))
+        mean = (w * axes[j]) @ marginal / (w @ marginal)
+        moments.append((mean, np.sqrt((w * (axes[j] - mean) ** 2) @ marginal / (w @ marginal))))
     return np.array(moments)
 
 
-@pytest.mark.parametrize(("counts", "blend"), [((9, 3, 40), 0.3), ((60, 55, 90), 0.8)])
-def test_two_sources_have_the_moments_of_a_brute_force_grid(counts, blend):
-    p = problem(counts, matrix(2, 1, blend=blend), 2, [1e6, 1e6, 1e3])
+@pytest.mark.parametrize(
+    ("counts", "blend", "upper"),
+    [
+        ((9, 3, 40), 0.3, 1e6),
+        ((60, 55, 90), 0.8, 1e6),
+        ((0, 0, 0), 0.9, 1e6),
+        ((9, 3, 40), 0.9, 6.0),
+        ((3000, 2720, 90), 0.9, 1e6),
+    ],
+)
+def test_two_sources_have_the_moments_of_a_product_of_rules(counts, blend, upper):
+    p = problem(counts, matrix(2, 1, blend=blend), 2, [upper, 1e6, 1e3])
     posterior = sampled(p)
     noise = summaries(posterior, p)[:, 3].max()
-    expected = two_source_grid(p)
+    expected = two_source_moments(p)
     for j in range(2):
         mean, std = expected[j]
-        # the grid's own error is below 1e-3 σ; a half-width is about 1.1 σ
-        assert posterior.mean(j) == pytest.approx(mean, abs=(4 * noise + 1e-3) * 1.1 * std)
-        assert posterior.std(j) == pytest.approx(std, rel=4 * noise + 2e-3)
+        # what is left of the density where it ends; a half-width is about 1.1 σ
+        assert posterior.mean(j) == pytest.approx(mean, abs=(4 * noise + 1e-4) * 1.1 * std)
+        assert posterior.std(j) == pytest.approx(std, rel=4 * noise + 3e-4)
+
+
+def calibration(repeats):
+    """Root mean square over sources of the noise stated and of the spread found, in half-widths."""
+    half = half_widths(repeats).mean(axis=0)
+    spread = (repeats[:, :, :3].std(axis=0, ddof=1) / half[:, None]).max(axis=1)
+    return np.sqrt((repeats[:, :, 3] ** 2).mean()), np.sqrt((spread**2).mean())
 
 
 SEVERAL = [(2, 1, 10.0, 0.3), (2, 5, [3.0, 40.0], 0.9), (3, 4, 10.0, 0.5), (5, 2, 5.0, 0.3)]
 
 
 @pytest.mark.parametrize(("n", "m", "source", "blend"), SEVERAL)
-def test_what_noise_is_left_is_said_and_is_small(n, m, source, blend):
+def test_noise_of_lines_is_their_spread_among_seeds(n, m, source, blend):
     p = simulated(n, m, source, 0.5, np.random.default_rng(7), blend=blend)
-    repeats = np.array([summaries(sampled(p, seed), p) for seed in range(24)])
-    half = half_widths(repeats).mean(axis=0)
-    spread = (repeats[:, :, :3].std(axis=0, ddof=1) / half[:, None]).max(axis=1)
-    said = np.sqrt((repeats[:, :, 3] ** 2).mean(axis=0))
+    runs = [EXACT.along_lines(p, np.random.SeedSequence(seed)) for seed in range(24)]
+    said, spread = calibration(np.array([summaries(run, p) for run in runs]))
     # 24 repeats give a spread to 15 %, the largest of three a little more: over all sources
-    assert 1 / 1.5 < np.sqrt((said**2).mean() / (spread**2).mean()) < 1.5
-    # of the 24 · 23/2 pairs the largest difference is 4 standard deviations, each at most 0.01
-    assert np.ptp(repeats[:, :, :3], axis=0).max(axis=1) == pytest.approx(0, abs=0.05 * half.max())
+    assert 1 / 1.5 < said / spread < 1.5
+    assert spread < 0.015
+
+
+@pytest.mark.parametrize(("n", "m", "source", "blend"), [*SEVERAL[2:], (3, 1, 30.0, 0.9)])
+def test_noise_of_the_quadrature_is_its_spread_among_shifts(n, m, source, blend, monkeypatch):
+    p = simulated(n, m, source, 0.5, np.random.default_rng(7), blend=blend)
+    repeats = []
+    for seed in range(40):
+        monkeypatch.setattr(exact, "_SHIFTS", np.random.SeedSequence(seed))
+        posterior = sampled(p)
+        assert (posterior.method, posterior.limited) == ("quadrature", False)
+        repeats.append(summaries(posterior, p))
+    said, spread = calibration(np.array(repeats))
+    # 40 repeats give a spread to 11 %, 3 degrees of freedom of each of 40 the noise to 7 %
+    assert 1 / 1.5 < said / spread < 1.5
+    assert spread < 0.015
+
+
+def test_two_sources_are_integrated_without_chance():
+    for n, m, source, blend in SEVERAL[:2]:
+        p = simulated(n, m, source, 0.5, np.random.default_rng(7), blend=blend)
+        assert (summaries(sampled(p), p)[:, 3] < 1e-4).all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_the_same_data_give_the_same_numbers_in_all_quantities_and_levels(n):
+    """Whatever the unit, the prior above the data and the seed of the key."""
+    p = simulated(n, 1, [20.0, 5.0, 0.0, 9.0][:n], 0.5, np.random.default_rng(n))
+    scale = np.append(np.full(n, 3e-16), [7.0])
+    q = problem(p.counts, p.F / scale, n, p.upper * scale)
+    wider = problem(p.counts, p.F, n, 10.0 * p.upper)
+    one = summaries(sampled(p, 1), p)
+    assert (summaries(sampled(p, 2), p) == one).all()
+    np.testing.assert_allclose(summaries(sampled(q, 3), q)[:, :3], 3e-16 * one[:, :3], rtol=1e-6)
+    np.testing.assert_allclose(
+        summaries(sampled(wider, 4), wider)[:, :3], one[:, :3], atol=1e-5 * half_widths(one).max()
+    )
 
 
 def test_several_sources_agree_with_many_draws():
