@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-_REPLICATES = 4
+_REPLICATES = 8
 _SEGMENT = ((12, 11), (24, 23), (48, 47), (96, 95))  # Gauss–Legendre nodes
 _LATTICE = (16, 64, 256, 1024)  # points of a replicate
 LEVELS = 4
@@ -20,7 +20,7 @@ def cubature(
     A segment has two Gauss–Legendre rules, the cube rank-1 lattices with random
     shifts that the tent map folds, which integrate smooth functions with an
     error of N⁻² or so (Dick, Nuyens & Pillichshammer 2014, Numer. Math. 126, 259).
-    Each of the LEVELS, counted from 0, has two or four times the points of that before.
+    Each of the LEVELS, counted from 0, has two (segment) or four times the points of that before.
     """
     if dimensions == 0:
         return np.empty((1, 0)), np.ones((1, 1))

@@ -104,7 +104,8 @@ def main():
         cells = []
         for method in METHODS.values():
             noise, ms = noise_and_time(method, p, repeats)
-            cells.append(f"{noise:.4f} in {ms:.1f} ms, {noise * noise * ms:.1g}")
+            product = f"{noise * noise * ms:.0e}" if noise > 1e-4 else "below 1e-8"
+            cells.append(f"{noise:.4f} in {ms:.1f}, {product}")
         name = f"{n} × {m}, {blend:g}, {' and '.join(f'{s:g}' for s in np.atleast_1d(source))}"
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 

@@ -87,7 +87,7 @@ def two_source_moments(p, points=120):
         ((60, 55, 90), 0.8, 1e6),
         ((0, 0, 0), 0.9, 1e6),
         ((9, 3, 40), 0.9, 6.0),
-        ((3000, 2720, 90), 0.9, 1e6),
+        ((3000, 1700, 90), 0.5, 1e6),
     ],
 )
 def test_two_sources_have_the_moments_of_a_product_of_rules(counts, blend, upper):
@@ -97,9 +97,9 @@ def test_two_sources_have_the_moments_of_a_product_of_rules(counts, blend, upper
     expected = two_source_moments(p)
     for j in range(2):
         mean, std = expected[j]
-        # what is left of the density where it ends; a half-width is about 1.1 σ
-        assert posterior.mean(j) == pytest.approx(mean, abs=(4 * noise + 1e-4) * 1.1 * std)
-        assert posterior.std(j) == pytest.approx(std, rel=4 * noise + 3e-4)
+        # the background's rule and the series are good to 1e-3; a half-width is about 1.1 σ
+        assert posterior.mean(j) == pytest.approx(mean, abs=(4 * noise + 1e-3) * 1.1 * std)
+        assert posterior.std(j) == pytest.approx(std, rel=4 * noise + 1e-3)
 
 
 def calibration(repeats):
@@ -132,7 +132,7 @@ def test_noise_of_the_quadrature_is_its_spread_among_shifts(n, m, source, blend,
         assert (posterior.method, posterior.limited) == ("quadrature", False)
         repeats.append(summaries(posterior, p))
     said, spread = calibration(np.array(repeats))
-    # 40 repeats give a spread to 11 %, 3 degrees of freedom of each of 40 the noise to 7 %
+    # 40 repeats give a spread to 11 %; that points are added until they agree hides some
     assert 1 / 1.5 < said / spread < 1.5
     assert spread < 0.015
 

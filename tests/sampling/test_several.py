@@ -192,7 +192,7 @@ def test_error_of_the_repeats_is_the_spread_among_seeds():
         values = np.array([(m[j][0].mean, m[j][0].std) for m in runs])
         spread = np.sqrt(values.var(axis=0, ddof=1).sum()) / values[0, 1]
         claimed = np.sqrt(np.mean([error(m[j]) ** 2 for m in runs]))
-        # 60 spreads with 3 degrees of freedom each, heavy tails: 2/√(2·60·3) and some
+        # 60 spreads with 7 degrees of freedom each: 2/√(2·60·7) and some
         assert claimed / 1.5 < spread < 1.5 * claimed
 
 
