@@ -2,12 +2,65 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
 
-from .catalog.bundle import InputError, check_values
+import numpy as np
+from astropy import units
+
+from .catalog.fault import InputError
 from .catalog.problem import Problem
 from .catalog.quantities import QUANTITIES
-from .photometry.ladder import Ladder, Photometry, Policy
+from .photometry.ladder import Ladder, Photometry, Policy, Run
+from .photometry.outcome import Outcome
+from .posterior import Posterior
+from .report.text import number
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class Measurement(Photometry):
+    """The photometry of one source and its posterior, in the unit of its quantity.
+
+    `posterior` is that of the last attempt, None where none succeeded or the source left the
+    problem; `column` is the source's place in it.
+    """
+
+    quantity: str
+    posterior: Posterior | None = None
+    column: int = 0
+
+    @property
+    def unit(self) -> units.Unit:
+        """The astropy unit of value, lolim, hilim, mode, mean and rms."""
+        return units.Unit(QUANTITIES[self.quantity].unit)
+
+    def pdf(self, x) -> np.ndarray:
+        """(m,) posterior density at x, per unit of x, not smoothed."""
+        return self._posterior().pdf(self.column, np.asarray(x, float))
+
+    def cdf(self, x) -> np.ndarray:
+        """(m,) posterior probability of values of at most x."""
+        return self._posterior().cdf(self.column, np.asarray(x, float))
+
+    def quantile(self, p) -> np.ndarray:
+        """(m,) where the posterior distribution function reaches p."""
+        return self._posterior().quantile(self.column, np.asarray(p, float))
+
+    def _posterior(self) -> Posterior:
+        if self.posterior is None:
+            raise ValueError(f"{self.source} has no posterior: {self.outcome.text}")
+        return self.posterior
+
+    def __repr__(self) -> str:
+        said = f"{number(self.value)} ({number(self.lolim)} to {number(self.hilim)})"
+        if self.outcome == Outcome.UPPER_LIMIT:
+            said = f"< {number(self.hilim)}"
+        said = (
+            self.outcome.text
+            if self.outcome.is_null
+            else f"{said} {QUANTITIES[self.quantity].unit}"
+        )
+        flags = f", {self.flags.text}" if self.flags else ""
+        return f"<{self.source} {self.quantity}: {said}{flags}>"
 
 
 def measure(
@@ -22,14 +75,15 @@ def measure(
     prior_upper: dict[str, float] | None = None,
     policy: Policy | None = None,
     **settings,
-) -> list[Photometry]:
+) -> list[Measurement]:
     """Mode and 68 % bounds of every source of one problem C ~ Poisson(F·θ).
 
     Parameters
     ----------
     counts : (n_rows,) array
         Raw counts of the apertures (Eqs. 1 and 2, C): each obsid's rows
-        together, its background aperture last.
+        together, its background aperture last.  Of astropy units, here and in F,
+        those that can be converted are, and others refused.
     F : (n_rows, n_sources + n_obsids) array
         Exposure-corrected PSF matrix (Eqs. 1–3, F): source columns first, then
         a background column per obsid in the order of the rows.
@@ -50,13 +104,14 @@ def measure(
 
     Returns
     -------
-    list of Photometry
-        One per source, in column order: value, lolim, hilim, mode, outcome, flags, rhat, ess.
+    list of Measurement
+        One per source, in column order: value, lolim, hilim, mode, outcome, flags, rhat, ess,
+        with `unit`, and `pdf`, `cdf` and `quantile` of the posterior.
 
     Raises
     ------
     InputError
-        If counts and F cannot be a problem: shapes, negative or fractional
+        If counts and F cannot be a problem: shapes, units, negative or fractional
         counts, or rows that do not belong to exactly one background.
     EngineMissing
         If the engine's package is not installed.
@@ -66,7 +121,8 @@ def measure(
     from .sampling import create, require
 
     require(engine)
-    problem = _problem(counts, F, n_sources, quantity, instrument, prior_upper or {})
+    counts, F = plain(counts, "count", "counts"), plain(F, exposure_unit(quantity), "F")
+    problem = Problem.of(counts, F, n_sources, quantity, instrument, prior_upper)
     run = Ladder(
         problem,
         create(engine, **settings),
@@ -77,43 +133,34 @@ def measure(
     ).measure()
     if run.error is not None:
         raise run.error
-    return run.photometry
+    return [_measurement(p, quantity, run) for p in run.photometry]
 
 
-def _problem(counts, F, n_sources, quantity, instrument, prior_upper) -> Problem:
-    counts, F = np.asarray(counts), np.ascontiguousarray(F, dtype=float)
-    if F.ndim != 2 or not 0 < n_sources < F.shape[1] or counts.shape != F.shape[:1]:
-        raise InputError(
-            f"counts {counts.shape} and F {F.shape} with {n_sources} sources do not fit: expected "
-            "(rows,) and (rows, sources + obsids)"
-        )
-    if unknown := set(prior_upper) - {"source", "background"}:
-        raise InputError(f"prior_upper: unknown key {unknown.pop()!r}")
+def _measurement(photometry: Photometry, quantity: str, run: Run) -> Measurement:
+    sources = run.problem.sources if run.problem is not None else ()
+    known = run.posterior is not None and photometry.source in sources
+    column = sources.index(photometry.source) if known else 0
+    return Measurement(
+        **vars(photometry),
+        quantity=quantity,
+        posterior=run.posterior if known else None,
+        column=column,
+    )
+
+
+def exposure_unit(quantity: str) -> str:
+    """The unit of F, areas in pixels left out; InputError if there is no such quantity."""
     if quantity not in QUANTITIES:
         raise InputError(f"quantity {quantity!r}: expected one of {', '.join(QUANTITIES)}")
-    reached = F[:, n_sources:] > 0
-    if not (reached.sum(axis=1) == 1).all():
-        row = int(np.argmax(reached.sum(axis=1) != 1))
-        raise InputError(f"row {row} of F must have exactly one non-zero background column")
-    row_obsid = reached.argmax(axis=1)
-    if (np.diff(row_obsid) < 0).any() or len(set(row_obsid)) < F.shape[1] - n_sources:
-        raise InputError("the rows of F must come obsid after obsid, in the order of its columns")
-    source, background = QUANTITIES[quantity].prior_upper(instrument)
-    upper = np.full(F.shape[1], prior_upper.get("background", background))
-    upper[:n_sources] = prior_upper.get("source", source)
-    for k in range(F.shape[1] - n_sources):
-        rows = row_obsid == k
-        columns = [*range(n_sources), n_sources + k]
-        try:
-            check_values(counts[rows], F[np.ix_(rows, columns)])
-        except InputError as error:
-            raise InputError(f"obsid {k} (rows {np.flatnonzero(rows)}): {error}") from None
-    return Problem(
-        counts=counts.astype(np.int64),
-        F=F,
-        upper=upper,
-        sources=tuple(f"s{i}" for i in range(n_sources)),
-        backgrounds=tuple(f"b{k}" for k in range(F.shape[1] - n_sources)),
-        row_obsid=row_obsid,
-        offset=np.zeros(len(F)),
-    )
+    return QUANTITIES[quantity].exposure_unit
+
+
+def plain(values, unit: str, what: str) -> np.ndarray:
+    """Numbers in `unit`, converted if they have one; InputError if that is not possible."""
+    given = getattr(values, "unit", None)
+    if given is None or given == units.dimensionless_unscaled:
+        return np.asarray(values)
+    try:
+        return np.asarray(values) * given.to(unit or units.dimensionless_unscaled)
+    except units.UnitConversionError:
+        raise InputError(f"{what}: unit {given}, expected {unit or 'none'}") from None

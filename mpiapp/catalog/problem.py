@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+
+from .bundle import InputError, check_values
+from .quantities import QUANTITIES
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +44,65 @@ class Problem:
     backgrounds: tuple[str, ...]
     row_obsid: np.ndarray
     offset: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        counts,
+        F,
+        n_sources: int,
+        quantity: str = "photflux",
+        instrument: str = "ACIS",
+        prior_upper: Mapping[str, float] | None = None,
+    ) -> Problem:
+        """A problem from plain arrays, with the prior bounds of Table 1.
+
+        counts : (n_rows,), F : (n_rows, n_sources + n_obsids), each obsid's rows together, its
+        background last; prior_upper : bounds that replace Table 1's, {"source": …,
+        "background": …}.  Sources are called s0, s1, …, backgrounds b0, b1, …
+
+        Raises InputError if they cannot be a problem: shapes, negative or fractional counts, or
+        rows that do not belong to exactly one background.
+        """
+        prior_upper = prior_upper or {}
+        counts, F = np.asarray(counts), np.ascontiguousarray(F, dtype=float)
+        if F.ndim != 2 or not 0 < n_sources < F.shape[1] or counts.shape != F.shape[:1]:
+            raise InputError(
+                f"counts {counts.shape} and F {F.shape} with {n_sources} sources do not fit: "
+                "expected (rows,) and (rows, sources + obsids)"
+            )
+        if unknown := set(prior_upper) - {"source", "background"}:
+            raise InputError(f"prior_upper: unknown key {unknown.pop()!r}")
+        if quantity not in QUANTITIES:
+            raise InputError(f"quantity {quantity!r}: expected one of {', '.join(QUANTITIES)}")
+        reached = F[:, n_sources:] > 0
+        if not (reached.sum(axis=1) == 1).all():
+            row = int(np.argmax(reached.sum(axis=1) != 1))
+            raise InputError(f"row {row} of F must have exactly one non-zero background column")
+        row_obsid = reached.argmax(axis=1)
+        if (np.diff(row_obsid) < 0).any() or len(set(row_obsid)) < F.shape[1] - n_sources:
+            raise InputError(
+                "the rows of F must come obsid after obsid, in the order of its columns"
+            )
+        source, background = QUANTITIES[quantity].prior_upper(instrument)
+        upper = np.full(F.shape[1], prior_upper.get("background", background))
+        upper[:n_sources] = prior_upper.get("source", source)
+        for k in range(F.shape[1] - n_sources):
+            rows = row_obsid == k
+            columns = [*range(n_sources), n_sources + k]
+            try:
+                check_values(counts[rows], F[np.ix_(rows, columns)])
+            except InputError as error:
+                raise InputError(f"obsid {k} (rows {np.flatnonzero(rows)}): {error}") from None
+        return cls(
+            counts=counts.astype(np.int64),
+            F=F,
+            upper=upper,
+            sources=tuple(f"s{i}" for i in range(n_sources)),
+            backgrounds=tuple(f"b{k}" for k in range(F.shape[1] - n_sources)),
+            row_obsid=row_obsid,
+            offset=np.zeros(len(F)),
+        )
 
     @property
     def n_sources(self) -> int:

@@ -1,0 +1,72 @@
+"""The public face: what `import mpiapp` shows, and what `measure` takes and returns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from astropy import units as u
+
+import mpiapp
+from mpiapp import InputError, Outcome, Problem, measure
+
+F = np.array([[0.9, 20.0], [0.05, 400.0]])
+COUNTS = [25, 32]
+
+
+def test_public_names_are_shown_and_there():
+    assert set(mpiapp.__all__) == set(dir(mpiapp))
+    for name in mpiapp.__all__:
+        assert getattr(mpiapp, name).__doc__ or name == "__version__"
+    with pytest.raises(AttributeError, match="nothing"):
+        mpiapp.nothing  # noqa: B018
+
+
+def test_a_unit_is_converted():
+    (in_seconds,) = measure(COUNTS, F * 1e4, 1, "rate", engine="exact")
+    (in_ks,) = measure(COUNTS * u.count, F * 10 * u.ks, 1, "rate", engine="exact")
+    for name in ("value", "lolim", "hilim"):
+        assert getattr(in_ks, name) == pytest.approx(getattr(in_seconds, name), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("counts", "matrix", "quantity", "said"),
+    [
+        (COUNTS, F * u.cm, "rate", "F: unit cm, expected s"),
+        (COUNTS, F * u.s, "cnts", "F: unit s, expected none"),
+        (COUNTS * u.count / u.s, F, "cnts", "counts: unit ct / s, expected count"),
+        (COUNTS, F, "colour", "quantity 'colour': expected one of"),
+    ],
+)
+def test_a_unit_that_cannot_be_is_refused(counts, matrix, quantity, said):
+    with pytest.raises(InputError, match=said):
+        measure(counts, matrix, 1, quantity, engine="exact")
+
+
+def test_a_result_has_its_unit_and_a_short_text():
+    (bright,) = measure(COUNTS, F * 1e4, 1, "rate", engine="exact")
+    assert bright.unit == u.count / u.s
+    text = repr(bright)
+    assert text.startswith("<s0 rate: 0.00")
+    assert text.endswith(" count s-1>") and len(text) < 80
+    (faint,) = measure([0, 32], F * 1e4, 1, "rate", engine="exact")
+    assert faint.outcome == Outcome.UPPER_LIMIT and ": < 0.00" in repr(faint)
+
+
+def test_the_posterior_can_be_asked():
+    """Against the Gamma posterior that a source without background has: C + 1 over the exposure."""
+    stats = pytest.importorskip("scipy.stats")
+    matrix = np.array([[1.0, 1e-9], [0.0, 1.0]])
+    (found,) = measure([25, 0], matrix, 1, "cnts", engine="exact")
+    truth = stats.gamma(26.0)
+    x = np.array([15.0, 25.0, 40.0])
+    assert found.cdf(x) == pytest.approx(truth.cdf(x), rel=1e-5)
+    assert found.pdf(x) == pytest.approx(truth.pdf(x), rel=1e-5)
+    assert found.quantile([0.16, 0.5]) == pytest.approx(truth.ppf([0.16, 0.5]), rel=1e-5)
+
+
+def test_a_problem_of_plain_arrays_has_the_priors_of_table_1():
+    problem = Problem.of(COUNTS, F, 1, "cnts", prior_upper={"background": 3.0})
+    assert list(problem.upper) == [1e6, 3.0]
+    assert problem.labels == ("s0", "b0")
+    with pytest.raises(InputError, match="expected a whole number"):
+        Problem.of([25.5, 32], F, 1, "cnts")

@@ -1,0 +1,141 @@
+"""`measure_table`: many single sources, from a table to a table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.table import Table
+
+from mpiapp import InputError, Outcome, measure, measure_table
+from mpiapp.catalog.quantities import QUANTITIES
+
+N = 40
+
+
+def sources() -> Table:
+    rng = np.random.default_rng(11)
+    return Table(
+        {
+            "name": [f"X{i}" for i in range(N)],
+            "cnts": rng.poisson(rng.gamma(1.0, 15.0, N) + 2.0),
+            "cnts_bkg": rng.poisson(40.0, N),
+            "psf_frac": rng.uniform(0.8, 0.95, N),
+            "psf_frac_bkg": np.full(N, 0.03),
+            "area": rng.uniform(20.0, 60.0, N),
+            "area_bkg": np.full(N, 1000.0),
+            "exposure_rate": rng.uniform(1e4, 3e4, N),
+            "exposure_flux": rng.uniform(1e11, 3e11, N),
+        }
+    )
+
+
+def matrix(row, quantity: str) -> np.ndarray:
+    exposure = 1.0 if quantity == "cnts" else row[f"exposure_{quantity}"]
+    return exposure * np.array(
+        [[row["psf_frac"], row["area"]], [row["psf_frac_bkg"], row["area_bkg"]]]
+    )
+
+
+@pytest.mark.parametrize("engine", ["exact", "engines:GammaEngine"])
+def test_every_row_is_what_measure_says_of_it(engine):
+    """To a relative 1e-6, far below what any bound is quoted to.
+
+    Draws of the other engine depend on the row's own seed, so its results are compared in outcome.
+    """
+    table = sources()
+    found = measure_table(table, engine=engine, progress=False)
+    assert list(found["name"]) == list(table["name"])
+    for i in range(0, N, 7):
+        for quantity in ("cnts", "rate", "flux"):
+            counts = [table["cnts"][i], table["cnts_bkg"][i]]
+            (alone,) = measure(counts, matrix(table[i], quantity), 1, quantity, engine=engine)
+            column = QUANTITIES[quantity].column
+            assert found[f"{column}_outcome"][i] == alone.outcome
+            assert found[column].unit == alone.unit
+            if engine == "exact":
+                for end, name in (("", "value"), ("_lolim", "lolim"), ("_hilim", "hilim")):
+                    assert found[column + end][i].value == pytest.approx(
+                        getattr(alone, name), rel=1e-6
+                    )
+
+
+@pytest.mark.parametrize(("engine", "processes"), [("exact", 1), ("engines:GammaEngine", 2)])
+def test_rows_do_not_depend_on_parts_or_processes(engine, processes, monkeypatch):
+    whole = measure_table(sources(), ["rate"], engine=engine, progress=False)
+    monkeypatch.setattr("mpiapp.tables._ROWS", 9)
+    parts = measure_table(sources(), ["rate"], engine=engine, progress=False, processes=processes)
+    for name in ("src_rate", "src_rate_hilim", "src_rate_rms"):
+        assert whole[name].value == pytest.approx(parts[name].value, rel=1e-9)
+
+
+def test_a_row_that_makes_no_sense_costs_no_other_row():
+    table = Table(sources(), masked=True)
+    whole = measure_table(table, ["cnts"], progress=False)
+    table["cnts"] = table["cnts"].astype(float)
+    table["cnts"][3], table["psf_frac"][5], table["area_bkg"][7] = -1.0, 1.2, 0.0
+    table["cnts_bkg"].mask[9] = True
+    found = measure_table(table, ["cnts"], progress=False)
+    bad = found["src_cnts_outcome"] == Outcome.NULL_BAD_INPUT
+    assert list(np.flatnonzero(bad)) == [3, 5, 7, 9]
+    assert np.isnan(found["src_cnts_hilim"][bad]).all()
+    same = found["src_cnts_hilim"][~bad].value
+    assert same == pytest.approx(whole["src_cnts_hilim"][~bad].value, rel=1e-12)
+
+
+def test_a_source_beyond_its_prior_climbs_the_ladder():
+    table = sources()[:3]
+    found = measure_table(table, ["cnts"], prior_upper={"source": 5.0}, progress=False)
+    for i, row in enumerate(table):
+        counts = [row["cnts"], row["cnts_bkg"]]
+        F = matrix(row, "cnts")
+        (alone,) = measure(counts, F, 1, "cnts", engine="exact", prior_upper={"source": 5.0})
+        assert found["src_cnts_outcome"][i] == alone.outcome
+        assert found["src_cnts_flags"][i] == alone.flags
+    assert found["src_cnts_flags"].max() > 0
+
+
+def test_columns_may_have_other_names_and_units():
+    table = sources()
+    expected = measure_table(table, ["rate"], progress=False)["src_rate_hilim"]
+    table["exposure_rate"] = (table["exposure_rate"] / 1000.0) * u.ks
+    table.rename_column("cnts", "COUNTS")
+    found = measure_table(table, ["rate"], columns={"cnts": "COUNTS"}, progress=False)
+    assert found["src_rate_hilim"].value == pytest.approx(expected.value, rel=1e-9)
+    arrays = {name: table[name] for name in table.colnames}
+    again = measure_table(arrays, ["rate"], columns={"cnts": "COUNTS"}, progress=False)
+    assert again["src_rate_hilim"].value == pytest.approx(expected.value, rel=1e-9)
+
+
+def without(*names) -> Table:
+    table = sources()
+    table.remove_columns(names)
+    return table
+
+
+def with_unit(name: str, unit) -> Table:
+    table = sources()
+    table[name].unit = unit
+    return table
+
+
+def with_column(name: str) -> Table:
+    table = sources()
+    table[name] = 1.0
+    return table
+
+
+@pytest.mark.parametrize(
+    ("table", "quantities", "said"),
+    [
+        (without("area", "psf_frac"), None, "columns psf_frac, area are missing"),
+        (without(), ["photflux"], "columns exposure_photflux are missing"),
+        (without(), ["colour"], "quantity 'colour'"),
+        (with_unit("area", "arcsec2"), None, "column area: unit arcsec2, expected pix"),
+        (with_unit("exposure_rate", "cm"), None, "column exposure_rate: unit cm, expected s"),
+        (with_column("flux_hilim"), None, "column flux_hilim: the result has one of that name"),
+    ],
+)
+def test_a_table_that_cannot_be_measured_is_refused(table, quantities, said):
+    with pytest.raises(InputError, match=said):
+        measure_table(table, quantities, progress=False)
