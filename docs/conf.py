@@ -1,6 +1,13 @@
 """Settings of the documentation; `make docs` builds it, warnings being errors."""
 
-from mpiapp import __version__
+import ast
+import inspect
+import json
+from itertools import pairwise
+
+from pydantic import BaseModel
+
+from mpiapp import __version__, config
 from mpiapp.catalog.quantities import QUANTITIES, Matrix
 from mpiapp.exit_code import ExitCode
 from mpiapp.files import schema
@@ -61,7 +68,61 @@ def _catalog_columns() -> str:
     return "\n".join(rows)
 
 
+def _settings() -> str:
+    """Every section of a configuration with its keys, from the model and its docstrings."""
+    tree = ast.parse(inspect.getsource(config))
+    meanings = {
+        (section.name, key.target.id): inspect.cleandoc(text.value.value).replace("\n", " ")
+        for section in ast.walk(tree)
+        if isinstance(section, ast.ClassDef)
+        for key, text in pairwise(section.body)
+        if isinstance(key, ast.AnnAssign)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+    }
+
+    def meaning(model: type, key: str) -> str:
+        return next(
+            meanings[c.__name__, key] for c in model.__mro__ if (c.__name__, key) in meanings
+        )
+
+    def section(name: str, model: type) -> list[str]:
+        lines = ["", f"## {name}", "", inspect.getdoc(model), ""]
+        lines += ["| key | values | default | what it is |", "|---|---|---|---|"]
+        inner = []
+        allowed = model.model_json_schema()["properties"]
+        for key, field in model.model_fields.items():
+            own = getattr(field.annotation, "__args__", [field.annotation])[0]
+            if isinstance(own, type) and issubclass(own, BaseModel):
+                place = f"{name[1:-1]}.{key}" if name.startswith("[") else key
+                is_list = own is not field.annotation
+                inner += section(f"[[{place}]]" if is_list else f"[{place}]", own)
+                continue
+            default = "required" if field.is_required() else f"`{json.dumps(field.default)}`"
+            default = "" if field.default is None else default
+            row = (f"`{key}`", _values(allowed[key]), default, meaning(model, key))
+            lines.append(f"| {' | '.join(row)} |")
+        return lines + inner
+
+    return "\n".join(section("At the top", config.Config))
+
+
+def _values(kind: dict) -> str:
+    """What a key of the configuration may be, from its JSON schema."""
+    if "anyOf" in kind:
+        return _values(next(k for k in kind["anyOf"] if k.get("type") != "null"))
+    if "enum" in kind:
+        return ", ".join(f"`{value}`" for value in kind["enum"])
+    if kind["type"] == "array":
+        return "list of " + _values(kind["items"])
+    words = {"string": "text", "integer": "whole number", "number": "number", "object": "table"}
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    bounds = [f"{sign} {kind[name]:g}" for name, sign in signs.items() if name in kind]
+    return ", ".join([words[kind["type"]], *bounds])
+
+
 myst_substitutions = {f"{name}_columns": _columns(name) for name in schema.TABLES}
+myst_substitutions["settings"] = _settings()
 myst_substitutions["catalog_columns"] = _catalog_columns()
 myst_substitutions["exit_codes"] = "\n".join(
     ["| exit code | meaning |", "|---|---|"]

@@ -45,72 +45,93 @@ class Input(_Section):
     """One set of prep3 files (files, folders or globs) and the levels to measure from it."""
 
     prep3: Paths
+    """FITS files of obsids: files, folders or globs, one or a list."""
     mst3: str | None = None
+    """FITS file that says which components make which master source; without it there is no
+    level master."""
     levels: list[Level] = Field(default=list(LEVELS), min_length=1)
+    """What to measure: each obsid, the obsids of each stack together, master sources."""
 
 
 class Select(_Section):
     """Which runs of the inputs are wanted."""
 
     bands: list[Band] = Field(default=list(BANDS), min_length=1)
+    """Energy bands; those of the other instrument are skipped."""
     apertures: list[Aperture] = Field(default=list(APERTURES), min_length=1)
+    """The source aperture itself, and that of 90 % encircled counts."""
     quantities: list[QuantityName] = Field(default=list(QUANTITIES), min_length=1)
+    """Energy flux, photon flux, count rate, net counts."""
 
 
 class PymcConfig(_Section):
     """NUTS through current PyMC and nutpie."""
 
     chains: Annotated[int, Field(ge=2, le=16)] = 2
+    """Independent chains."""
     draws: Annotated[int, Field(ge=100)] = 1000
+    """Draws of each chain that are kept."""
     tune: Annotated[int, Field(ge=0)] = 1000
+    """Draws of each chain that are thrown away while the sampler adapts."""
     target_accept: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Acceptance that the step size aims at."""
 
 
 class Pymc3Config(PymcConfig):
     """NUTS through pymc3 (memo, section 2.4 and Listing 1)."""
 
     init: Literal["advi+adapt_diag", "adapt_diag"] = "advi+adapt_diag"
+    """Chains start from draws of a mean-field fit, or from the maximum-likelihood solution."""
 
 
 class GibbsConfig(_Section):
     """The compiled engine: it draws on until the effective sample size is reached."""
 
     chains: Annotated[int, Field(ge=2, le=256)] = 16
+    """Independent chains."""
     draws: Annotated[int, Field(ge=4)] = 75
+    """Draws of each chain before the effective sample size is looked at."""
     ess_target: Positive = 1000.0
+    """Effective draws of every parameter that are enough."""
     max_draws: PositiveInt = 4000
+    """Draws of each chain at which to stop anyhow."""
     burn_in: Annotated[int, Field(ge=0)] = 20
+    """Draws of each chain that are thrown away first."""
 
 
 class ExactConfig(_Section):
     """The engine without noise: what several sources may keep of it, in half-widths."""
 
     accuracy: Annotated[float, Field(ge=1e-4, le=1)] = 0.01
+    """What chance may leave in mode and bounds of several sources, in half-widths of the 68 %
+    interval."""
 
 
 class GetDrawsConfig(_Section):
     """The engine of CSC 2.0, through sherpa (memo, sections 2.3 and 2.4)."""
 
     draws: Annotated[int, Field(ge=100)] = 5000
+    """Draws of each chain that are kept."""
     burn_in: Annotated[int, Field(ge=0)] = 100
+    """Draws of each chain that are thrown away first."""
     prior_sigmas: Positive = 5.0
+    """Half-width of the priors in standard deviations."""
 
 
 class EngineConfig(_Section):
-    """The sampler, and the settings of each.
-
-    `scratch` is a folder for compiled code while the job runs, on the node by
-    default.  `options` are the settings of an engine from another package.
-    """
+    """The sampler, and the settings of each."""
 
     name: str = "pymc3"
+    """pymc3, pymc, gibbs, exact or get_draws, or package.module:Class for an engine of your own."""
     scratch: str | None = None
+    """Folder for compiled code while the job runs; on the node by default."""
     pymc3: Pymc3Config = Pymc3Config()
     pymc: PymcConfig = PymcConfig()
     gibbs: GibbsConfig = GibbsConfig()
     exact: ExactConfig = ExactConfig()
     get_draws: GetDrawsConfig = GetDrawsConfig()
     options: dict[str, Any] = {}
+    """Settings of an engine of your own."""
 
     @field_validator("name")
     @classmethod
@@ -143,27 +164,39 @@ class SummaryConfig(_Section):
     """How draws become mode and bounds (memo, section 3.1)."""
 
     bandwidth: Annotated[float, Field(ge=0.01)] = Smoothing.bandwidth
+    """Half-width of the smoothing kernel, in units of the posterior's rms."""
     level: Annotated[float, Field(gt=0, lt=1)] = Smoothing.level
+    """Probability between the bounds."""
     upper_limit: Literal["catalog", "quantile"] = Smoothing.upper_limit
+    """Twice the mode, as the catalog, or the quantile of `level`."""
 
 
 class LadderConfig(_Section):
     """What follows when a run is pegged, fails or does not converge (memo, section 7)."""
 
     prior_factor: Annotated[float, Field(gt=1)] = Policy.prior_factor
+    """What a pegged parameter's prior bound is multiplied by."""
     background_factor: Annotated[float, Field(gt=1)] = Policy.background_factor
+    """What the background priors are divided by when sampling fails."""
     energy_floor: Annotated[float, Field(ge=0)] = Policy.energy_floor
+    """Energy fluxes of less are NULL, in erg s⁻¹ cm⁻²."""
     rhat_limit: Annotated[float, Field(gt=1)] = Policy.rhat_limit
+    """Above it a run is sampled again with twice the tuning, then flagged."""
     ess_limit: Annotated[float, Field(ge=0)] = Policy.ess_limit
+    """Below it a source is flagged."""
     on_bad_input: Literal["skip", "abort"] = "skip"
+    """Record what is wrong and go on, or end the job there."""
 
 
 class Output(_Section):
     """Where the results go, and how often they are made safe."""
 
     results: str
+    """The results file (HDF5), which must not exist yet."""
     batch_runs: PositiveInt = 1000
+    """Results are made safe on disk after so many runs …"""
     flush_seconds: Positive = 10.0
+    """… or so many seconds, whichever comes first."""
 
 
 class Limits(_Section):
@@ -175,14 +208,18 @@ class Limits(_Section):
     """
 
     job_seconds: Positive | None = None
+    """The job ends itself before so many seconds; the walltime of SLURM or PBS by default."""
     reserve_seconds: Positive = 120.0
+    """How long before the end of its time the job stops; never more than a fifth of it."""
     run_seconds: Positive = 1800.0
+    """A run that takes longer is recorded as failed."""
 
 
 class Config(_Section):
     """A whole job."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """The same seed gives the same rows, on any number of ranks."""
     input: list[Input] = Field(min_length=1)
     output: Output
     select: Select = Select()
