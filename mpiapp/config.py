@@ -193,6 +193,8 @@ class Output(_Section):
 
     results: str
     """The results file (HDF5), which must not exist yet."""
+    mpdf: Annotated[list[str], BeforeValidator(_as_list)] = []
+    """Patterns of the runs whose posterior densities are kept (docs: Products); "*" for all."""
     batch_runs: PositiveInt = 1000
     """Results are made safe on disk after so many runs …"""
     flush_seconds: Positive = 10.0

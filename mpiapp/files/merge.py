@@ -183,9 +183,13 @@ def _copy(results: Results, writer: Writer, inputs: set[tuple[str, str]]) -> Non
         if name == "failures":
             rows = [row for row in rows if row[0] or (row[0], row[1], row[3]) not in known]
         writer.add(name, rows)
-    start = 0
+    start = n_mpdf = 0
+    mpdf_rows = results.column("mpdf", "row")
     for runs in results.chunks("runs", _CHUNK_RUNS):
         stop = start + int(runs["n_rows"].sum())
         runs["job"] += offset
-        writer.append(Batch(results.rows("photometry", start, stop), runs, [], []))
-        start = stop
+        upto = int(np.searchsorted(mpdf_rows, np.uint64(stop)))
+        mpdf = results.rows("mpdf", n_mpdf, upto)
+        mpdf["row"] -= np.uint64(start)
+        writer.append(Batch(results.rows("photometry", start, stop), runs, [], [], mpdf))
+        start, n_mpdf = stop, upto

@@ -5,6 +5,7 @@ Layout, with a compound dataset per table and a row for each entry::
     /              attributes schema_version, created_by, n_runs
     /photometry    modes and bounds, a row per (run, source measured)
     /runs          how each run went, a row per run
+    /mpdf          posterior densities of those rows, where they were asked for
     /attempts      every sampling of the runs that needed more than one
     /failures      bad input and tracebacks
     /jobs          provenance, a row per job
@@ -27,13 +28,14 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from numpy.lib.recfunctions import repack_fields
 
 from ..catalog.fault import InputError
 from ..catalog.quantities import APERTURES, BANDS, LEVELS, QUANTITIES
 from . import schema
 from .journal import journal_path, snapshot
 from .regular import open_regular
-from .schema import SCHEMA_VERSION, TABLES
+from .schema import MPDF_DTYPE, SCHEMA_VERSION, TABLES
 
 # Names of files have 255 bytes; those beside the results are longer by up to 25.
 MAX_NAME = 230
@@ -153,6 +155,11 @@ class Results:
                 out[n] = [v.decode() for v in rows[n]] if is_text else rows[n]
             return out
 
+    def column(self, name: str, column: str) -> np.ndarray:
+        """One column of a table without text, all rows of it."""
+        with readable(self.path, f"/{name}"):
+            return self._file[name].fields(column)[:]
+
     def chunks(self, name: str, rows: int = 100_000) -> Iterator[np.ndarray]:
         """The rows of a table, some at a time, in the order of the file."""
         for start in range(0, self.n_rows(name), rows):
@@ -179,6 +186,7 @@ def check_rows(results: Results) -> np.ndarray:
     start = n_attempts = 0
     seen: list[np.ndarray] = []
     n_rows = results.n_rows("photometry")
+    mpdf = _mpdf_rows(results)
     for runs in results.chunks("runs", 20_000):
         stops = start + np.cumsum(runs["n_rows"], dtype="u8")
         rows = results.rows("photometry", start, int(min(stops[-1], n_rows)))
@@ -188,6 +196,9 @@ def check_rows(results: Results) -> np.ndarray:
             and np.array_equal(rows["run_id"], whose)
         ):
             raise _disagreement(results.path, "photometry")
+        mine = slice(*np.searchsorted(mpdf["row"], np.array([start, stops[-1]], "u8")))
+        if not np.array_equal(mpdf["run_id"][mine], whose[mpdf["row"][mine] - np.uint64(start)]):
+            raise _disagreement(results.path, "mpdf")
         start = int(stops[-1])
         n_attempts += int(runs["attempts"][runs["attempts"] > 1].sum(dtype="i8"))
         seen.append(runs["run_id"])
@@ -201,9 +212,21 @@ def check_rows(results: Results) -> np.ndarray:
     failed = results.table("failures")["run_id"]
     if not np.isin(failed[failed != 0], ids).all():
         raise _disagreement(results.path, "failures")
-    for name in TABLES.keys() - {"photometry", "runs", "failures"}:
+    for name in TABLES.keys() - {"photometry", "runs", "mpdf", "failures"}:
         results.table(name)
     return ids
+
+
+def _mpdf_rows(results: Results) -> np.ndarray:
+    """What ties /mpdf, all of which is read, to /photometry and /runs."""
+    names = ["run_id", "row"]
+    found = [np.empty(0, MPDF_DTYPE)[names]]
+    found += [repack_fields(rows[names]) for rows in results.chunks("mpdf", 20_000)]
+    mpdf = np.concatenate(found)
+    rows = mpdf["row"]
+    if len(rows) and (rows[-1] >= results.n_rows("photometry") or (rows[1:] <= rows[:-1]).any()):
+        raise _disagreement(results.path, "mpdf")
+    return mpdf
 
 
 def _disagreement(path: Path, table: str) -> ResultsError:

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 NAME_BYTES = 96
 COMPONENT_BYTES = 48
+MPDF_POINTS = 128
 
 
 class Column(NamedTuple):
@@ -79,6 +80,17 @@ RUNS = (
     Column("n_rows", "u4", "number of rows of /photometry of this run"),
 )  # fmt: skip
 
+MPDF = (
+    Column("run_id", "u8", "run, as in /runs"),
+    Column("row", "u8", "row of /photometry whose posterior this is"),
+    Column("low", "f8", "intensity of the first point, in the `unit` of that row"),
+    Column("high", "f8", "intensity of the last point; the posterior is 0 beyond both"),
+    Column("kernel", "f4", "half-width of the kernel that the density was smoothed with, in rms of "
+           "the posterior; 0: not smoothed"),
+    Column("density", f"{MPDF_POINTS}f4", "probability density at equidistant points from `low` to "
+           "`high`, per `unit`"),
+)  # fmt: skip
+
 ATTEMPTS = (
     Column("run_id", "u8", "run, as in /runs"),
     Column("attempt", "i2", "counted from 0; attempt k draws from SeedSequence([seed, k])"),
@@ -135,6 +147,7 @@ RANKS = (
 TABLES = {
     "photometry": (PHOTOMETRY, "Modes and 68 % bounds: a row per run and source measured"),
     "runs": (RUNS, "How each run went: method, seed, outcome and timing"),
+    "mpdf": (MPDF, "Posterior densities of the runs that [output] mpdf names"),
     "attempts": (ATTEMPTS, "Every sampling of the runs that needed more than one"),
     "failures": (FAILURES, "Runs and input files that failed, and why"),
     "jobs": (JOBS, "Provenance: one row per job that wrote to this file"),
@@ -150,19 +163,21 @@ def dtype(columns: tuple[Column, ...]) -> np.dtype:
 
 PHOTOMETRY_DTYPE = dtype(PHOTOMETRY)
 RUNS_DTYPE = dtype(RUNS)
+MPDF_DTYPE = dtype(MPDF)
 
 
 class Batch(NamedTuple):
     """What a worker sends home for a few runs.
 
-    `photometry` and `runs` are arrays of the types above, first_row counted from
-    the batch's own first row; `attempts` and `failures` are tuples in column order.
+    `photometry`, `runs` and `mpdf` are arrays of the types above, first_row counted from
+    the batch's own first row, as is `row` of `mpdf`; `attempts` and `failures` are tuples in column order.
     """
 
     photometry: np.ndarray
     runs: np.ndarray
     attempts: list[tuple]
     failures: list[tuple]
+    mpdf: np.ndarray = np.zeros(0, MPDF_DTYPE)
 
     def __reduce__(self):
         # An MPI that sends large messages in small pieces, one at each poll of the sender, has

@@ -107,7 +107,7 @@ def _work(job: _Job | None, world: World, config: Config, number: int) -> int:
         warm_up(engine, world, config.engine.scratch)
         worker = Worker(
             engine, config.policy(), config.seed, number, config.limits.run_seconds, board,
-            world.stop,
+            world.stop, config.output.mpdf,
         )  # fmt: skip
         employ(worker)
         clock.ready()

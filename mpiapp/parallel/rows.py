@@ -10,12 +10,13 @@ import numpy as np
 from ..catalog.quantities import QUANTITIES
 from ..catalog.runs import RunKey
 from ..catalog.worklist import Target
-from ..files.schema import PHASES, PHOTOMETRY_DTYPE, RUNS_DTYPE, TABLES, Batch
+from ..files.schema import MPDF_DTYPE, PHASES, PHOTOMETRY_DTYPE, RUNS_DTYPE, TABLES, Batch
 from ..photometry.ladder import Photometry, Run
 from ..photometry.outcome import Flag
 from ..photometry.stack import StackPhotometry
 from .clock import peak_memory
 from .gather import Gathered
+from .mpdf_rows import MpdfRows
 from .stack_rows import stack_rows
 
 _NAMES = {table: tuple(c.name for c in columns) for table, (columns, _) in TABLES.items()}
@@ -45,15 +46,20 @@ class Rows:
     engine : str
         The engine asked for.
     job_seed, job : int
+    mpdf : MpdfRows
     """
 
-    def __init__(self, rank: int, host: bytes, engine: str, job_seed: int, job: int):
+    def __init__(
+        self, rank: int, host: bytes, engine: str, job_seed: int, job: int, mpdf: MpdfRows
+    ):
         self.rank = rank
         self.host = host
         self.engine = engine.encode()[:12]
         self.job_seed = job_seed
         self.job = job
         self.photometry, self.runs, self.attempts, self.failures = [], [], [], []
+        self._mpdf_rows = mpdf
+        self._mpdf: list[tuple] = []
         self._stacks: list[tuple[np.ndarray, np.ndarray]] = []
 
     def batch(self) -> Batch:
@@ -64,7 +70,9 @@ class Rows:
             runs["first_row"] += n_rows
             n_rows += len(photometry)
         photometry, runs = map(np.concatenate, zip(*self._stacks, alone))
-        return Batch(photometry, runs, self.attempts, self.failures)
+        mpdf = np.array(self._mpdf, MPDF_DTYPE)
+        mpdf["row"] += np.uint64(n_rows - len(alone[0]))
+        return Batch(photometry, runs, self.attempts, self.failures, mpdf)
 
     def add_stack(
         self, gathered: Gathered, found: StackPhotometry, seconds: dict[str, float]
@@ -85,6 +93,7 @@ class Rows:
         names = {"run_id": key.run_id}
         names |= {name: text.encode() for name, text in zip(key._fields, key)}
         self.runs.append(self._run(names, key, run, seconds))
+        self._mpdf += self._mpdf_rows.of(key, run, len(self.photometry))
         best = Flag.BEST_BLOCK if target.is_best_block else Flag(0)
         self.photometry += [_photometry(names, key, p, best) for p in run.photometry]
         if len(run.attempts) > 1:

@@ -21,6 +21,7 @@ from ..photometry.stack import StackEngine
 from ..sampling import Engine
 from .board import LEAVE, At, Board
 from .dispatch import Parcel
+from .mpdf_rows import MpdfRows
 from .planning import ScannedFile, scan_file
 from .rows import Rows
 from .stacked_runs import StackedRuns
@@ -46,6 +47,8 @@ class Worker:
         Where this rank says what it is at, and is told to stop.
     stop : Stop, optional
         Has got a signal that asks to stop.
+    mpdf : sequence of str
+        Patterns of the runs whose posterior densities are kept.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Worker:
         run_seconds: float = 3600.0,
         board: Board | None = None,
         stop: Stop | None = None,
+        mpdf: Sequence[str] = (),
     ):
         self.engine = engine
         self.policy = policy
@@ -67,6 +71,7 @@ class Worker:
         self.clock = self.board.clock
         self.stop = stop or Stop()
         self._files = Prep3Cache()
+        self._mpdf = MpdfRows(mpdf, policy.smoothing)
 
     def measure(self, targets: Sequence[Target]) -> Batch:
         """All runs of the targets; bad input and failed runs are rows, never exceptions.
@@ -76,7 +81,10 @@ class Worker:
         """
         rows = self._rows()
         if isinstance(self.engine, StackEngine):
-            targets = self._measure_stacks(targets, rows)
+            # A stack gives numbers, not posteriors.
+            alone = [target for target in targets if self._mpdf.wants_of(target)]
+            others = [target for target in targets if target not in alone] if alone else targets
+            targets = [*self._measure_stacks(others, rows), *alone]
         for target in targets:
             t0 = time.perf_counter()
             self.board.at("reading", f"{target.level} {target.name}")
@@ -129,7 +137,7 @@ class Worker:
 
     def _rows(self, rank: int | None = None) -> Rows:
         rank = self.clock.rank if rank is None else rank
-        return Rows(rank, self.clock.host, self.engine.name, self.job_seed, self.job)
+        return Rows(rank, self.clock.host, self.engine.name, self.job_seed, self.job, self._mpdf)
 
     def problem(self, target: Target, key: RunKey) -> Problem | None:
         """A run's problem as assembled, None where no aperture sees it.

@@ -12,6 +12,7 @@ import numpy as np
 
 from .draws import Draws, SamplingError
 from .mpdf import Smoothing, Summary
+from .tabulated import Tabulated
 
 __all__ = ["Draws", "Posterior", "SamplingError", "Smoothing", "StackSummary", "Summary"]
 
@@ -53,6 +54,10 @@ class Posterior(Protocol):
 
     def mpdf(self, column: int, x: np.ndarray, smoothing: Smoothing) -> np.ndarray:
         """The catalog's smoothed density of a parameter at x, whose mode `summary` gives."""
+        ...
+
+    def tabulated(self, column: int, n: int, smoothing: Smoothing) -> Tabulated:
+        """The density of a parameter at n points; smoothed only where it is known from draws."""
         ...
 
     def pdf(self, column: int, x: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .mpdf import Smoothing, Summary, density, summarise
+from .tabulated import Tabulated
 
 
 class SamplingError(RuntimeError):
@@ -63,6 +64,13 @@ class Draws:
     def mpdf(self, column: int, x: np.ndarray, smoothing: Smoothing) -> np.ndarray:
         """The smoothed density at x."""
         return density(self.of(column), x, smoothing.bandwidth)
+
+    def tabulated(self, column: int, n: int, smoothing: Smoothing) -> Tabulated:
+        """The smoothed density at n points between the smallest and the largest draw."""
+        draws = self.of(column)
+        x = np.linspace(draws.min(), draws.max(), n)
+        values = density(draws, x, smoothing.bandwidth)
+        return Tabulated(x[0], x[-1], values, smoothing.bandwidth)
 
     def pdf(self, column: int, x: np.ndarray) -> np.ndarray:
         """The density at x, smoothed by the catalog's kernel."""

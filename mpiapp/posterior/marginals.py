@@ -11,6 +11,7 @@ from numpy.polynomial import Chebyshev
 
 from .mpdf import Smoothing, Summary
 from .series import integrals, moments, smoothed_pdf, summarise_series
+from .tabulated import Tabulated
 
 
 @dataclass(frozen=True, eq=False)

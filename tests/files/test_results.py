@@ -16,7 +16,7 @@ from astropy.units import Unit
 from mpiapp.catalog.quantities import QUANTITIES
 from mpiapp.files.merge import merge
 from mpiapp.files.results import ResultsError, open_results, work_path
-from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, TABLES, Batch
+from mpiapp.files.schema import MPDF_DTYPE, PHOTOMETRY_DTYPE, RUNS_DTYPE, TABLES, Batch
 from mpiapp.files.writer import Writer
 
 
@@ -29,12 +29,21 @@ def batch(first: int, n_runs: int, rows_each: int = 2) -> Batch:
     rows["run_id"] = np.repeat(runs["run_id"], rows_each)
     rows["value"] = np.arange(len(rows)) + rows_each * first
     rows["level"], rows["band"], rows["aperture"], rows["quantity"] = "obsid", "b", "aper", "flux"
-    return Batch(rows, runs, [], [])
+    mpdf = np.zeros(n_runs, MPDF_DTYPE)
+    mpdf["run_id"], mpdf["row"] = runs["run_id"], rows_each * np.arange(n_runs)
+    mpdf["density"] = rows["value"][mpdf["row"]][:, None]
+    return Batch(rows, runs, [], [], mpdf)
 
 
 def values(path) -> list[float]:
+    """Values of all rows, each of which its posterior density must belong to."""
     with open_results(path) as results:
-        return results.table("photometry")["value"].tolist()
+        rows, mpdf = results.table("photometry"), results.table("mpdf")
+    of = rows[mpdf["row"]]
+    assert mpdf["run_id"].tolist() == of["run_id"].tolist()
+    assert mpdf["density"][:, 5].tolist() == of["value"].tolist()
+    assert len(np.unique(of["run_id"])) == len(np.unique(rows["run_id"]))
+    return rows["value"].tolist()
 
 
 def in_a_fork(act) -> int:
@@ -208,6 +217,7 @@ def test_a_merge_of_merged_files_claims_no_gaps_and_finds_those_there_are(tmp_pa
     halves = [work_path(tmp_path / f"m{pair}.h5") for pair in (0, 2)]
     whole = merge(tmp_path / "all.h5", halves)
     assert (whole.gaps, whole.n_runs) == ([], 12)
+    assert len(values(tmp_path / "all.h5")) == 24
     shard(tmp_path / "short.h5", 30, "4/4", 3, 2)
     parts = [halves[0], tmp_path / "s2.h5", tmp_path / "short.h5"]
     assert merge(tmp_path / "again.h5", parts).gaps == [f"{tmp_path / 'short.h5'}: 2 of 3 runs"]
@@ -220,7 +230,7 @@ def test_a_merge_that_finds_no_room_says_what_to_do_and_leaves_nothing(tmp_path,
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        at_change(patch, 30, lambda: patch.setattr(os, "pwrite", full))
+        at_change(patch, 40, lambda: patch.setattr(os, "pwrite", full))
         with pytest.raises(ResultsError, match=r"device; make room and merge again$"):
             merge(tmp_path / "all.h5", [tmp_path / "a.h5"])
     assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
