@@ -170,7 +170,8 @@ class Batch(NamedTuple):
     """What a worker sends home for a few runs.
 
     `photometry`, `runs` and `mpdf` are arrays of the types above, first_row counted from
-    the batch's own first row, as is `row` of `mpdf`; `attempts` and `failures` are tuples in column order.
+    the batch's own first row, as is `row` of `mpdf`; `attempts` and `failures` are tuples in
+    column order.
     """
 
     photometry: np.ndarray

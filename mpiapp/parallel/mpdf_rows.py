@@ -25,7 +25,7 @@ class MpdfRows:
         Of densities that are known from draws.
     """
 
-    def __init__(self, patterns: Sequence[str] = (), smoothing: Smoothing = Smoothing()):
+    def __init__(self, patterns: Sequence[str], smoothing: Smoothing):
         self._matches = re.compile("|".join(map(translate, patterns))).match if patterns else None
         self._smoothing = smoothing
 

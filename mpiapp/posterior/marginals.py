@@ -10,7 +10,7 @@ import numpy as np
 from numpy.polynomial import Chebyshev
 
 from .mpdf import Smoothing, Summary
-from .series import integrals, moments, smoothed_pdf, summarise_series
+from .series import integrals, moments, normalised, smoothed_pdf, summarise_series
 from .tabulated import Tabulated
 
 
@@ -121,6 +121,12 @@ class MarginalAnswers:
     def mpdf(self, column: int, x: np.ndarray, smoothing: Smoothing) -> np.ndarray:
         """The smoothed density at x."""
         return self.marginal(column).mpdf(x, smoothing)
+
+    def tabulated(self, column: int, n: int, smoothing: Smoothing) -> Tabulated:
+        """The density itself at n points of its range."""
+        m = self.marginal(column)
+        values = normalised(m.coefficients, m.integrals, np.linspace(-1.0, 1.0, n))
+        return Tabulated(m.lo, m.hi, values / (0.5 * (m.hi - m.lo)), 0.0)
 
     def pdf(self, column: int, x: np.ndarray) -> np.ndarray:
         """Density at x, not smoothed."""

@@ -86,6 +86,19 @@ def _at(A, x):
 
 
 @njit(**OPTIONS)
+def normalised(c, A, x):
+    """(m,) density at x (m,) in [−1, 1], of integral 1, where its series c is negative 0."""
+    out = np.zeros(len(x))
+    mass = _at(A, 1.0)[0]
+    for i in range(len(x)):
+        p, q = 0.0, 0.0
+        for j in range(len(c) - 1, 0, -1):
+            p, q = c[j] + 2.0 * x[i] * p - q, p
+        out[i] = max((c[0] + x[i] * p - q) / mass, 0.0)
+    return out
+
+
+@njit(**OPTIONS)
 def smoothed(A, h, y):
     """(integral up to y, density, slope) of the smoothed posterior, not cut or normalised."""
     a0, a1, a2, a3 = _at(A, y - h)

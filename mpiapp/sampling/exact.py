@@ -57,6 +57,7 @@ class ExactEngine:
         for n_sources in (1, 2):
             found = self.sample(warm_up_problem(n_sources), np.random.SeedSequence(0))
             found.summary(0, Smoothing())
+            found.tabulated(0, 2, Smoothing())
         self.along_lines(warm_up_problem(2), np.random.SeedSequence(0))
 
     def sample(

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from engines import GammaEngine
 from jobs import mpiapp, write_job
 
+from mpiapp.catalog.worklist import Selection, WorkList
+from mpiapp.files.flat_tables import import_table
+from mpiapp.files.prep3 import scan_prep3
 from mpiapp.files.results import open_results
+from mpiapp.parallel.worker import Worker
+from mpiapp.photometry.ladder import Policy
+from mpiapp.sampling import create
 
 TABLE = """\
 obsid,stack,component,instrument,band,aperture,cnts,cnts_bkg,psf_frac,psf_frac_bkg,area,area_bkg,\
@@ -17,14 +24,15 @@ exposure_rate
 
 
 def measured(folder, engine, patterns):
-    """{component: (row of /photometry, row of /mpdf)} of the runs whose densities are kept."""
-    config = write_job(folder, engine, text=TABLE, output=f"mpdf = {patterns}")
-    done = mpiapp("run", config)
-    assert done.returncode == 0, done.stderr
-    with open_results(folder / "results.h5") as results:
-        rows, mpdf = results.table("photometry"), results.table("mpdf")
-    assert (rows["run_id"][mpdf["row"]] == mpdf["run_id"]).all()
-    return [(rows[m["row"]], m) for m in mpdf], rows
+    """(row of /photometry, row of /mpdf) of the densities that are kept; all rows."""
+    (folder / "table.csv").write_text(TABLE)
+    import_table(folder / "table.csv", folder)
+    scans = [scan_prep3(path)[0] for path in sorted(folder.glob("*.fits"))]
+    worklist = WorkList(scans, Selection(("obsid", "stack")))
+    targets = [target for unit in worklist.units for target in unit.targets()]
+    batch = Worker(engine, Policy(), job_seed=3, mpdf=patterns).measure(targets)
+    assert (batch.photometry["run_id"][batch.mpdf["row"]] == batch.mpdf["run_id"]).all()
+    return [(batch.photometry[m["row"]], m) for m in batch.mpdf], batch.photometry
 
 
 def posterior(x, c, b):
@@ -38,15 +46,16 @@ def posterior(x, c, b):
     with np.errstate(divide="ignore", invalid="ignore"):
         log = b * np.log(other) - other - source + (c * np.log(source) if c else 0.0)
     density = np.nansum(np.exp(log - np.nanmax(log)), axis=0)
-    return (
-        density / np.trapezoid(density, x)
-        if hasattr(np, "trapezoid")
-        else density / np.trapz(density, x)
-    )
+    return density / area(density, x)
+
+
+def area(density, x):
+    """Its integral, by trapezoids."""
+    return (density.sum() - density[[0, -1]].mean()) * (x[1] - x[0])
 
 
 def test_the_densities_of_the_exact_engine_are_the_posterior(tmp_path):
-    kept, rows = measured(tmp_path, "exact", "['obsid * rate']")
+    kept, rows = measured(tmp_path, create("exact"), ["obsid * rate"])
     assert sorted(row["component"] for row, _ in kept) == [b"r1", b"r2"]
     assert len(rows) > len(kept)
     for row, mpdf in kept:
@@ -60,16 +69,22 @@ def test_the_densities_of_the_exact_engine_are_the_posterior(tmp_path):
 
 
 def test_the_densities_of_draws_are_smoothed_and_peak_at_the_mode(tmp_path):
-    kept, rows = measured(tmp_path, "gamma", "'*'")
+    kept, rows = measured(tmp_path, GammaEngine(), ["*"])
     assert len(kept) == len(rows)
     for row, mpdf in kept:
         assert mpdf["kernel"] == 1
         x = np.linspace(mpdf["low"], mpdf["high"], len(mpdf["density"]))
         assert abs(x[mpdf["density"].argmax()] - row["mode"]) <= x[1] - x[0]
-        area = (mpdf["density"].sum() - mpdf["density"][[0, -1]].mean()) * (x[1] - x[0])
-        assert area == pytest.approx(1.0, abs=1e-3)
+        assert area(mpdf["density"], x) == pytest.approx(1.0, abs=1e-3)
 
 
-def test_without_patterns_nothing_is_kept(tmp_path):
-    kept, _ = measured(tmp_path, "exact", "[]")
-    assert not kept
+def test_the_job_keeps_what_the_configuration_names(tmp_path):
+    config = write_job(tmp_path, "gamma", text=TABLE, output="mpdf = 'stack * cnts'")
+    done = mpiapp("run", config)
+    assert done.returncode == 0, done.stderr
+    with open_results(tmp_path / "results.h5") as results:
+        rows, mpdf = results.table("photometry"), results.table("mpdf")
+    kept = rows[mpdf["row"]]
+    wanted = rows[(rows["level"] == b"stack") & (rows["quantity"] == b"cnts")]
+    assert len(kept) == len(wanted) > 0
+    assert set(kept["run_id"]) == set(mpdf["run_id"]) == set(wanted["run_id"])
