@@ -89,7 +89,7 @@ def summarize(results: Results) -> Summary:
     for chunk in results.chunks("photometry"):
         codes, n = np.unique(chunk["outcome"], return_counts=True)
         rows += Counter(dict(zip(codes.tolist(), n.tolist())))
-        unconverged = _largest(unconverged, chunk[chunk["n_draws"] > 0], "rhat")
+        unconverged = _largest(unconverged, chunk, "rhat", chunk["n_draws"] > 0)
         uncertain = _largest(uncertain, chunk, "noise")
     return Summary(
         len(results),
@@ -118,12 +118,15 @@ def _counted(chunk: np.ndarray) -> Counter:
     return Counter({(text(lev), text(band), o): k for (lev, band, o), k in zip(keys, n.tolist())})
 
 
-def _largest(kept: np.ndarray, chunk: np.ndarray, name: str) -> np.ndarray:
-    """The rows with the largest finite values of a column, of those kept and a chunk."""
-    chunk = chunk[np.isfinite(chunk[name])]
-    if len(chunk) > WORST:
-        chunk = chunk[np.argpartition(chunk[name], -WORST)[-WORST:]]
-    both = np.concatenate([kept, chunk])
+def _largest(
+    kept: np.ndarray, chunk: np.ndarray, name: str, usable: np.ndarray | bool = True
+) -> np.ndarray:
+    """The rows with the largest finite values of a column, of those kept and a chunk's usable."""
+    values = chunk[name]
+    rows = np.flatnonzero(np.isfinite(values) & usable)
+    if len(rows) > WORST:
+        rows = rows[np.argpartition(values[rows], -WORST)[-WORST:]]
+    both = np.concatenate([kept, chunk[rows]])
     return both[np.argsort(-both[name], kind="stable")][:WORST]
 
 
