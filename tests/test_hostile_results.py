@@ -39,8 +39,8 @@ def spoilt(path, name: str, column, value) -> None:
             rows.resize((1,))
         row = rows[0]
         with np.errstate(all="ignore"):
-            kind = row.dtype[column.name].type
-            row[column.name] = kind(value) if column.dtype[0] in "iuf" else value
+            kind = row.dtype[column.name].base
+            row[column.name] = kind.type(value) if kind.kind in "iuf" else value
         rows[0] = row
 
 
@@ -68,9 +68,11 @@ def check(capsys, *argv) -> str:
 
 def values(column) -> list:
     """What the column can hold of the values above."""
-    kind = column.dtype[0]
-    if kind in "tS":
-        return list(FREE if kind == "t" else FIXED)
+    if column.dtype == "text":
+        return list(FREE)
+    kind = np.dtype(column.dtype).base.kind
+    if kind == "S":
+        return list(FIXED)
     if kind == "f":
         return list(NUMBERS)
     limits = np.iinfo(column.dtype)
