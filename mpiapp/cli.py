@@ -137,6 +137,11 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAMES",
         help="more columns, of mode,mean,rms,gamma_alpha,gamma_beta,noise",
     )
+    p.add_argument(
+        "--mpdf",
+        action="store_true",
+        help="write the kept posterior densities instead: OUT is a folder of phot3 files",
+    )
     p.set_defaults(call=commands.export)
 
     p = added.add_parser("compare", help="print how two sets of photometry agree (Table 3)")

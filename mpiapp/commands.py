@@ -56,7 +56,12 @@ def run(args) -> int:
 def export(args) -> int:
     from .files.results import open_results
     from .products.export import catalog_table, write_table
+    from .products.phot3 import write_phot3
 
+    if args.mpdf:
+        with open_results(args.results) as results:
+            print(f"{args.out}: {write_phot3(results, args.level, args.out)} files")
+        return ExitCode.OK
     extras = [name for name in args.extras.split(",") if name]
     with open_results(args.results) as results:
         table = catalog_table(results, args.level, extras)

@@ -55,7 +55,7 @@ def catalog_table(results: Results, level: str, extras: Sequence[str] = ()) -> T
     return table
 
 
-def _parts(level: str, target: str, component: str) -> tuple[str, ...]:
+def name_parts(level: str, target: str, component: str) -> tuple[str, ...]:
     """What names the row of a result, as the columns of KEYS[level]."""
     words = target.split("/")
     if level == "master":
@@ -65,7 +65,7 @@ def _parts(level: str, target: str, component: str) -> tuple[str, ...]:
     return (*words, component)
 
 
-def _selected(rows: np.ndarray, level: str, average: bool | None = None) -> np.ndarray:
+def selected(rows: np.ndarray, level: str, average: bool | None = None) -> np.ndarray:
     """The rows of a product: at master level its averages, best blocks, or (None) both."""
     rows = rows[rows["level"] == (b"master" if level == "block" else level.encode())]
     if level in ("obsid", "stack"):
@@ -82,9 +82,9 @@ def _index(results: Results, level: str) -> tuple[dict[tuple, int], dict[bool, s
     names: set[tuple] = set()
     matrices: dict[bool, set[Matrix]] = {True: set(), False: set()}
     for rows in results.chunks("photometry"):
-        rows = _selected(rows, level)
+        rows = selected(rows, level)
         for target, component in np.unique(rows[["target", "component"]]).tolist():
-            names.add(_parts(level, target.decode(), component.decode()))
+            names.add(name_parts(level, target.decode(), component.decode()))
         is_average = np.char.endswith(rows["target"], b"/avg") & (level == "master")
         for average in (True, False):
             found = np.unique(rows[is_average == average][["band", "aperture", "quantity"]])
@@ -113,11 +113,13 @@ def _fill(
     places: dict[tuple[Matrix, Field], MaskedColumn],
 ) -> None:
     for rows in results.chunks("photometry"):
-        rows = _selected(rows, level, average)
+        rows = selected(rows, level, average)
         if not len(rows):
             continue
         keys, inverse = np.unique(rows[["target", "component"]], return_inverse=True)
-        at = np.array([rows_of[_parts(level, t.decode(), c.decode())] for t, c in keys.tolist()])
+        at = np.array(
+            [rows_of[name_parts(level, t.decode(), c.decode())] for t, c in keys.tolist()]
+        )
         at = at[inverse.reshape(-1)]
         kinds, kind = np.unique(rows[["band", "aperture", "quantity"]], return_inverse=True)
         kind = kind.reshape(-1)
