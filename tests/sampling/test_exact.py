@@ -10,6 +10,7 @@ from mpiapp.posterior import Smoothing
 from mpiapp.sampling import create, exact
 
 EXACT = create("exact")
+SEED = np.random.SeedSequence(0)
 
 
 def summaries(posterior, p):
@@ -128,7 +129,8 @@ def test_noise_of_the_quadrature_is_its_spread_among_shifts(n, m, source, blend,
     repeats = []
     for seed in range(40):
         monkeypatch.setattr(exact, "_SHIFTS", np.random.SeedSequence(seed))
-        posterior = sampled(p)
+        # a new engine, since one that is used remembers its last problem
+        posterior = create("exact").sample(p, SEED)
         assert (posterior.method, posterior.limited) == ("quadrature", False)
         repeats.append(summaries(posterior, p))
     said, spread = calibration(np.array(repeats))
@@ -203,3 +205,25 @@ def test_it_climbs_the_ladder_as_the_draws_do():
 def test_an_accuracy_that_is_not_reached_is_flagged():
     p = simulated(5, 1, 5.0, 0.5, np.random.default_rng(2), blend=0.5)
     assert create("exact", accuracy=1e-4).sample(p, np.random.SeedSequence(1)).limited
+
+
+def test_several_sources_in_other_units_are_the_same_problem():
+    p = simulated(3, 2, [2.0, 10.0, 60.0], 0.5, np.random.default_rng(3), blend=0.6)
+    units = np.array([3.1e-16, 3.1e-16, 3.1e-16, 1.7e-19, 1.7e-19])
+    q = problem(p.counts, p.F / units, 3, p.upper * units)
+    one, other = (create("exact").sample(x, SEED) for x in (p, q))
+    for column in range(p.n_columns):
+        found = other.summary(column, Smoothing())
+        scaled = np.array(found[:4]) / units[column]
+        # one rounding each of the range and of the number in it
+        np.testing.assert_allclose(scaled, one.summary(column, Smoothing())[:4], rtol=1e-14)
+        assert other.mean(column) / units[column] == pytest.approx(one.mean(column), rel=1e-14)
+
+
+def test_a_used_engine_finds_what_a_new_one_does():
+    rng = np.random.default_rng(9)
+    p, q = (simulated(2, 1, [3.0, 30.0], 0.4, rng, blend=0.7) for _ in range(2))
+    used = create("exact")
+    for x in (p, p, q, p):
+        new = summaries(create("exact").sample(x, SEED), x)
+        np.testing.assert_array_equal(summaries(used.sample(x, SEED), x), new)
