@@ -125,7 +125,7 @@ def needs_mpiexec(test):
 
 
 def mpiapp(
-    *args, ranks: int = 0, timeout: float = 120, cwd: Path | None = None
+    *args, ranks: int = 0, timeout: float = 300, cwd: Path | None = None
 ) -> subprocess.CompletedProcess:
     """Run `python -m mpiapp …`, under mpiexec if `ranks` is given."""
     command = [sys.executable, "-m", "mpiapp", *map(str, args)]
