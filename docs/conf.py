@@ -1,9 +1,7 @@
 """Settings of the documentation; `make docs` builds it, warnings being errors."""
 
-import ast
 import inspect
 import json
-from itertools import pairwise
 
 from pydantic import BaseModel
 
@@ -70,21 +68,6 @@ def _catalog_columns() -> str:
 
 def _settings() -> str:
     """Every section of a configuration with its keys, from the model and its docstrings."""
-    tree = ast.parse(inspect.getsource(config))
-    meanings = {
-        (section.name, key.target.id): inspect.cleandoc(text.value.value).replace("\n", " ")
-        for section in ast.walk(tree)
-        if isinstance(section, ast.ClassDef)
-        for key, text in pairwise(section.body)
-        if isinstance(key, ast.AnnAssign)
-        and isinstance(text, ast.Expr)
-        and isinstance(text.value, ast.Constant)
-    }
-
-    def meaning(model: type, key: str) -> str:
-        return next(
-            meanings[c.__name__, key] for c in model.__mro__ if (c.__name__, key) in meanings
-        )
 
     def section(name: str, model: type) -> list[str]:
         lines = ["", f"## {name}", "", inspect.getdoc(model), ""]
@@ -100,7 +83,7 @@ def _settings() -> str:
                 continue
             default = "required" if field.is_required() else f"`{json.dumps(field.default)}`"
             default = "" if field.default is None else default
-            row = (f"`{key}`", _values(allowed[key]), default, meaning(model, key))
+            row = (f"`{key}`", _values(allowed[key]), default, field.description.replace("\n", " "))
             lines.append(f"| {' | '.join(row)} |")
         return lines + inner
 

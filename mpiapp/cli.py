@@ -26,8 +26,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mpiapp {__version__}")
     added = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
+    p = added.add_parser("init", help="write a commented configuration for a folder of files")
+    p.add_argument("folder", metavar="FOLDER", help="folder with prep3 files")
+    p.add_argument("config", metavar="CONFIG", nargs="?", default="job.toml", help="(job.toml)")
+    p.add_argument("--engine", metavar="NAME", help="engine of the configuration (pymc3)")
+    p.set_defaults(call=commands.init)
+
     p = added.add_parser("run", help="measure everything that a configuration names")
-    p.add_argument("config", metavar="CONFIG", help="TOML file")
+    p.add_argument("config", metavar="CONFIG", help="TOML file, or a folder of prep3 files")
     p.add_argument("--resume", action="store_true", help="continue the job that did not end")
     p.add_argument(
         "--force", action="store_true", help="resume even if configuration or inputs have changed"

@@ -31,6 +31,20 @@ class _Deaf(io.TextIOBase):
         return self._stream.fileno()
 
 
+def init(args) -> int:
+    from .config import ConfigError
+    from .starter import starter
+
+    text = starter(args.folder, args.engine)
+    try:
+        with open(args.config, "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigError(f"{args.config}: exists already; name another file") from None
+    print(f"{args.config}: next, mpiapp plan {args.config}, then mpiapp run {args.config}")
+    return ExitCode.OK
+
+
 def run(args) -> int:
     from .parallel import job, world
     from .parallel.shares import MAX_SHARDS, Shard

@@ -38,7 +38,7 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Input(_Section):
@@ -258,12 +258,18 @@ def decisive(config: dict) -> dict:
 def load(path: str | Path) -> Config:
     """Read a configuration; relative paths in it are relative to the working directory.
 
+    A folder stands for the configuration that measures all of its files with every default.
+
     Raises
     ------
     ConfigError
         If the file cannot be read, is not TOML, or has an unknown key or an
         impossible value; the message has a line for each.
     """
+    if Path(path).is_dir():
+        from .starter import folder_config
+
+        return Config.model_validate(folder_config(path))
     try:
         text = Path(path).read_bytes().decode("utf-8")
         return Config.model_validate(tomllib.loads(text))
