@@ -184,7 +184,7 @@ def build_parser() -> argparse.ArgumentParser:
     p = added.add_parser("verify", help="repeat the memo's verification, and report it")
     p.add_argument("directory", metavar="DIR", help="folder for all of it; continued if there")
     p.add_argument("--size", type=float, default=12, help="runs per sample; 0: the memo's (12)")
-    p.add_argument("--engines", help="of get_draws, pymc3, pymc, gibbs (those that are installed)")
+    p.add_argument("--engines", help="of get_draws, pymc3, pymc, gibbs, exact (those installed)")
     p.add_argument("--ranks", type=int, default=0, help="worker ranks under mpiexec (no MPI)")
     p.add_argument("--seed", type=int, default=2022, help="of samples and draws (2022)")
     p.add_argument(
