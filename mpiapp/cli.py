@@ -75,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     p = added.add_parser("plan", help="show the work list and its cost; measure nothing")
     p.add_argument("config", metavar="CONFIG", help="TOML file")
     p.add_argument("--workers", type=int, default=1, help="worker ranks of the estimate")
+    p.add_argument("--timings", metavar="RESULTS", help="estimate from what its runs took")
     p.set_defaults(call=commands.plan)
 
     p = added.add_parser("import", help="make prep3 and mst3 files from flat tables")

@@ -125,13 +125,19 @@ def merge(args) -> int:
 
 def plan(args) -> int:
     from .config import load
+    from .files.results import open_results
     from .parallel.planning import find_inputs, make_plan, scan_here
+    from .report.cost_model import CostModel
     from .report.plan import plan_table
 
     config = load(args.config)
     engine = config.engine.create()
+    model = None
+    if args.timings:
+        with open_results(args.timings) as results:
+            model = CostModel.fit(results, engine.name)
     plan = make_plan(config, find_inputs(config), scan_here, args.workers, engine.typical_seconds)
-    print(plan_table(plan, engine.name, engine.typical_seconds, args.workers))
+    print(plan_table(plan, engine.name, engine.typical_seconds, args.workers, model))
     for fault in plan.faults:
         print(f"mpiapp: bad input: {fault.message}", file=sys.stderr)
     return ExitCode.RUNS_FAILED if plan.faults else ExitCode.OK

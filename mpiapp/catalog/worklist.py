@@ -56,6 +56,11 @@ class Target(NamedTuple):
     is_best_block: bool = False
     fault: str = ""
 
+    @property
+    def n_sources(self) -> int:
+        """Source columns of its problems, neighbours too."""
+        return len(set(self.labels.values())) if self.labels else len(self.reported)
+
     def run_keys(self) -> list[RunKey]:
         """The keys of its runs."""
         return [RunKey(self.level, self.name, *matrix) for matrix in self.matrices]

@@ -7,25 +7,30 @@ from collections import Counter
 from astropy.table import Table
 
 from ..parallel.planning import Plan
+from .cost_model import CostModel
 from .text import duration, lay_out
 
 
-def plan_table(plan: Plan, engine: str, seconds_per_run: float, n_workers: int) -> str:
+def plan_table(
+    plan: Plan,
+    engine: str,
+    seconds_per_run: float,
+    n_workers: int,
+    model: CostModel | None = None,
+) -> str:
     """Runs and estimated time by level, and for the whole job on `n_workers` worker ranks.
 
-    A unit is what the work is cut into: targets of one stack, or of one file.
+    A unit is what the work is cut into: targets of one stack, or of one file.  With a model the
+    times are those of measured runs of the same shapes, without it typical ones of the engine.
     """
-    runs, cost, units = Counter(), Counter(), Counter()
+    runs, spent, units = Counter(), Counter(), Counter()
     for unit in plan.units:
         runs[unit.level] += unit.n_runs
-        cost[unit.level] += unit.cost
+        spent[unit.level] += model.total(unit.targets()) if model else unit.cost * seconds_per_run
         units[unit.level] += 1
-    rows = [
-        (level, units[level], runs[level], duration(cost[level] * seconds_per_run))
-        for level in runs
-    ]
+    rows = [(level, units[level], runs[level], duration(spent[level])) for level in runs]
     table = Table(rows=rows or None, names=("level", "units", "runs", "core time"))
-    seconds = sum(cost.values()) * seconds_per_run
+    seconds = sum(spent.values())
     workers = f"{n_workers} worker" + "s" * (n_workers > 1)
     return (
         f"{lay_out(table)}\n{len(plan.inputs)} prep3 files, {plan.n_runs} runs with {engine}: "
