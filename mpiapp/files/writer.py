@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import __version__
 from . import schema
+from .heaps import broken_heap
 from .journal import JournaledFile
 from .results import Results, ResultsError, check_layout, check_rows, h5_dtype, readable
 from .schema import SCHEMA_VERSION, TABLES, Batch
@@ -71,6 +72,11 @@ class Writer:
     def _open(self) -> None:
         self._store = JournaledFile(self.path, writable=True)
         try:
+            if broken_heap(self._store) is not None:
+                raise ResultsError(
+                    f"{self.path}: text in it is damaged; restore it, or move it away and "
+                    "measure again"
+                )
             with readable(self.path, "the work file"):
                 self._file = h5py.File(self._store, "r+", libver=_LIBVER)
                 check_layout(self._file, self.path)
