@@ -31,7 +31,6 @@ MAX_FIELDS = 999
 # A file up to this many bytes is kept in memory while it is in use.
 SMALL = 8 << 20
 _CHUNK = 1 << 20
-_BLOCK = 2880
 _EXPECTED = {"text": "text (nA)", "number": "a number (K or D)", "array": "doubles (QD)"}
 
 

@@ -7,6 +7,7 @@ from numba import njit
 
 from ..compiled import OPTIONS
 from .kernels import TINY
+from .lines import gains
 
 _EM_ROUNDS = 15
 _NEWTON_ROUNDS = 200
@@ -93,19 +94,7 @@ def centre(counts, f, omega, offset, first, f_sum, omega_sum, upper):
         if total > 0.0:
             theta[j] = min(theta[j], (1.0 + counts.sum() / columns) / total)
     for _ in range(_EM_ROUNDS):
-        gain[:] = 0.0
-        for k in range(max(blocks, 1)):
-            begin, end = (first[k], first[k + 1]) if blocks else (0, len(counts))
-            b = theta[sources + k] if blocks else 0.0
-            for r in range(begin, end):
-                mu = offset[r] + omega[r] * b
-                for j in range(sources):
-                    mu += f[r, j] * theta[j]
-                ratio = counts[r] / mu
-                for j in range(sources):
-                    gain[j] += f[r, j] * ratio
-                if blocks:
-                    gain[sources + k] += omega[r] * ratio
+        gains(counts, f, omega, offset, first, theta, gain)
         for j in range(columns):
             total = f_sum[j] if j < sources else omega_sum[j - sources]
             if total > 0.0:

@@ -17,6 +17,26 @@ INSIDE = 1.0 - 1e-9  # of an upper bound: where estimates that it cuts stand
 
 
 @njit(**OPTIONS)
+def gains(counts, f, omega, offset, first, theta, gain):
+    """gain (n_columns,), written: Σ_r C_r F_rj / μ_r at theta, for Richardson and Lucy."""
+    sources = f.shape[1]
+    blocks = len(theta) - sources
+    gain[:] = 0.0
+    for k in range(max(blocks, 1)):
+        begin, end = (first[k], first[k + 1]) if blocks else (0, len(counts))
+        b = theta[sources + k] if blocks else 0.0
+        for r in range(begin, end):
+            mu = offset[r] + omega[r] * b
+            for j in range(sources):
+                mu += f[r, j] * theta[j]
+            ratio = counts[r] / mu
+            for j in range(sources):
+                gain[j] += f[r, j] * ratio
+            if blocks:
+                gain[sources + k] += omega[r] * ratio
+
+
+@njit(**OPTIONS)
 def maximise(counts, f, omega, offset, first, f_sum, omega_sum, upper, theta):
     """Improve the positive estimate theta (n_columns,) by expectation maximisation.
 
@@ -25,19 +45,7 @@ def maximise(counts, f, omega, offset, first, f_sum, omega_sum, upper, theta):
     sources = len(f_sum)
     gain = np.empty(len(theta))
     for _ in range(_ROUNDS):
-        gain[:] = 0.0
-        for k in range(len(first) - 1 if len(omega_sum) else 1):
-            begin, end = (first[k], first[k + 1]) if len(omega_sum) else (0, len(counts))
-            b = theta[sources + k] if len(omega_sum) else 0.0
-            for r in range(begin, end):
-                mu = offset[r] + omega[r] * b
-                for j in range(sources):
-                    mu += f[r, j] * theta[j]
-                ratio = counts[r] / mu
-                for j in range(sources):
-                    gain[j] += f[r, j] * ratio
-                if len(omega_sum):
-                    gain[sources + k] += omega[r] * ratio
+        gains(counts, f, omega, offset, first, theta, gain)
         for j in range(len(theta)):
             total = f_sum[j] if j < sources else omega_sum[j - sources]
             if total > 0.0:
