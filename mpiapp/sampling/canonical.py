@@ -7,10 +7,13 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
 from ..catalog.problem import Problem
+from ..compiled import OPTIONS
+from .kernels import round_to_40_bits
 
-# Bandwidths of the smoothing, in standard deviations, beyond the likelihood where a prior ends.
+# Times where the likelihood ends: far enough for any smoothing.
 _ROOM = 8.0
 
 
@@ -26,18 +29,32 @@ class Canonical(NamedTuple):
     digest: bytes
 
 
+@njit(**OPTIONS)
+def to_own_units(counts, F, upper, room, F_out, upper_out, units):
+    """F_out, upper_out and units, written: the problem in its own units (see `canonical`).
+
+    room : how many times where the likelihood ends its priors may reach
+    """
+    for j in range(F.shape[1]):
+        largest = F[:, j].max()
+        units[j] = largest if largest > 0.0 else 1.0
+        seen = 1.0
+        for r in range(len(counts)):
+            F_out[r, j] = round_to_40_bits(F[r, j] / units[j])
+            seen += counts[r] if F[r, j] > 0.0 else 0.0
+        # Without the other columns θ_j follows a Gamma of the counts that it sees; with them less.
+        beyond = room * (seen + 7.0 * np.sqrt(seen) + 24.0)
+        upper_out[j] = upper[j] * units[j]
+        if largest > 0.0:
+            upper_out[j] = min(upper_out[j], beyond)
+
+
 def canonical(problem: Problem) -> Canonical:
     """In its own units, F rounded to 40 bits, priors cut where the likelihood has ended."""
-    F = problem.F
-    units = F.max(axis=0)
-    units[units == 0.0] = 1.0
-    rounded = ((F / units).view(np.int64) + 0x1000 & ~0x1FFF).view(np.float64)
-    # Without the other columns θ_j follows a Gamma of the counts that it sees; with them less.
-    seen = 1.0 + problem.counts @ (F > 0.0)
-    beyond = _ROOM * (seen + 7.0 * np.sqrt(seen) + 24.0)
-    upper = problem.upper * units
-    upper = np.where(F.any(axis=0), np.minimum(upper, beyond), upper)
-    own = replace(problem, F=rounded, upper=upper)
+    F, upper = np.empty_like(problem.F), np.empty_like(problem.upper)
+    units = np.empty_like(upper)
+    to_own_units(problem.counts, problem.F, problem.upper, _ROOM, F, upper, units)
+    own = replace(problem, F=F, upper=upper)
     h = blake2b(digest_size=16)
     for array in (own.counts, own.F, own.upper, own.row_obsid, own.offset):
         h.update(repr(array.shape).encode())

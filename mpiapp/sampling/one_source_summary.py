@@ -14,8 +14,8 @@ from numba import njit
 from ..compiled import OPTIONS
 from ..posterior import Smoothing
 from ..posterior.series import integrals, moments, summarise_series
+from .canonical import to_own_units
 from .compressed import compress_rows
-from .kernels import round_to_40_bits
 from .one_source import NODES, ORDERS, find_series
 
 SOLVED, UNRESOLVED, IMPOSSIBLE = 0, 1, 2
@@ -60,29 +60,6 @@ def summarise_problems(
 
 
 @njit(**OPTIONS)
-def _canonical(counts, F, row_obsid, upper, bandwidth, F_out, upper_out, units):
-    """The problem in its own units, into F_out, upper_out and units (columns,) of its columns."""
-    rows, columns = F.shape
-    n_obsids = row_obsid[-1] + 1
-    for j in range(columns):
-        largest = 0.0
-        for r in range(rows):
-            largest = max(largest, F[r, j])
-        units[j] = largest if largest > 0.0 else 1.0
-        seen = 1.0
-        for r in range(rows):
-            F_out[r, j] = round_to_40_bits(F[r, j] / units[j])
-            # a background sees the counts of its own obsid
-            if j == 0 or columns - 1 < n_obsids or row_obsid[r] == j - 1:
-                seen += counts[r]
-        # Without the other columns θ_j follows a Gamma of seen counts at most; with them less.
-        beyond = (4.0 + bandwidth) * (seen + 7.0 * np.sqrt(seen) + 24.0)
-        upper_out[j] = upper[j] * units[j]
-        if largest > 0.0:
-            upper_out[j] = min(upper_out[j], beyond)
-
-
-@njit(**OPTIONS)
 def _is_same(counts, other_counts, offset, other_offset, F, other_F, upper, other_upper):
     return (
         (counts == other_counts).all()
@@ -114,7 +91,7 @@ def _summarise(
     found = np.empty(6)
     backgrounds = np.empty(columns - 1)
     for i in range(n):
-        _canonical(counts[i], F[i], row_obsid, upper[i], bandwidth, F_own, bounds, units)
+        to_own_units(counts[i], F[i], upper[i], 4.0 + bandwidth, F_own, bounds, units)
         if last >= 0 and _is_same(
             counts[i], counts[last], offset[i], offset[last], F_own, F_last, bounds, bounds_last
         ):
