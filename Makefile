@@ -60,6 +60,8 @@ bench: .venv/run ## Run the benchmarks, which print ratios measured side by side
 
 docs: .venv/docs ## Build the documentation into docs/_build/html
 	$(bin)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@! grep -rE --include='*.html' '<(script|link|img)[^>]*(src|href)="(https?:)?//' docs/_build/html || \
+	    { echo "the pages above load something from the network"; exit 1; }
 	@echo "docs/_build/html/index.html"
 
 lint: .venv/lint ## Check style, formatting and shell scripts

@@ -2,6 +2,8 @@
 
 import inspect
 import json
+from importlib.util import find_spec
+from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -27,6 +29,13 @@ extensions = [
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"mpiapp {__version__}"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+
+# MathJax comes with the pages, so that equations need no network.  This one file needs no others, nor fonts.
+mathjax = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static/mathjax/tex-svg-full.js"
+html_static_path.append(str(mathjax))
+mathjax_path = mathjax.name
 
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath", "substitution"]
 myst_heading_anchors = 3
