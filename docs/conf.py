@@ -32,7 +32,7 @@ html_title = f"mpiapp {__version__}"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 
-# MathJax comes with the pages, so that equations need no network.  This one file needs no others, nor fonts.
+# MathJax comes with the pages, so that equations need no network; this file needs no others.
 mathjax = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static/mathjax/tex-svg-full.js"
 html_static_path.append(str(mathjax))
 mathjax_path = mathjax.name
