@@ -83,22 +83,20 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("directory", metavar="DIR", help="folder for the files")
     p.add_argument("--masters", metavar="TABLE", help="associations of components with masters")
     p.add_argument("--blocks", metavar="TABLE", help="obsids of the masters' Bayesian Blocks")
-    p.add_argument(
-        "--map",
-        action="append",
-        default=[],
-        metavar="NAME=COLUMN",
-        help="which column of TABLE is NAME, for example cnts=COUNTS; may be repeated",
-    )
-    p.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="what NAME is in every row, for example band=b; may be repeated",
-    )
-    p.add_argument("--mapping", metavar="FILE", help="TOML file with [columns] and [values]")
+    _add_mapping(p)
     p.set_defaults(call=commands.import_tables)
+
+    p = added.add_parser("measure", help="photometry of a table of single sources, at once")
+    p.add_argument("table", metavar="TABLE", help="counts: any table that astropy reads")
+    p.add_argument("out", metavar="OUT", help="photometry: .fits, .ecsv, .vot, .parquet or .csv")
+    p.add_argument(
+        "--quantities", metavar="NAMES", help="of flux,photflux,rate,cnts (all that can be)"
+    )
+    _add_mapping(p)
+    p.add_argument("--engine", default="exact", metavar="NAME", help="(exact)")
+    p.add_argument("--seed", type=int, default=0, help="of engines that draw (0)")
+    p.add_argument("--processes", type=int, default=1, help="0 is one for each core (1)")
+    p.set_defaults(call=commands.measure)
 
     p = added.add_parser("simulate", help="write a mock catalog: prep3, mst3 and truth")
     p.add_argument("directory", metavar="DIR", help="folder for the catalog")
@@ -202,6 +200,25 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--plot", metavar="DIR", help="draw speed-up and efficiency into this folder")
     p.set_defaults(call=commands.timing)
     return parser
+
+
+def _add_mapping(p: argparse.ArgumentParser) -> None:
+    """Where a table of counts has its columns."""
+    p.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="NAME=COLUMN",
+        help="which column of TABLE is NAME, for example cnts=COUNTS; may be repeated",
+    )
+    p.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what NAME is in every row, for example band=b; may be repeated",
+    )
+    p.add_argument("--mapping", metavar="FILE", help="TOML file with [columns] and [values]")
 
 
 def main(argv: list[str] | None = None) -> int:

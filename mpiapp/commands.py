@@ -168,6 +168,38 @@ def import_tables(args) -> int:
     return ExitCode.RUNS_FAILED if failed else ExitCode.OK
 
 
+def measure(args) -> int:
+    from .catalog.fault import InputError
+    from .files.counts_table import read_counts
+    from .files.layouts import Given
+    from .products.export import writable, write_table
+    from .products.measured import measured_table
+    from .tables import measure_table
+
+    writable(args.out)
+    counts, faults = read_counts(args.table, Given.of(args.mapping, args.map, args.set))
+    for fault in faults:
+        print(f"mpiapp: {fault.message}", file=sys.stderr)
+    instruments = set(counts["instrument"]) if "instrument" in counts.colnames else {"ACIS"}
+    if len(instruments) > 1:
+        raise InputError(
+            f"{args.table}: column instrument: {', '.join(sorted(instruments))}; "
+            "priors differ, so measure each by itself"
+        )
+    found = measure_table(
+        counts,
+        args.quantities and args.quantities.split(","),
+        engine=args.engine,
+        seed=args.seed,
+        instrument=instruments.pop(),
+        processes=args.processes,
+        progress=sys.stderr.isatty(),
+    )
+    table = measured_table(found, args.engine, args.seed)
+    print(f"{write_table(table, args.out)}: {len(table)} rows, {len(table.columns)} columns")
+    return ExitCode.RUNS_FAILED if faults else ExitCode.OK
+
+
 def simulate(args) -> int:
     from .simulate import simulate
 

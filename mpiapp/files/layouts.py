@@ -156,10 +156,12 @@ def find_layout(
     units: Mapping[str, str],
     header: Mapping[str, object],
     given: Given,
+    required: Collection[str] = tuple(REQUIRED),
 ) -> Layout:
     """The layout of a table with these columns, units and header keywords.
 
     JSON lines (`names` is None) have this project's columns, or those that are given.
+    Of `required` nothing may be missing, but the stack.
 
     Raises InputError that names every column which is missing, and what it is for.
     """
@@ -171,7 +173,7 @@ def find_layout(
     by_lower = {name.lower(): name for name in names} | {name: name for name in names}
     wide = [m for m in map(_CSC_COUNTS.fullmatch, by_lower) if m]
     if wide and "cnts" not in {*by_lower, *given.columns}:
-        return _csc_layout(path, by_lower, wide, given)
+        return _csc_layout(path, by_lower, wide, given, required)
     kind, columns, values = "as in Files of the documentation", {}, {}
     if {"counts", "bg_counts", "psffrac"} <= by_lower.keys():
         kind, columns = "of CIAO srcflux", SRCFLUX
@@ -179,7 +181,7 @@ def find_layout(
     columns = {own: by_lower[c.lower()] for own, c in columns.items() if c.lower() in by_lower}
     columns = {own: by_lower[own] for own in OWN if own in by_lower} | columns | given.columns
     values = {k: v for k, v in values.items() if k not in columns} | given.values
-    _require(path, {*columns, *values, "stack"})
+    _require(path, required, {*columns, *values, "stack"})
     seconds = _without_seconds(columns, units)
     has = frozenset({*columns, *values})
     used = {*columns.values(), *(name for name in names if name in values)}
@@ -206,8 +208,8 @@ def _json_layout(given: Given) -> Layout:
     return Layout("as in Files of the documentation", records, None)
 
 
-def _require(path: str | os.PathLike, has: Collection[str]) -> None:
-    missing = [name for name in REQUIRED if name not in has]
+def _require(path: str | os.PathLike, required: Collection[str], has: Collection[str]) -> None:
+    missing = [name for name in required if name not in has]
     if missing:
         lines = "".join(f"\n  {name}: {REQUIRED[name]}" for name in missing)
         raise InputError(
@@ -258,7 +260,11 @@ def _without_seconds(columns: Mapping[str, str], units: Mapping[str, str]) -> li
 
 
 def _csc_layout(
-    path: str | os.PathLike, by_lower: Mapping[str, str], wide: list[re.Match], given: Given
+    path: str | os.PathLike,
+    by_lower: Mapping[str, str],
+    wide: list[re.Match],
+    given: Given,
+    required: Collection[str],
 ) -> Layout:
     """CSC's table per observation: a row per source, its bands and apertures in the columns."""
     columns = {own: by_lower[c] for own, c in CSC.items() if c in by_lower} | given.columns
@@ -276,7 +282,7 @@ def _csc_layout(
         pairs.append((aperture, band, names))
         used.update(names.values())
     has = {*columns, *given.values, *pairs[0][2], "band", "aperture"}
-    _require(path, has)
+    _require(path, required, has)
     if missing:
         raise InputError(f"{path}: columns as in CSC, but without {', '.join(missing)}; add them")
 

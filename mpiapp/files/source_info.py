@@ -39,19 +39,30 @@ def info_hdu(rows: Sequence[InfoRow]) -> fits.BinTableHDU | None:
 
 def _column(name: str, values: list) -> fits.Column | None:
     """The column as whole numbers, numbers or text; None if FITS cannot hold it."""
-    is_scalar = all(isinstance(v, (str, bytes, int, float, type(None))) for v in values)
-    if not is_scalar or not name.isascii() or not name.isprintable() or name.lower() in KEY:
+    if not name.isascii() or not name.isprintable() or name.lower() in KEY:
+        return None
+    array = as_array(values)
+    if array is None or array.dtype.kind in "if":
+        return (
+            array
+            if array is None
+            else fits.Column(name, "KD"[array.dtype.kind == "f"], array=array)
+        )
+    return text_column(name, [text.encode("ascii", "backslashreplace") for text in array])
+
+
+def as_array(values: Sequence[object]) -> np.ndarray | None:
+    """Values of a column as whole numbers, numbers or text; None if they are lists or the like."""
+    if not all(isinstance(v, (str, bytes, int, float, type(None))) for v in values):
         return None
     with suppress(ValueError, OverflowError):
         # Only what comes back as it was: the zeros of "007" make it a name.
         numbers = [int(v or 0) for v in values]
         if all(str(n) == str(v) for n, v in zip(numbers, values)):
-            return fits.Column(name, "K", array=np.array(numbers, dtype=np.int64))
+            return np.array(numbers, dtype=np.int64)
     with suppress(ValueError, OverflowError):
-        numbers = [np.nan if v in (None, "") else float(v) for v in values]
-        return fits.Column(name, "D", array=np.array(numbers))
-    texts = [v.decode("latin-1") if isinstance(v, bytes) else str(v or "") for v in values]
-    return text_column(name, [text.encode("ascii", "backslashreplace") for text in texts])
+        return np.array([np.nan if v in (None, "") else float(v) for v in values])
+    return np.array([v.decode("latin-1") if isinstance(v, bytes) else str(v or "") for v in values])
 
 
 def read_source_info(path: str | os.PathLike) -> Table | None:

@@ -103,14 +103,33 @@ def column(matrix: Matrix, field: Field, average: bool = False) -> CatalogColumn
     if field.source == "beta":
         unit = (1 / Unit(unit)).unit.to_string("fits")
     about = f"{_WORDS[matrix.quantity]};{_RANGES[matrix.band]}"
-    ucd = about if not field.ucd else f"{about};{field.ucd}"
-    if field.ucd in _PRIMARY:
-        ucd = f"{field.ucd};{about}"
+    ucd = _ucd(field, about)
     what = (
         f"{quantity.description}, {'ECF90' if matrix.aperture == 'aper90' else 'source'} aperture"
     )
     where = f"{low:g}-{high:g} keV" + (", all observations" if average else "")
     return CatalogColumn(name, unit, ucd, f"{field.description}: {what}, {where}", field.dtype)
+
+
+def _ucd(field: Field, about: str) -> str:
+    if field.ucd in _PRIMARY:
+        return f"{field.ucd};{about}"
+    return about if not field.ucd else f"{about};{field.ucd}"
+
+
+def plain_columns() -> dict[str, CatalogColumn]:
+    """The columns of `mpiapp.measure_table`, which know neither band nor aperture, by name."""
+    chosen = [*BASIC, *(EXTRAS[name] for name in ("mode", "mean", "rms"))]
+    return {
+        q.column + field.suffix: CatalogColumn(
+            q.column + field.suffix,
+            q.unit,
+            _ucd(field, f"{_WORDS[q.name]};em.X-ray"),
+            f"{field.description}: {q.description}",
+        )
+        for q in QUANTITIES.values()
+        for field in chosen
+    }
 
 
 def columns(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from astropy.io import fits
 from astropy.io.votable import from_table
 from astropy.io.votable.tree import Info
 from astropy.table import MaskedColumn, Table
+from astropy.units import UnitsWarning
 
 from .. import __version__
 from ..catalog.bundle import InputError
@@ -163,6 +165,14 @@ def _provenance(results: Results, level: str) -> dict[str, str]:
     return made
 
 
+def writable(path: str | Path) -> Path:
+    """The path, if `write_table` knows its suffix; raises InputError otherwise."""
+    path = Path(path)
+    if path.suffix not in _WRITERS:
+        raise InputError(f"{path}: suffix {path.suffix!r}: expected {', '.join(_WRITERS)}")
+    return path
+
+
 def write_table(table: Table, path: str | Path) -> Path:
     """Write a product in the format of its suffix, replacing the file in one step.
 
@@ -170,9 +180,7 @@ def write_table(table: Table, path: str | Path) -> Path:
 
     Raises InputError for another suffix, or if pyarrow is missing; OSError as usual.
     """
-    path = Path(path)
-    if path.suffix not in _WRITERS:
-        raise InputError(f"{path}: suffix {path.suffix!r}: expected {', '.join(_WRITERS)}")
+    path = writable(path)
     new = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         _WRITERS[path.suffix](table, new)
@@ -189,8 +197,9 @@ def _write_fits(table: Table, path: Path) -> None:
     hdu.name = "CATALOG"
     for i, name in enumerate(table.colnames, 1):
         column = table[name]
-        hdu.header[f"TCOMM{i}"] = column.description
-        hdu.header[f"TUCD{i}"] = column.meta["ucd"]
+        for keyword, said in (("TCOMM", column.description), ("TUCD", column.meta["ucd"])):
+            if said:
+                hdu.header[f"{keyword}{i}"] = said
     for key, value in table.meta.items():
         hdu.header["HISTORY"] = f"{key}: {value}"
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path, checksum=True)
@@ -204,7 +213,9 @@ def _write_votable(table: Table, path: Path) -> None:
         field.description = table[field.name].description
     for key, value in table.meta.items():
         votable.infos.append(Info(name=key, value=value))
-    votable.to_xml(str(path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnitsWarning)  # erg is deprecated, and what everybody uses
+        votable.to_xml(str(path))
 
 
 def _write_parquet(table: Table, path: Path) -> None:
@@ -217,7 +228,7 @@ def _write_parquet(table: Table, path: Path) -> None:
     arrays, kinds = [], []
     for column in table.itercols():
         arrays.append(pyarrow.array(column.data.data, mask=np.ma.getmaskarray(column.data)))
-        about = {"description": column.description, "ucd": column.meta["ucd"]}
+        about = {"description": column.description or "", "ucd": column.meta["ucd"] or ""}
         about |= {"unit": str(column.unit)} if column.unit else {}
         kinds.append(pyarrow.field(column.name, arrays[-1].type, metadata=about))
     schema = pyarrow.schema(kinds, metadata=table.meta)
