@@ -72,6 +72,10 @@ def _catalog_columns() -> str:
             what = c.description.split(",")[0]
             ucd = c.ucd.replace("em.X-ray", "em.X-ray…")
             rows.append(f"| `{name}` | {c.unit} | `{ucd}` | {what} | {option} |")
+    for pair in columns.HARDNESS:
+        for field in columns.HARDNESS_FIELDS:
+            c = columns.hardness_column(pair, field)
+            rows.append(f"| `{c.name}` | | `{c.ucd}` | {c.description} | |")
     return "\n".join(rows)
 
 

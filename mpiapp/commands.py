@@ -80,6 +80,8 @@ def export(args) -> int:
     with open_results(args.results) as results:
         table = catalog_table(results, args.level, extras)
     print(f"{write_table(table, args.out)}: {len(table)} rows, {len(table.columns)} columns")
+    if not any(name.startswith("hard_") for name in table.colnames):
+        print("no hardness ratios: [output] mpdf keeps no photon fluxes of two bands at this level")
     return ExitCode.OK
 
 

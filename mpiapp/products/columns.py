@@ -82,6 +82,15 @@ KEYS = {
 }
 
 
+# The harder band and the softer one.
+HARDNESS = {"hm": ("h", "m"), "hs": ("h", "s"), "ms": ("m", "s")}
+HARDNESS_FIELDS = (
+    Field("mode", "", "", "mode of the density"),
+    Field("lolim", "_lolim", "stat.min", "lower 68 % bound; -1 where it reaches that"),
+    Field("hilim", "_hilim", "stat.max", "upper 68 % bound; 1 where it reaches that"),
+)
+
+
 def fields(extras: Sequence[str] = ()) -> tuple[Field, ...]:
     """The numbers of every result, with the chosen of EXTRAS.
 
@@ -144,6 +153,16 @@ def columns(
                 if matrix in wanted:
                     for field in chosen:
                         yield matrix, field, column(matrix, field, average)
+
+
+def hardness_column(pair: str, field: Field, average: bool = False) -> CatalogColumn:
+    """The column of one number of a hardness ratio of HARDNESS."""
+    harder, softer = HARDNESS[pair]
+    name = f"hard_{'avg_' if average else ''}{pair}{field.suffix}"
+    ucd = f"phot.flux;arith.ratio;em.X-ray{';' + field.ucd if field.ucd else ''}"
+    what = f"({harder} - {softer}) / ({harder} + {softer}) of photon fluxes"
+    where = ", all observations" if average else ""
+    return CatalogColumn(name, "", ucd, f"{field.description}: hardness ratio {what}{where}")
 
 
 def empty(n: int, dtype: str) -> np.ma.MaskedArray:

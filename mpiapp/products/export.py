@@ -23,8 +23,9 @@ from .. import __version__
 from ..catalog.bundle import InputError
 from ..catalog.quantities import Matrix
 from ..files.results import Results, readable
-from ..photometry.outcome import Flag
 from .columns import KEYS, CatalogColumn, Field, columns, empty, fields
+from .hardness import hardness_columns
+from .rows import RowsOf, name_parts, row_numbers, selected
 
 
 def catalog_table(results: Results, level: str, extras: Sequence[str] = ()) -> Table:
@@ -53,33 +54,13 @@ def catalog_table(results: Results, level: str, extras: Sequence[str] = ()) -> T
             table[what.name] = _column(what, empty(len(table), what.dtype))
             places[matrix, field] = table[what.name]
         _fill(results, level, average, rows_of, places)
+        for what, values in hardness_columns(results, level, average, rows_of):
+            table[what.name] = _column(what, np.ma.masked_invalid(values))
     table.meta.update(_provenance(results, level))
     return table
 
 
-def name_parts(level: str, target: str, component: str) -> tuple[str, ...]:
-    """What names the row of a result, as the columns of KEYS[level]."""
-    words = target.split("/")
-    if level == "master":
-        return (component,)
-    if level == "block":
-        return component, words[-1]
-    return (*words, component)
-
-
-def selected(rows: np.ndarray, level: str, average: bool | None = None) -> np.ndarray:
-    """The rows of a product: at master level its averages, best blocks, or (None) both."""
-    rows = rows[rows["level"] == (b"master" if level == "block" else level.encode())]
-    if level in ("obsid", "stack"):
-        return rows
-    is_average = np.char.endswith(rows["target"], b"/avg")
-    if level == "block":
-        return rows[~is_average]
-    best = (rows["flags"] & int(Flag.BEST_BLOCK)) != 0
-    return rows[is_average | best if average is None else is_average if average else best]
-
-
-def _index(results: Results, level: str) -> tuple[dict[tuple, int], dict[bool, set[Matrix]]]:
+def _index(results: Results, level: str) -> tuple[RowsOf, dict[bool, set[Matrix]]]:
     """The row of each source, by name; and the matrices that occur, of averages and of others."""
     names: set[tuple] = set()
     matrices: dict[bool, set[Matrix]] = {True: set(), False: set()}
@@ -111,18 +92,14 @@ def _fill(
     results: Results,
     level: str,
     average: bool,
-    rows_of: dict[tuple, int],
+    rows_of: RowsOf,
     places: dict[tuple[Matrix, Field], MaskedColumn],
 ) -> None:
     for rows in results.chunks("photometry"):
         rows = selected(rows, level, average)
         if not len(rows):
             continue
-        keys, inverse = np.unique(rows[["target", "component"]], return_inverse=True)
-        at = np.array(
-            [rows_of[name_parts(level, t.decode(), c.decode())] for t, c in keys.tolist()]
-        )
-        at = at[inverse.reshape(-1)]
+        at = row_numbers(rows, level, rows_of)
         kinds, kind = np.unique(rows[["band", "aperture", "quantity"]], return_inverse=True)
         kind = kind.reshape(-1)
         for i, words in enumerate(kinds.tolist()):

@@ -7,7 +7,6 @@ catalog's kernel, so that the MPDF has the mode of the result.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from pathlib import Path
 from urllib.parse import quote
@@ -24,7 +23,8 @@ from ..files.results import Results
 from ..posterior import Smoothing
 from ..posterior.marginals import Marginal
 from .columns import KEYS
-from .export import name_parts, selected
+from .kept import smoothing_of
+from .rows import name_parts, selected
 
 _ORDER = 96
 
@@ -42,7 +42,7 @@ def write_phot3(results: Results, level: str, folder: str | Path) -> int:
             f"{results.path}: no MPDFs at level {level}; name runs of it in [output] mpdf and "
             "measure them"
         )
-    smoothing = _smoothing(results)
+    smoothing = smoothing_of(results)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for (names, band), kept in found.items():
@@ -90,11 +90,6 @@ def _marginal(row: np.void) -> Marginal:
 
     # The prior's own end is beyond: what would be near it is pegged, and NULL.
     return Marginal(low, high, 2.0 * high, chebyshev.chebinterpolate(at, _ORDER - 1))
-
-
-def _smoothing(results: Results) -> Smoothing:
-    jobs = results.table("jobs")
-    return Smoothing(**json.loads(jobs["config"][-1])["summary"]) if len(jobs) else Smoothing()
 
 
 def _index(results: Results, level: str) -> dict[tuple, list[tuple]]:

@@ -18,7 +18,15 @@ from mpiapp.files.results import open_results
 from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
 from mpiapp.files.writer import Writer
 from mpiapp.photometry.outcome import Flag, Outcome
-from mpiapp.products.columns import EXTRAS, KEYS, columns, fields
+from mpiapp.products.columns import (
+    EXTRAS,
+    HARDNESS,
+    HARDNESS_FIELDS,
+    KEYS,
+    columns,
+    fields,
+    hardness_column,
+)
 from mpiapp.products.export import catalog_table, write_table
 
 NULL = np.nan
@@ -170,6 +178,7 @@ def test_every_column_that_there_may_be_has_a_unit_and_ucds_of_the_standard():
     every = [Matrix(b, a, q) for b in BANDS for a in APERTURES for q in QUANTITIES]
     found = [c for *_, c in columns(every, fields(list(EXTRAS)))]
     found += [c for key in KEYS.values() for c in key]
+    found += [hardness_column(pair, field) for pair in HARDNESS for field in HARDNESS_FIELDS]
     for c in found:
         assert check_ucd(c.ucd, check_controlled_vocabulary=True, has_colon=True), (c.name, c.ucd)
         units.Unit(c.unit, format="fits")
