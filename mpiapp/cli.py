@@ -149,6 +149,19 @@ def build_parser() -> argparse.ArgumentParser:
     )
     p.set_defaults(call=commands.export)
 
+    p = added.add_parser("blocks", help="find the Bayesian Blocks of master sources")
+    p.add_argument("results", metavar="RESULTS", help="results file with photon fluxes of obsids")
+    p.add_argument("mst3", metavar="MST3", help="mst3 file with the associations")
+    p.add_argument("out", metavar="OUT", help="mst3 file to write, the same with these blocks")
+    p.add_argument("--aperture", choices=("aper", "aper90"), default="aper", help="(aper)")
+    p.add_argument(
+        "--penalty",
+        type=float,
+        metavar="P",
+        help="of each block in log10 (that with which 5 %% of constant sources are split)",
+    )
+    p.set_defaults(call=commands.blocks)
+
     p = added.add_parser("compare", help="print how two sets of photometry agree (Table 3)")
     p.add_argument("results", metavar="RESULTS", help="results file (HDF5)")
     p.add_argument("reference", metavar="REFERENCE", help="results file, or table of the catalog")

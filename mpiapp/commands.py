@@ -240,6 +240,23 @@ def show(args) -> int:
     return ExitCode.OK
 
 
+def blocks(args) -> int:
+    from .files.results import open_results
+    from .products.blocks import write_blocks
+
+    with open_results(args.results) as results:
+        found = write_blocks(results, args.mst3, args.out, args.aperture, args.penalty)
+    for fault in found.faults:
+        print(f"mpiapp: {fault.message}", file=sys.stderr)
+    print(f"{args.out}: {found.masters} master sources, {found.split} in several blocks")
+    print(f"  posteriors: {found.tables} as kept in /mpdf, {found.gammas} as Gamma distributions")
+    if found.unmeasured:
+        print(f"  {found.unmeasured} observations without a number in any band are in no block")
+    if found.unobserved:
+        print(f"  {found.unobserved} master sources without an observation keep their blocks")
+    return ExitCode.RUNS_FAILED if found.faults else ExitCode.OK
+
+
 def compare(args) -> int:
     from .report import compare
     from .report.matching import open_side

@@ -74,20 +74,23 @@ def names_array(names: Sequence[str]) -> np.ndarray:
 
 
 class Associations:
-    """The usable master sources of an mst3 file; made by `associate`."""
+    """The usable master sources of an mst3 file; made by `associate`.
+
+    `links` and `blocks` are their rows, sorted by master source.
+    """
 
     def __init__(self, links: Links, blocks: Blocks):
         order = np.argsort(links.master, kind="stable")
         self._names, starts = np.unique(links.master[order], return_index=True)
         self._link_edges = np.append(starts, len(order))
-        self._links = Links(*(column[order] for column in vars(links).values()))
+        self.links = Links(*(column[order] for column in vars(links).values()))
         order = np.lexsort((blocks.block, blocks.master))
-        self._blocks = Blocks(*(column[order] for column in vars(blocks).values()))
-        left = np.searchsorted(self._blocks.master, self._names, "left")
-        right = np.searchsorted(self._blocks.master, self._names, "right")
+        self.blocks = Blocks(*(column[order] for column in vars(blocks).values()))
+        left = np.searchsorted(self.blocks.master, self._names, "left")
+        right = np.searchsorted(self.blocks.master, self._names, "right")
         self._block_edges = np.stack([left, right], axis=1)
-        unique = np.flatnonzero(self._links.match_type == b"u")
-        stack, component = self._links.stack[unique], self._links.component[unique]
+        unique = np.flatnonzero(self.links.match_type == b"u")
+        stack, component = self.links.stack[unique], self.links.component[unique]
         order = np.lexsort((component, stack))
         self._unique_rows = unique[order]
         self._unique_components = component[order]
@@ -97,7 +100,7 @@ class Associations:
     def without(self, masters: Sequence[str]) -> Associations:
         """The same but for some master sources, whose components stay neighbours of others."""
         bad = [master.encode() for master in masters]
-        return Associations(_without(self._links, bad), _without(self._blocks, bad))
+        return Associations(_without(self.links, bad), _without(self.blocks, bad))
 
     def __len__(self) -> int:
         return len(self._names)
@@ -113,7 +116,7 @@ class Associations:
         """(stack, component, match_type) of every association of a master source."""
         i = self._index(master)
         rows = slice(self._link_edges[i], self._link_edges[i + 1])
-        columns = (self._links.stack, self._links.component, self._links.match_type)
+        columns = (self.links.stack, self.links.component, self.links.match_type)
         return list(zip(*(column[rows].astype(str).tolist() for column in columns)))
 
     def blocks_of(self, master: str) -> dict[int, list[tuple[str, str]]]:
@@ -158,7 +161,7 @@ class Associations:
             wanted = component.encode()
             c = int(np.searchsorted(known, wanted))
             if c < len(known) and known[c] == wanted:
-                return self._links.master[self._unique_rows[start + c]].decode()
+                return self.links.master[self._unique_rows[start + c]].decode()
         return f"{stack}/{component}"
 
     def _find(self, master: str) -> int | None:
@@ -174,8 +177,8 @@ class Associations:
 
     def _block_rows(self, master: str) -> Iterator[tuple[int, str, str, float]]:
         start, stop = self._block_edges[self._index(master)]
-        columns = (self._blocks.block, self._blocks.stack, self._blocks.obsid)
-        exposures = self._blocks.exposure[start:stop].tolist()
+        columns = (self.blocks.block, self.blocks.stack, self.blocks.obsid)
+        exposures = self.blocks.exposure[start:stop].tolist()
         rows = zip(*(column[start:stop].tolist() for column in columns), exposures)
         for block, stack, obsid, exposure in rows:
             yield block, stack.decode(), obsid.decode(), exposure

@@ -119,8 +119,13 @@ def write_mst3(
     write_mst3_tables(path, link_table, block_table)
 
 
-def write_mst3_tables(path: str | os.PathLike, links: Links, blocks: Blocks) -> None:
-    """As `write_mst3`, from columns of names, for catalogs of a million rows."""
+def write_mst3_tables(
+    path: str | os.PathLike, links: Links, blocks: Blocks, history: Iterable[str] = ()
+) -> None:
+    """As `write_mst3`, from columns of names, for catalogs of a million rows.
+
+    history : how it was made, a line each
+    """
     conflicts = associate(links, blocks)[1]
     if conflicts:
         first = conflicts[0]
@@ -131,6 +136,8 @@ def write_mst3_tables(path: str | os.PathLike, links: Links, blocks: Blocks) -> 
     primary = fits.PrimaryHDU()
     primary.header["CREATOR"] = (f"mpiapp {__version__}", "program that wrote the file")
     primary.header["MST3VER"] = (VERSION, "layout of this file")
+    for line in history:
+        primary.header["HISTORY"] = line
     link_hdu = fits.BinTableHDU.from_columns(
         [text_column(name, values) for name, values in vars(links).items()], name="MASTER_STACK"
     )

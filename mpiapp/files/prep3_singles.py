@@ -76,7 +76,7 @@ class Singles:
     def places(self, matrices: tuple[Matrix, ...]) -> np.ndarray:
         """Where these matrices are in the arrays; −1 for those that the file does not have."""
         if matrices not in self._columns:
-            self._columns[matrices] = np.array([self._place.get(m, -1) for m in matrices])
+            self._columns[matrices] = np.array([self._place.get(m, -1) for m in matrices], int)
         return self._columns[matrices]
 
     def state(self, bundle: str, matrices: tuple[Matrix, ...]) -> np.ndarray:

@@ -30,3 +30,16 @@ class Tabulated(NamedTuple):
     def x(self) -> np.ndarray:
         """(n,) the points."""
         return np.linspace(self.low, self.high, len(self.density))
+
+
+def cubics(values: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """Values (…, n) at equidistant points, between them at places (m,) from 0 to n − 1; (…, m)."""
+    first = np.clip(np.floor(place).astype(int) - 1, 0, values.shape[-1] - 4)
+    u = place - first
+    weights = (
+        (u - 1) * (u - 2) * (u - 3) / -6,
+        u * (u - 2) * (u - 3) / 2,
+        u * (u - 1) * (u - 3) / -2,
+        u * (u - 1) * (u - 2) / 6,
+    )
+    return sum(w * values[..., first + i] for i, w in enumerate(weights))

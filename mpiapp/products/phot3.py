@@ -22,6 +22,7 @@ from ..catalog.quantities import APERTURES, QUANTITIES
 from ..files.results import Results
 from ..posterior import Smoothing
 from ..posterior.marginals import Marginal
+from ..posterior.tabulated import cubics
 from .columns import KEYS
 from .kept import smoothing_of
 from .rows import name_parts, selected
@@ -77,16 +78,7 @@ def _marginal(row: np.void) -> Marginal:
     low, high, values = float(row["low"]), float(row["high"]), row["density"].astype(float)
 
     def at(t: np.ndarray) -> np.ndarray:
-        place = 0.5 * (t + 1.0) * (len(values) - 1)
-        first = np.clip(np.floor(place).astype(int) - 1, 0, len(values) - 4)
-        u = place - first
-        weights = (
-            (u - 1) * (u - 2) * (u - 3) / -6,
-            u * (u - 2) * (u - 3) / 2,
-            u * (u - 1) * (u - 3) / -2,
-            u * (u - 1) * (u - 2) / 6,
-        )
-        return sum(w * values[first + i] for i, w in enumerate(weights))
+        return cubics(values, 0.5 * (t + 1.0) * (len(values) - 1))
 
     # The prior's own end is beyond: what would be near it is pegged, and NULL.
     return Marginal(low, high, 2.0 * high, chebyshev.chebinterpolate(at, _ORDER - 1))

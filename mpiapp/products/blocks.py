@@ -1,0 +1,233 @@
+"""`mpiapp blocks`: the Bayesian Blocks of master sources, from the results of their observations.
+
+The blocks are found in each band by itself, from the photon-flux posteriors at level obsid, and
+what is one block in every band is one in the end; ACIS and HRC share none, as in the catalog's
+blocks3 products.  They go into an mst3 file, with which `mpiapp run` measures them.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+from ..catalog.fault import Fault, InputError
+from ..catalog.masters import Associations, Blocks
+from ..files.mst3 import read_mst3, write_mst3_tables
+from ..files.results import Results
+from ..files.schema import MPDF_DTYPE
+from .flux_blocks import (
+    Cells,
+    default_penalty,
+    fitness,
+    gamma_cells,
+    intersection,
+    partition,
+    tabulated_cells,
+)
+
+BANDS_OF = {"ACIS": "bsmh", "HRC": "w"}  # u, soft and of few counts, is left out as in the catalog
+
+_FLUX = np.dtype(
+    [("master", "S48"), ("stack", "S96"), ("obsid", "S96"), ("band", "S1")]
+    + [("mode", "f8"), ("mean", "f8"), ("rms", "f8"), ("mpdf", "i8")]
+)
+
+
+class FoundBlocks(NamedTuple):
+    """What `write_blocks` has found.
+
+    masters, split : master sources with observations; those that vary for one instrument
+    unmeasured : observations without a number in any band, which are in no block
+    unobserved : master sources without an observation in the results; they keep their blocks
+    tables, gammas : posteriors that were compared, from /mpdf and as Gamma distributions
+    faults : of the mst3 file; the master sources concerned are not in the new one
+    """
+
+    masters: int
+    split: int
+    unmeasured: int
+    unobserved: int
+    tables: int
+    gammas: int
+    faults: list[Fault]
+
+
+def write_blocks(
+    results: Results,
+    mst3: str | os.PathLike,
+    out: str | os.PathLike,
+    aperture: str = "aper",
+    penalty: float | None = None,
+) -> FoundBlocks:
+    """Write the associations of an mst3 file with the blocks that the results tell of.
+
+    penalty : per block, in log10; None for that with which 5 % of constant sources are split
+
+    A posterior is that of /mpdf where an exact one is kept, else the Gamma distribution with its
+    mean and rms: smoothed by the kernel it would be too wide.  Exposures stay those of the file.
+    Raises InputError if the results have no photon fluxes at level obsid of these master sources.
+    """
+    file = read_mst3(mst3)
+    associations = file.associations
+    fluxes = _fluxes(results, associations, aperture)
+    if not len(fluxes):
+        raise InputError(
+            f"{results.path}: no photon fluxes at level obsid, aperture {aperture}, of master "
+            f"sources of {file.path}; measure them first"
+        )
+    posteriors = _Posteriors(results, fluxes)
+    found: list[tuple[bytes, int, bytes, bytes]] = []
+    several, unmeasured = set(), 0
+    masters, starts = np.unique(fluxes["master"], return_index=True)
+    for master, first, last in zip(masters, starts, [*starts[1:], len(fluxes)]):
+        n_blocks = 0
+        for bands in BANDS_OF.values():
+            there = np.isin(fluxes["band"][first:last], np.array(list(bands), "S1"))
+            mine = np.flatnonzero(there) + first
+            names, blocks = _blocks_of(posteriors, mine, bands, penalty)
+            unmeasured += int((blocks < 0).sum())
+            for (stack, obsid), block in zip(names, blocks.tolist()):
+                if block >= 0:
+                    found.append((master, n_blocks + block + 1, stack, obsid))
+            if (n := int(blocks.max(initial=-1)) + 1) > 1:
+                several.add(master)
+            n_blocks += n
+    kept = ~np.isin(associations.blocks.master, masters)
+    blocks = _table(found, associations.blocks, kept)
+    history = [
+        f"blocks by flux, aperture {aperture}, penalty "
+        + ("of 5 % false alarms" if penalty is None else f"{penalty:g}")
+    ]
+    write_mst3_tables(out, associations.links, blocks, history)
+    return FoundBlocks(
+        len(masters),
+        len(several),
+        unmeasured,
+        len(associations) - len(masters),
+        posteriors.tables,
+        posteriors.gammas,
+        file.faults,
+    )
+
+
+def _fluxes(results: Results, associations: Associations, aperture: str) -> np.ndarray:
+    """The photon fluxes of all observations of master sources (n,), in the order of masters."""
+    kept = results.column("mpdf", "row")
+    labels: dict[tuple[bytes, bytes], str] = {}
+    found = [np.empty(0, _FLUX)]
+    start = 0
+    for rows in results.chunks("photometry"):
+        number = np.arange(start, start + len(rows), dtype="u8")
+        start += len(rows)
+        wanted = (rows["level"] == b"obsid") & (rows["aperture"] == aperture.encode())
+        wanted &= rows["quantity"] == b"photflux"
+        wanted &= np.isin(rows["band"], np.array(list("bsmhw"), "S1"))
+        rows, number = rows[wanted], number[wanted]
+        names, which = np.unique(rows[["target", "component"]], return_inverse=True)
+        of_names = np.zeros(len(names), _FLUX)
+        for i, (target, component) in enumerate(names.tolist()):
+            stack, obsid = target.split(b"/")[:2]
+            label = _label(associations, stack, component, labels)
+            of_names[i] = (label, stack, obsid, b"", 0.0, 0.0, 0.0, -1)
+        mine = of_names[which.reshape(-1)]
+        for name in ("band", "mode", "mean", "rms"):
+            mine[name] = rows[name]
+        place = np.searchsorted(kept, number)
+        has = place < len(kept)
+        has[has] = kept[place[has]] == number[has]
+        mine["mpdf"] = np.where(has, place, -1)
+        found.append(mine[mine["master"] != b""])
+    fluxes = np.concatenate(found)
+    return fluxes[np.argsort(fluxes["master"], kind="stable")]
+
+
+def _label(associations: Associations, stack: bytes, component: bytes, known: dict) -> str:
+    """The master source whose unique match a component is; empty if of none."""
+    key = stack, component
+    if key not in known:
+        names = stack.decode(), component.decode()
+        label = associations.label(*names)
+        known[key] = "" if label == "/".join(names) else label
+    return known[key]
+
+
+class _Posteriors:
+    """The posteriors of fluxes; of those that are the only one of master and band, none."""
+
+    def __init__(self, results: Results, fluxes: np.ndarray):
+        self.fluxes = fluxes
+        self.tables = self.gammas = 0
+        _, which, times = np.unique(
+            fluxes[["master", "band"]], return_inverse=True, return_counts=True
+        )
+        wanted = np.unique(fluxes["mpdf"][times[which.reshape(-1)] > 1])
+        wanted = wanted[wanted >= 0]
+        parts, start = [np.empty(0, MPDF_DTYPE)], 0
+        for rows in results.chunks("mpdf", 50_000):
+            inside = slice(*np.searchsorted(wanted, [start, start + len(rows)]))
+            parts.append(rows[wanted[inside] - start])
+            start += len(rows)
+        self._kept = np.concatenate(parts)
+        usable = (self._kept["kernel"] == 0) & (self._kept["low"] >= 0)
+        usable &= (self._kept["high"] > self._kept["low"]) & (self._kept["density"] >= 0).all(1)
+        usable &= np.isfinite(self._kept["density"].sum(1)) & (self._kept["density"] > 0).any(1)
+        self._kept, self._number = self._kept[usable], wanted[usable]
+
+    def measured(self, mine: np.ndarray) -> np.ndarray:
+        """Which of some fluxes have numbers."""
+        rows = self.fluxes[mine]
+        return np.isfinite(rows["mode"]) & (rows["mean"] > 0) & (rows["rms"] > 0)
+
+    def cells(self, mine: np.ndarray) -> Cells:
+        """Those of some fluxes, all of which have numbers."""
+        rows = self.fluxes[mine]
+        place = np.minimum(np.searchsorted(self._number, rows["mpdf"]), len(self._number) - 1)
+        exact = self._number[place] == rows["mpdf"] if len(self._number) else place >= 0
+        table = self._kept[place[exact]]
+        parts = (
+            tabulated_cells(table["low"], table["high"], table["density"]),
+            gamma_cells(rows["mean"][~exact], rows["rms"][~exact]),
+        )
+        self.tables += len(parts[0])
+        self.gammas += len(parts[1])
+        back = np.argsort(np.concatenate([np.flatnonzero(exact), np.flatnonzero(~exact)]))
+        return Cells(*(np.concatenate(column)[back] for column in zip(*parts)))
+
+
+def _blocks_of(
+    posteriors: _Posteriors, mine: np.ndarray, bands: str, penalty: float | None
+) -> tuple[list[tuple[bytes, bytes]], np.ndarray]:
+    """The (stack, obsid) of a master source's observations, and their blocks from 0, or -1."""
+    rows = posteriors.fluxes[mine]
+    names, which = np.unique(rows[["stack", "obsid"]], return_inverse=True)
+    which = which.reshape(-1)
+    measured = posteriors.measured(mine)
+    there = [band for band in bands if (measured & (rows["band"] == band.encode())).any()]
+    of_bands = np.full((len(there), len(names)), -1)
+    for of_band, band in zip(of_bands, there):
+        inside = np.flatnonzero(measured & (rows["band"] == band.encode()))
+        inside = inside[np.lexsort((rows["mean"][inside], rows["mode"][inside]))]
+        n = len(inside)
+        if n > 1:
+            cost = default_penalty(n, len(there)) if penalty is None else penalty
+            of_band[which[inside]] = partition(fitness(posteriors.cells(mine[inside])), cost)
+        else:
+            of_band[which[inside]] = 0
+    blocks = np.full(len(names), -1)
+    if there:
+        some = (of_bands >= 0).any(axis=0)
+        blocks[some] = intersection(of_bands[:, some])
+    return names.tolist(), blocks
+
+
+def _table(found: list[tuple], old: Blocks, kept: np.ndarray) -> Blocks:
+    """The blocks of an mst3 file: those found, with the exposures that the old ones had, and old
+    ones that are kept."""
+    seconds = dict(zip(zip(old.stack.tolist(), old.obsid.tolist()), old.exposure.tolist()))
+    columns = [np.array(column) for column in zip(*found)] or [old.master[:0]] * 4
+    exposure = np.array([seconds.get(row[2:], np.nan) for row in found])
+    new = Blocks(columns[0], columns[1].astype(np.int64), *columns[2:], exposure)
+    pairs = zip(vars(old).values(), vars(new).values())
+    return Blocks(*(np.concatenate([a[kept], b]) for a, b in pairs))
