@@ -117,6 +117,18 @@ def test_a_value_of_no_meaning_is_named(
     assert said in check(capsys, *argv)
 
 
+def test_a_finished_file_whose_text_has_been_zeroed_is_refused(tmp_path, finished, capsys):
+    """HDF5 would read it for ever."""
+    path = tmp_path / "spoilt.h5"
+    content = bytearray(finished.read_bytes())
+    begin = content.rindex(b"GCOL")
+    size = int.from_bytes(content[begin + 8 : begin + 16], "little")
+    content[begin + 512 : begin + size] = bytes(size - 512)
+    path.write_bytes(content)
+    for argv in commands(path, tmp_path):
+        assert f"{path}: text in it is damaged; restore it" in check(capsys, *argv)
+
+
 def link_away(file, kind: str, other) -> None:
     """Have /failures lead elsewhere."""
     columns = file["failures"].dtype

@@ -181,6 +181,7 @@ class JournaledFile(io.RawIOBase):
         journal_path(self.path).unlink()
         try:
             os.link(self.path, path)  # which, other than a rename, replaces nothing
+            _sync(Path(path).parent)
             self.path.unlink()
         except FileExistsError:
             raise

@@ -23,8 +23,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import h5py
 import numpy as np
@@ -33,6 +34,7 @@ from numpy.lib.recfunctions import repack_fields
 from ..catalog.fault import InputError
 from ..catalog.quantities import APERTURES, BANDS, LEVELS, QUANTITIES
 from . import schema
+from .heaps import broken_heap
 from .journal import journal_path, snapshot
 from .regular import open_regular
 from .schema import MPDF_DTYPE, SCHEMA_VERSION, TABLES
@@ -81,6 +83,14 @@ def readable(path: Path, what: str) -> Iterator[None]:
             f"{path}: {what} cannot be read ({reason}); it is damaged or no results file: restore "
             "it, or measure again"
         ) from error
+
+
+def check_heaps(content: BinaryIO, path: Path) -> None:
+    """ResultsError if HDF5 would read text of this file for ever."""
+    if broken_heap(content) is not None:
+        raise ResultsError(
+            f"{path}: text in it is damaged; restore it, or move it away and measure again"
+        )
 
 
 def check_layout(file: h5py.File, path: Path) -> None:
@@ -257,16 +267,20 @@ def open_results(path: str | Path) -> Iterator[Results]:
         this version cannot read.
     """
     path = Path(path)
-    try:
-        open_regular(path).close()
-        # A journal tells of a job that writes, or was killed in the middle of a commit.
-        source = snapshot(path) if journal_path(path).exists() else path
-        file = h5py.File(source, "r")
-    except InputError as error:
-        raise ResultsError(str(error)) from error
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ResultsError(f"{path}: cannot be read as HDF5: {error}") from error
-    with file:
+    with ExitStack() as opened:
+        try:
+            source, content = path, opened.enter_context(open_regular(path))
+            # A journal tells of a job that writes, or was killed in the middle of a commit.
+            if journal_path(path).exists():
+                source = content = opened.enter_context(snapshot(path))
+            check_heaps(content, path)
+            file = opened.enter_context(h5py.File(source, "r"))
+        except InputError as error:
+            raise ResultsError(str(error)) from error
+        except ResultsError:
+            raise
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ResultsError(f"{path}: cannot be read as HDF5: {error}") from error
         with readable(path, "the file"):
             check_layout(file, path)
         yield Results(file, path)

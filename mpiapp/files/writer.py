@@ -6,6 +6,7 @@ All tables move on together, or not at all, however the job ends (see mpiapp.fil
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from pathlib import Path
 
@@ -14,9 +15,16 @@ import numpy as np
 
 from .. import __version__
 from . import schema
-from .heaps import broken_heap
 from .journal import JournaledFile
-from .results import Results, ResultsError, check_layout, check_rows, h5_dtype, readable
+from .results import (
+    Results,
+    ResultsError,
+    check_heaps,
+    check_layout,
+    check_rows,
+    h5_dtype,
+    readable,
+)
 from .schema import SCHEMA_VERSION, TABLES, Batch
 
 _CHUNK_BYTES = 256 * 1024
@@ -72,11 +80,7 @@ class Writer:
     def _open(self) -> None:
         self._store = JournaledFile(self.path, writable=True)
         try:
-            if broken_heap(self._store) is not None:
-                raise ResultsError(
-                    f"{self.path}: text in it is damaged; restore it, or move it away and "
-                    "measure again"
-                )
+            check_heaps(self._store, self.path)
             with readable(self.path, "the work file"):
                 self._file = h5py.File(self._store, "r+", libver=_LIBVER)
                 check_layout(self._file, self.path)
@@ -193,6 +197,7 @@ class Writer:
         name meanwhile, which is left as it is.
         """
         self.flush()
+        check_heaps(self._store, self.path)
         check_rows(Results(self._file, self.path))
         self._end()
         try:
@@ -228,10 +233,6 @@ def discard(path: Path) -> None:
 
 
 def _create_table(group, name: str, columns: tuple[schema.Column, ...], description: str) -> None:
-    # Half a second on each rank, of which only one makes tables.
-    from astropy.table import Table
-    from astropy.table.meta import get_yaml_from_table
-
     dtype = h5_dtype(columns)
     if any(c.dtype == "text" for c in columns):
         kept = {"chunks": (64,), "fletcher32": True}
@@ -244,12 +245,21 @@ def _create_table(group, name: str, columns: tuple[schema.Column, ...], descript
         dataset.attrs[f"FIELD_{i}_NAME"] = c.name
         dataset.attrs[f"FIELD_{i}_UNITS"] = c.unit or ""
         dataset.attrs[f"FIELD_{i}_DESCRIPTION"] = c.description
+    group.create_dataset(f"{name}.__table_column_meta__", data=_astropy_meta(columns))
+
+
+@functools.cache
+def _astropy_meta(columns: tuple[schema.Column, ...]) -> list[bytes]:
+    """Units and descriptions as astropy keeps them."""
+    # Half a second on each rank, of which only one makes tables.
+    from astropy.table import Table
+    from astropy.table.meta import get_yaml_from_table
+
     table = Table(np.zeros(0, [(c.name, "O" if c.dtype == "text" else c.dtype) for c in columns]))
     for c in columns:
         table[c.name].unit = c.unit
         table[c.name].description = c.description
-    lines = get_yaml_from_table(table)
-    group.create_dataset(f"{name}.__table_column_meta__", data=[s.encode() for s in lines])
+    return [line.encode() for line in get_yaml_from_table(table)]
 
 
 def _append(dataset, rows: np.ndarray) -> None:

@@ -8,61 +8,22 @@ import random
 import signal
 import time
 
-import numpy as np
 import pytest
 from astropy.table import Table
 from astropy.units import Unit
+from disks import Disk, recorded
+from results_files import N_RUNS, batch, exit_code, in_a_fork, steps, values
 
 from mpiapp.catalog.quantities import QUANTITIES
 from mpiapp.files.merge import merge
 from mpiapp.files.results import ResultsError, open_results, work_path
-from mpiapp.files.schema import MPDF_DTYPE, PHOTOMETRY_DTYPE, RUNS_DTYPE, TABLES, Batch
+from mpiapp.files.schema import TABLES
 from mpiapp.files.writer import Writer
 
-
-def batch(first: int, n_runs: int, rows_each: int = 2) -> Batch:
-    """Runs `first` to `first + n_runs`, each with rows that tell whose they are."""
-    runs = np.zeros(n_runs, RUNS_DTYPE)
-    runs["run_id"] = np.arange(first, first + n_runs)
-    runs["n_rows"] = rows_each
-    rows = np.zeros(n_runs * rows_each, PHOTOMETRY_DTYPE)
-    rows["run_id"] = np.repeat(runs["run_id"], rows_each)
-    rows["value"] = np.arange(len(rows)) + rows_each * first
-    rows["level"], rows["band"], rows["aperture"], rows["quantity"] = "obsid", "b", "aper", "flux"
-    mpdf = np.zeros(n_runs, MPDF_DTYPE)
-    mpdf["run_id"], mpdf["row"] = runs["run_id"], rows_each * np.arange(n_runs)
-    mpdf["density"] = rows["value"][mpdf["row"]][:, None]
-    return Batch(rows, runs, [], [], mpdf)
-
-
-def values(path) -> list[float]:
-    """Values of all rows, each of which its posterior density must belong to."""
-    with open_results(path) as results:
-        rows, mpdf = results.table("photometry"), results.table("mpdf")
-    of = rows[mpdf["row"]]
-    assert mpdf["run_id"].tolist() == of["run_id"].tolist()
-    assert mpdf["density"][:, 5].tolist() == of["value"].tolist()
-    assert len(np.unique(of["run_id"])) == len(np.unique(rows["run_id"]))
-    return rows["value"].tolist()
-
-
-def in_a_fork(act) -> int:
-    """The process id of a fork of this process that does `act` and exits with what it returns."""
-    child = os.fork()
-    if child == 0:
-        code = 99
-        try:
-            code = act()
-        finally:
-            os._exit(code)
-    return child
-
-
-def exit_code(child: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
 CHANGES = ("fsync", "pwrite", "ftruncate", "replace", "rename", "link", "unlink")
+
+IN_FULL = "MPIAPP_SLOW" in os.environ
+CASES = 400 if IN_FULL else 40
 
 
 def at_change(monkeypatch, last: int, act) -> list[str]:
@@ -83,11 +44,6 @@ def at_change(monkeypatch, last: int, act) -> list[str]:
     return made
 
 
-def die() -> None:
-    """As a kill does: nothing more happens."""
-    os._exit(9)
-
-
 def job(final, number: int) -> int:
     """A small job as the command line does it; its exit code."""
     try:
@@ -100,9 +56,10 @@ def job(final, number: int) -> int:
 
 
 def test_of_two_jobs_with_one_output_one_wins_whenever_the_second_begins(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda fd: None)
     n_changes, last = 1, 0
     while last < n_changes:
-        last += 1
+        last += 1 if IN_FULL else 3
         final = tmp_path / f"{last}.h5"
         codes = []
 
@@ -119,12 +76,10 @@ def test_of_two_jobs_with_one_output_one_wins_whenever_the_second_begins(tmp_pat
     assert last > 30
 
 
-@pytest.mark.slow
 def test_of_two_jobs_that_start_together_one_wins(tmp_path, monkeypatch):
     rng = random.Random(3)
-    fsync = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (time.sleep(0.005), fsync(fd)))
-    for k in range(100):
+    monkeypatch.setattr(os, "fsync", lambda fd: time.sleep(0.005))
+    for k in range(100 if IN_FULL else 8):
         final = tmp_path / f"{k}.h5"
 
         def late(number, delay, final=final):
@@ -236,68 +191,19 @@ def test_a_merge_that_finds_no_room_says_what_to_do_and_leaves_nothing(tmp_path,
     assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
 
 
-N_RUNS = 7
-
-
-def steps(final) -> None:
-    """A job of N_RUNS runs that commits after every two, or what is left of it."""
-    work = work_path(final)
-    writer = Writer(work, resume=work.exists(), batch_runs=2)
-    n = writer.n_runs
-    writer.add("jobs", [(len(writer.table("jobs")), *[""] * 3, 0.0, *[""] * 8, N_RUNS)])
-    for run in range(n, N_RUNS):
-        one = batch(run, 1)
-        one.runs["attempts"] = 2
-        attempts = [(run, k, "changes", "ended", 1.0) for k in range(2)]
-        failures = [(run, "where", "type", "message", "traceback " * 200)]
-        writer.append(one._replace(attempts=attempts, failures=failures))
-    writer.publish(final)
-
-
-@pytest.mark.slow
-def test_a_job_killed_before_any_change_of_a_file_is_resumed_and_has_equal_rows(
-    tmp_path, monkeypatch
-):
-    whole = tmp_path / "whole.h5"
-    with monkeypatch.context() as patch:
-        made = at_change(patch, 0, die)
-        steps(whole)
-    killed = 0
-    for last in range(1, len(made) + 1):
-        final = tmp_path / f"{last}.h5"
-
-        def job(final=final, last=last):
-            at_change(monkeypatch, last, die)
-            steps(final)
-
-        killed += exit_code(in_a_fork(job)) == 9
-        if not final.exists():
-            steps(final)
-        assert values(final) == values(whole)
-        with open_results(final) as results:
-            assert len(results.table("attempts")) == len(results.table("failures")) * 2
-        for leftover in tmp_path.glob(f"{last}.h5?*"):
-            assert leftover.samefile(final)  # killed between two names of the complete file
-    assert killed == len(made) > 60
-
-
-def torn(folder) -> list[tuple[bytes, bytes]]:
+def torn(monkeypatch, folder) -> list[tuple[bytes, bytes]]:
     """(work file, its journal) of jobs killed while a commit writes in place."""
+    folder.mkdir()
+    with recorded(monkeypatch, folder, {}) as changes:
+        steps(folder / "r.h5")
     states = []
-    for last in range(1, 200):
-        final = folder / f"{last}.h5"
-
-        def job(final=final, last=last):
-            at_change(pytest.MonkeyPatch(), last, die)
-            steps(final)
-
-        exit_code(in_a_fork(job))
-        work = work_path(final)
-        journal = work.with_name(work.name + ".journal")
-        if final.exists():
-            break
-        if journal.exists() and journal.stat().st_size > 4096:
-            states.append((work.read_bytes(), journal.read_bytes()))
+    disk = Disk()
+    for change in changes:
+        disk.apply(change)
+        content = {name: bytes(disk.files[number]) for name, number in disk.names.items()}
+        journal = content.get("r.h5.part.journal", b"")
+        if "r.h5.part" in content and len(journal) > 4096:
+            states.append((content["r.h5.part"], journal))
     return states
 
 
@@ -310,19 +216,19 @@ def damaged(content: bytes, rng: random.Random) -> bytes:
     return bytes(changed)
 
 
-@pytest.mark.slow
 def test_a_damaged_work_file_or_journal_is_recovered_exactly_or_refused_in_one_line(
-    tmp_path, capfd
+    tmp_path, monkeypatch, capfd
 ):
     """Of a committed state, or of none of its rows too many; never a crash, never for ever."""
-    states = torn(tmp_path)
+    states = torn(monkeypatch, tmp_path / "job")
+    monkeypatch.setattr(os, "fsync", lambda fd: None)
     assert len(states) > 10
     whole = [row for run in range(N_RUNS) for row in batch(run, 1).photometry.tolist()]
     rng = random.Random(11)
     path = tmp_path / "case.h5.part"
     journal = tmp_path / "case.h5.part.journal"
     refused = 0
-    for case in range(400):
+    for case in range(CASES):
         work, pages = rng.choice(states)
         if case % 2:
             pages = damaged(pages, rng)
@@ -349,4 +255,4 @@ def test_a_damaged_work_file_or_journal_is_recovered_exactly_or_refused_in_one_l
         said = capfd.readouterr().out
         assert said.count("\n") == (code == 2)
         refused += code == 2
-    assert 20 < refused < 380
+    assert CASES / 20 < refused < CASES * 0.95

@@ -1,0 +1,77 @@
+"""Results files whose rows tell whose they are, for tests of whoever writes or reads them."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from mpiapp.files.results import open_results, work_path
+from mpiapp.files.schema import MPDF_DTYPE, PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
+from mpiapp.files.writer import Writer
+
+N_RUNS = 7
+
+
+def batch(first: int, n_runs: int, rows_each: int = 2) -> Batch:
+    """Runs `first` to `first + n_runs`, each with rows that tell whose they are."""
+    runs = np.zeros(n_runs, RUNS_DTYPE)
+    runs["run_id"] = np.arange(first, first + n_runs)
+    runs["n_rows"] = rows_each
+    rows = np.zeros(n_runs * rows_each, PHOTOMETRY_DTYPE)
+    rows["run_id"] = np.repeat(runs["run_id"], rows_each)
+    rows["value"] = np.arange(len(rows)) + rows_each * first
+    rows["level"], rows["band"], rows["aperture"], rows["quantity"] = "obsid", "b", "aper", "flux"
+    mpdf = np.zeros(n_runs, MPDF_DTYPE)
+    mpdf["run_id"], mpdf["row"] = runs["run_id"], rows_each * np.arange(n_runs)
+    mpdf["density"] = rows["value"][mpdf["row"]][:, None]
+    return Batch(rows, runs, [], [], mpdf)
+
+
+def values(path) -> list[float]:
+    """Values of all rows, each of which its posterior density must belong to."""
+    with open_results(path) as results:
+        rows, mpdf = results.table("photometry"), results.table("mpdf")
+    of = rows[mpdf["row"]]
+    assert mpdf["run_id"].tolist() == of["run_id"].tolist()
+    assert mpdf["density"][:, 5].tolist() == of["value"].tolist()
+    assert len(np.unique(of["run_id"])) == len(np.unique(rows["run_id"]))
+    return rows["value"].tolist()
+
+
+def steps(final, told=lambda n: None) -> None:
+    """A job of N_RUNS runs that commits after every two, or what is left of it.
+
+    `told` is called with the number of runs that are known to be on the disk.
+    """
+    work = work_path(final)
+    writer = Writer(work, resume=work.exists(), batch_runs=2)
+    told(writer.n_runs)
+    n = writer.n_runs
+    writer.add("jobs", [(len(writer.table("jobs")), *[""] * 3, 0.0, *[""] * 8, N_RUNS)])
+    for run in range(n, N_RUNS):
+        one = batch(run, 1)
+        one.runs["attempts"] = 2
+        attempts = [(run, k, "changes", "ended", 1.0) for k in range(2)]
+        failures = [(run, "where", "type", "message", "traceback " * 200)]
+        writer.append(one._replace(attempts=attempts, failures=failures))
+        told(writer.n_runs)
+    writer.publish(final)
+    told(N_RUNS)
+
+
+def in_a_fork(act) -> int:
+    """The process id of a fork of this process that does `act` and exits with what it returns."""
+    child = os.fork()
+    if child == 0:
+        code = 99
+        try:
+            code = act()
+        finally:
+            os._exit(code)
+    return child
+
+
+def exit_code(child: int) -> int:
+    """Wait for a child; its exit code."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
