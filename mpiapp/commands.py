@@ -46,8 +46,12 @@ def init(args) -> int:
 
 
 def run(args) -> int:
-    from .parallel import job, world
-    from .parallel.shares import MAX_SHARDS, Shard
+    from . import scheduler
+    from .parallel.progress import During
+
+    with During("starting", silent=scheduler.launched()):
+        from .parallel import job, world
+        from .parallel.shares import MAX_SHARDS, Shard
 
     try:
         here = world.connect()
@@ -140,6 +144,8 @@ def plan(args) -> int:
             model = CostModel.fit(results, engine.name)
     plan = make_plan(config, find_inputs(config), scan_here, args.workers, engine.typical_seconds)
     print(plan_table(plan, engine.name, engine.typical_seconds, args.workers, model))
+    for hint in plan.hints:
+        print(f"hint: {hint}")
     for fault in plan.faults:
         print(f"mpiapp: bad input: {fault.message}", file=sys.stderr)
     return ExitCode.RUNS_FAILED if plan.faults else ExitCode.OK

@@ -24,12 +24,13 @@ from ..exit_code import ExitCode
 from ..files import results
 from ..files.schema import Batch
 from ..photometry.outcome import Outcome, n_unplanned
+from .banner import banner, work
 from .board import LEAVE
 from .checkpoint import Done, check_inputs, open_work_file
 from .clock import Clock
 from .dispatch import stream
 from .planning import Plan, ScannedFile, find_inputs, make_plan
-from .progress import say
+from .progress import During, say
 from .rows import row
 from .shares import Shard, parcels
 from .warmup import Unprepared, warm_up
@@ -85,7 +86,8 @@ def run(path: str | Path, world: World, options: Options = Options()) -> int:
         job, code = None, ExitCode.OK
         if world.rank == 0:
             try:
-                job = _Job(load(path), world, options)
+                with During("looking for the inputs"):
+                    job = _Job(load(path), world, options)
             except (ConfigError, results.ResultsError, sampling.EngineMissing) as error:
                 say(f"mpiapp: {error}")
                 code = ExitCode.USAGE
@@ -93,6 +95,8 @@ def run(path: str | Path, world: World, options: Options = Options()) -> int:
                 if job.writer is None:
                     say(f"{job.final}: complete already; nothing to do")
                     job = None
+                else:
+                    say(banner(job.config, path, job.final, world.size))
         start, code = world.broadcast((job and (job.config, job.number), code))
         return code if start is None else _work(job, world, *start)
 
@@ -112,7 +116,8 @@ def _work(job: _Job | None, world: World, config: Config, number: int) -> int:
         employ(worker)
         clock.ready()
         board.at("ready")
-        ranks = world.gather(provenance.this_rank())
+        with During("waiting for all ranks", silent=job is None):
+            ranks = world.gather(provenance.this_rank())
         with world.executor() as executor:
             if job:
                 limits, n = config.limits, world.n_workers
@@ -229,20 +234,30 @@ class _Job:
         return code
 
     def _plan(self, executor: Executor, watch: Watch) -> Plan:
+        found: dict[str, ScannedFile] = {}
+        n_files = sum(len(files.prep3) for files in self.inputs)
+
         def scan(paths: Sequence[str]) -> list[ScannedFile]:
             chunks = (
                 watch.parcel(paths[i : i + _SCAN_FILES]) for i in range(0, len(paths), _SCAN_FILES)
             )
             scanned = stream(executor, scan_parcel, chunks, self._window, watch)
-            found = {file.path: file for files in scanned for file in files}
+            for files in scanned:
+                found.update((file.path, file) for file in files)
             if self.stop.reason:
                 raise Stopped
             return [found[path] for path in paths]
 
         n_workers = self.world.n_workers
-        plan = make_plan(self.config, self.inputs, scan, n_workers, self.engine.typical_seconds)
-        shard = self.options.shard
-        return plan._replace(units=shard.of(plan.units)) if shard else plan
+        seconds = self.engine.typical_seconds
+        with During(lambda: f"making the work list, {len(found)} of {n_files} files are read"):
+            plan = make_plan(self.config, self.inputs, scan, n_workers, seconds)
+            if shard := self.options.shard:
+                plan = plan._replace(units=shard.of(plan.units))
+        say(work(len(plan.inputs), plan.runs_by_level(), self.writer.n_runs))
+        for hint in plan.hints:
+            say(f"hint: {hint}")
+        return plan
 
     @property
     def _window(self) -> int:

@@ -15,6 +15,7 @@ from ..config import Config, ConfigError, Input
 from ..files.mst3 import Mst3File, read_mst3
 from ..files.prep3 import scan_prep3
 from ..files.schema import COMPONENT_BYTES, NAME_BYTES
+from .banner import hints
 from .shares import PARCEL_SECONDS, UNIT_SHARE
 
 # Measured with small tables, of which time goes to headers.
@@ -34,17 +35,24 @@ class Plan(NamedTuple):
     """Everything that is to be done, and what cannot be.
 
     `inputs` are the (path, digest) of the prep3 files, `parcel_cost` the most
-    that is sent to a worker at once.
+    that is sent to a worker at once, `hints` what would be measured twice.
     """
 
     units: list[Unit]
     inputs: list[tuple[str, str]]
     faults: list[Fault]
     parcel_cost: float = float("inf")
+    hints: Sequence[str] = ()
 
     @property
     def n_runs(self) -> int:
         return sum(unit.n_runs for unit in self.units)
+
+    def runs_by_level(self) -> Counter[str]:
+        runs: Counter[str] = Counter()
+        for unit in self.units:
+            runs[unit.level] += unit.n_runs
+        return runs
 
 
 class InputFiles(NamedTuple):
@@ -161,18 +169,20 @@ def make_plan(
     parcel_cost = PARCEL_SECONDS / seconds_per_run
     unit_cost = min(UNIT_SHARE * n_runs / n_workers, parcel_cost)
     select = config.select
-    plan = Plan([], [], [], parcel_cost)
+    plan = Plan([], [], [], parcel_cost, [])
     for group, (_, mst3), found in zip(config.input, files, scanned):
         wanted = (group.levels, select.bands, select.apertures, select.quantities)
+        selection = Selection(*map(tuple, wanted))
         scans = [file.scan for file in found if file.scan is not None]
         worklist = WorkList(
             scans,
-            Selection(*map(tuple, wanted)),
+            selection,
             mst3 and mst3.associations,
             unit_cost,
             HDU_SECONDS / seconds_per_run,
         )
         plan.units.extend(worklist.units)
+        plan.hints.extend(hints(scans, selection, config.engine.name))
         plan.inputs.extend((file.path, file.digest) for file in found)
         plan.faults.extend(fault for file in found for fault in file.faults)
         plan.faults.extend([*(mst3.faults if mst3 else ()), *worklist.faults])

@@ -1,56 +1,113 @@
-"""Live progress of a job: a bar on a terminal, a line now and then in a log file."""
+"""What a job says while it works: what it is at, and how far it is.
+
+On a terminal a line or a bar that is never still, in a log file few lines.
+"""
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable
 
 from tqdm import tqdm
 
+# What stands on a terminal is written anew so often.
+_LIVE_SECONDS = 0.5
+# Lines of a log come first after so long, then ever later: the log of a long job stays short.
+_FIRST_SECONDS, _LAST_SECONDS = 3.0, 300.0
+_CLEAR = "\r\x1b[K"
+
 
 def say(text: str) -> None:
-    """A line on stderr, at once."""
-    print(text, file=sys.stderr, flush=True)
+    """A line on stderr, at once, in the place of a live one."""
+    print((_CLEAR if sys.stderr.isatty() else "") + text, file=sys.stderr, flush=True)
+
+
+class _Ticking:
+    """Calls `tick` from a thread of its own until it is closed; the first time after a while."""
+
+    def __init__(self, tick: Callable[[], None], seconds: float):
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(tick, seconds), daemon=True)
+        self._thread.start()
+
+    def _run(self, tick: Callable[[], None], seconds: float) -> None:
+        while not self._over.wait(seconds):
+            tick()
+
+    def close(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+class During:
+    """Says what goes on while it lasts; use as a context manager.
+
+    On a terminal it stands there with the seconds, and is gone at the end; in a log it is a
+    line, if it lasts for long.  The ranks beside rank 0 are `silent`.
+    """
+
+    def __init__(self, what: str | Callable[[], str], silent: bool = False):
+        self._what = what if callable(what) else lambda: what
+        self._silent = silent
+        self._ticking: _Ticking | None = None
+        self._said = False
+
+    def __enter__(self) -> During:
+        self._start = time.monotonic()
+        if not self._silent:
+            live = sys.stderr.isatty()
+            tick = self._live if live else self._log
+            self._ticking = _Ticking(tick, _LIVE_SECONDS if live else _FIRST_SECONDS)
+        return self
+
+    def __exit__(self, *exc) -> None:
+        if self._ticking:
+            self._ticking.close()
+            if sys.stderr.isatty():
+                print(_CLEAR, end="", file=sys.stderr, flush=True)
+
+    def _live(self) -> None:
+        text = f"{self._what()} … {time.monotonic() - self._start:.0f} s"
+        print(_CLEAR + text, end="", file=sys.stderr, flush=True)
+
+    def _log(self) -> None:
+        if not self._said:
+            self._said = True
+            say(f"{self._what()} …")
 
 
 class Progress:
     """Counts runs done and failed; use as a context manager.
 
-    `note` tells what else to say in a line, if anything.
+    `note` tells what else to say, if anything.
     """
 
-    def __init__(
-        self,
-        total: int,
-        done: int = 0,
-        every_seconds: float = 30.0,
-        note: Callable[[], str] = str,
-    ):
+    def __init__(self, total: int, done: int = 0, note: Callable[[], str] = str):
         self.note = note
         self.total = total
         self.done = self.first = done
         self.failed = 0
-        self.every_seconds = every_seconds
         self._start = self._last = time.monotonic()
-        self._bar = None
-        if sys.stderr.isatty():
-            self._bar = tqdm(total=total, initial=done, unit="run", smoothing=0.1)
+        self._bar: tqdm | None = None
+        self._ticking: _Ticking | None = None
 
     def add(self, n_runs: int, n_failed: int) -> None:
         self.done += n_runs
         self.failed += n_failed
         if self._bar is not None:
             self._bar.update(n_runs)
-            self._bar.set_postfix(failed=self.failed)
         else:
             self.tick()
 
     def tick(self) -> None:
-        """Say something if it is time to."""
-        if self._bar is None and time.monotonic() - self._last > self.every_seconds:
-            self._last = time.monotonic()
-            self.log()
+        """Say something in a log if it is time to."""
+        if self._bar is None:
+            told, now = self._last - self._start, time.monotonic()
+            if now - self._last >= min(max(told, _FIRST_SECONDS), _LAST_SECONDS):
+                self._last = now
+                self.log()
 
     def log(self) -> None:
         elapsed = time.monotonic() - self._start
@@ -66,11 +123,28 @@ class Progress:
             + (f"; oldest run in flight: {note}" if (note := self.note()) else "")
         )
 
+    def _live(self) -> None:
+        failed, note = f"failed={self.failed}", self.note()
+        self._bar.set_postfix_str(f"{failed}, at {note}" if note else failed, refresh=False)
+        self._bar.refresh()
+
     def __enter__(self) -> Progress:
+        if sys.stderr.isatty():
+            self._bar = tqdm(
+                total=self.total,
+                initial=self.done,
+                unit="run",
+                smoothing=0.1,
+                dynamic_ncols=True,
+                file=sys.stderr,
+            )
+            self._ticking = _Ticking(self._live, _LIVE_SECONDS)
         return self
 
     def __exit__(self, *exc) -> None:
         if self._bar is not None:
+            self._ticking.close()
+            self._live()
             self._bar.close()
         else:
             self.log()

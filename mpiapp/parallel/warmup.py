@@ -9,6 +9,7 @@ from ..provenance import host
 from ..sampling import Engine
 from . import numba_cache
 from .compiledir import claim, fill
+from .progress import During
 from .world import World
 
 
@@ -37,9 +38,14 @@ def warm_up(engine: Engine, world: World, scratch: str | None) -> None:
     if world.node_rank == 0:
         # In a process of its own: code just compiled and code from the cache differ in the last
         # digits, so that every rank has to load it.
+        silent = world.rank > 0
         if not numba_cache.stamp(engine.name).exists():
-            subprocess.run([sys.executable, "-m", numba_cache.__name__, engine.name], check=False)
-        engine.warm()
+            with During("compiling for this processor, which later jobs find done", silent):
+                subprocess.run(
+                    [sys.executable, "-m", numba_cache.__name__, engine.name], check=False
+                )
+        with During(f"warming up engine {engine.name}", silent):
+            engine.warm()
     world.node_barrier()
     first = world.node_broadcast(directory)
     if world.node_rank > 0 and directory is not None:

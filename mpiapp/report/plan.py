@@ -23,9 +23,8 @@ def plan_table(
     A unit is what the work is cut into: targets of one stack, or of one file.  With a model the
     times are those of measured runs of the same shapes, without it typical ones of the engine.
     """
-    runs, spent, units = Counter(), Counter(), Counter()
+    runs, spent, units = plan.runs_by_level(), Counter(), Counter()
     for unit in plan.units:
-        runs[unit.level] += unit.n_runs
         spent[unit.level] += model.total(unit.targets()) if model else unit.cost * seconds_per_run
         units[unit.level] += 1
     rows = [(level, units[level], runs[level], duration(spent[level])) for level in runs]
