@@ -241,10 +241,13 @@ def main(argv: list[str] | None = None) -> int:
         os.environ.setdefault(name, "1")
     numba_home.find()
     args = build_parser().parse_args(argv)
-    from .catalog.bundle import InputError
-    from .config import ConfigError
-    from .files.results import ResultsError
-    from .sampling import EngineMissing
+    from .parallel.progress import During
+
+    with During("starting", silent=not sys.stderr.isatty()):
+        from .catalog.bundle import InputError
+        from .config import ConfigError
+        from .files.results import ResultsError
+        from .sampling import EngineMissing
 
     try:
         return args.call(args)

@@ -46,10 +46,9 @@ def init(args) -> int:
 
 
 def run(args) -> int:
-    from . import scheduler
     from .parallel.progress import During
 
-    with During("starting", silent=scheduler.launched()):
+    with During("starting", silent=not sys.stderr.isatty()):
         from .parallel import job, world
         from .parallel.shares import MAX_SHARDS, Shard
 

@@ -7,6 +7,7 @@ process the same code runs without MPI.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
@@ -86,7 +87,7 @@ def run(path: str | Path, world: World, options: Options = Options()) -> int:
         job, code = None, ExitCode.OK
         if world.rank == 0:
             try:
-                with During("looking for the inputs"):
+                with During("looking for the inputs", silent=not sys.stderr.isatty()):
                     job = _Job(load(path), world, options)
             except (ConfigError, results.ResultsError, sampling.EngineMissing) as error:
                 say(f"mpiapp: {error}")
