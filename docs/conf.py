@@ -76,6 +76,13 @@ def _catalog_columns() -> str:
         for field in columns.HARDNESS_FIELDS:
             c = columns.hardness_column(pair, field)
             rows.append(f"| `{c.name}` | | `{c.ucd}` | {c.description} | |")
+    for c in columns.variability_columns("b"):
+        name, ucd = c.name.removesuffix("_b") + "_x", c.ucd.replace("em.X-ray", "em.X-ray…")
+        what = c.description.split(":")[0]
+        rows.append(f"| `{name}` | {c.unit} | `{ucd}` | {what} | `--mst3` |")
+    found = [c for pair in columns.HARDNESS for c in columns.hardness_variability_columns(pair)]
+    for c in (*found, columns.HARDNESS_FLAG):
+        rows.append(f"| `{c.name}` | | `{c.ucd}` | {c.description} | `--mst3` |")
     return "\n".join(rows)
 
 

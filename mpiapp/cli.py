@@ -143,6 +143,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="more columns, of mode,mean,rms,gamma_alpha,gamma_beta,noise",
     )
     p.add_argument(
+        "--mst3",
+        metavar="FILE",
+        help="at level master, with variability between the observations that FILE associates",
+    )
+    p.add_argument(
         "--mpdf",
         action="store_true",
         help="write the kept posterior densities instead: OUT is a folder of phot3 files",

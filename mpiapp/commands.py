@@ -71,6 +71,7 @@ def run(args) -> int:
 
 
 def export(args) -> int:
+    from .files.mst3 import read_mst3
     from .files.results import open_results
     from .products.export import catalog_table, write_table
     from .products.phot3 import write_phot3
@@ -80,11 +81,17 @@ def export(args) -> int:
             print(f"{args.out}: {write_phot3(results, args.level, args.out)} files")
         return ExitCode.OK
     extras = [name for name in args.extras.split(",") if name]
+    file = read_mst3(args.mst3) if args.mst3 else None
+    for fault in file.faults if file else ():
+        print(f"mpiapp: {fault.message}", file=sys.stderr)
     with open_results(args.results) as results:
-        table = catalog_table(results, args.level, extras)
+        table = catalog_table(results, args.level, extras, file and file.associations)
     print(f"{write_table(table, args.out)}: {len(table)} rows, {len(table.columns)} columns")
     if not any(name.startswith("hard_") for name in table.colnames):
         print("no hardness ratios: [output] mpdf keeps no photon fluxes of two bands at this level")
+    if args.level == "master" and not any(name.startswith("var_") for name in table.colnames):
+        needed = "[output] mpdf keeps no photon fluxes of the observations of these masters"
+        print(f"no variability: {needed if file else 'name the associations with --mst3'}")
     return ExitCode.OK
 
 

@@ -1,4 +1,4 @@
-"""Gamma densities as tables, and the hardness ratio of two of them in closed form."""
+"""Gamma densities as tables and in results files, and hardness ratios in closed form."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.polynomial import Polynomial
 from scipy import optimize, stats
+
+from mpiapp.files.schema import MPDF_DTYPE, PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
+from mpiapp.files.writer import Writer
 
 
 class Gamma(NamedTuple):
@@ -46,3 +49,23 @@ def hardness(x: Gamma, y: Gamma, level=0.68):
     mode = max([*inside, -1 + 1e-13, 1 - 1e-13], key=log_density)
     width = optimize.brentq(lambda d: cdf(mode + d) - cdf(mode - d) - level, 0, 2, xtol=1e-15)
     return np.array([mode, max(mode - width, -1), min(mode + width, 1)])
+
+
+def write_results(folder, found):
+    """A results file of photon fluxes: (level, target, component, flags, band, Gamma) of each."""
+    path = folder / "results.h5"
+    photometry = np.zeros(len(found), PHOTOMETRY_DTYPE)
+    mpdf = np.zeros(len(found), MPDF_DTYPE)
+    for i, (level, target, component, flags, band, flux) in enumerate(found):
+        photometry[["level", "target", "component", "band", "aperture", "quantity"]][i] = tuple(
+            word.encode() for word in (level, target, component, band, "aper", "photflux")
+        )
+        photometry[["flags", "mean", "rms"]][i] = flags, flux.a / flux.p, flux.a**0.5 / flux.p
+        mpdf[["low", "high", "density"]][i] = flux.table()
+    photometry["run_id"] = mpdf["run_id"] = mpdf["row"] = np.arange(len(found))
+    runs = np.zeros(len(found), RUNS_DTYPE)
+    runs["run_id"], runs["n_rows"] = photometry["run_id"], 1
+    writer = Writer(path.with_name("results.h5.part"))
+    writer.append(Batch(photometry, runs, [], [], mpdf))
+    writer.publish(path)
+    return path

@@ -165,6 +165,43 @@ def hardness_column(pair: str, field: Field, average: bool = False) -> CatalogCo
     return CatalogColumn(name, "", ucd, f"{field.description}: hardness ratio {what}{where}")
 
 
+def variability_columns(band: str) -> tuple[CatalogColumn, CatalogColumn, CatalogColumn]:
+    """Those of the photon flux of a band: probability, index and sigma."""
+    about = f"photon flux, source aperture, {BANDS[band][0]:g}-{BANDS[band][1]:g} keV"
+    energy, unit = _RANGES[band], QUANTITIES["photflux"].unit
+    return (
+        CatalogColumn(
+            f"var_inter_prob_{band}", "", f"stat.probability;src.var;{energy}",
+            f"probability that it varies between observations: {about}"),
+        CatalogColumn(
+            f"var_inter_index_{band}", "", f"src.var.index;{energy}",
+            f"decades of chance that a constant source has such observations, 8 at most: {about}",
+            "i2"),
+        CatalogColumn(
+            f"var_inter_sigma_{band}", unit, f"stat.stdev;phot.flux;{energy}",
+            f"spread of the observations about their error-weighted mean: {about}"),
+    )  # fmt: skip
+
+
+def hardness_variability_columns(pair: str) -> tuple[CatalogColumn, CatalogColumn]:
+    """Those of a hardness ratio of HARDNESS: probability and sigma."""
+    about = "hardness ratio ({0} - {1}) / ({0} + {1})".format(*HARDNESS[pair])
+    return (
+        CatalogColumn(
+            f"var_inter_hard_prob_{pair}", "", "stat.probability;src.var;em.X-ray",
+            f"probability that it varies between observations: {about}"),
+        CatalogColumn(
+            f"var_inter_hard_sigma_{pair}", "", "stat.stdev;phot.flux;arith.ratio;em.X-ray",
+            f"spread of the observations about their error-weighted mean: {about}"),
+    )  # fmt: skip
+
+
+HARDNESS_FLAG = CatalogColumn(
+    "var_inter_hard_flag", "", "meta.code;src.var",
+    "1 if a hardness ratio varies between observations with a chance below 0.001", "i2",
+)  # fmt: skip
+
+
 def empty(n: int, dtype: str) -> np.ma.MaskedArray:
     """A column of n values, all NULL."""
     fill = {"f": np.nan, "i": 0, "U": ""}[dtype[0]]

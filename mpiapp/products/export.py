@@ -21,19 +21,28 @@ from astropy.units import UnitsWarning
 
 from .. import __version__
 from ..catalog.bundle import InputError
+from ..catalog.masters import Associations
 from ..catalog.quantities import Matrix
 from ..files.results import Results, readable
 from .columns import KEYS, CatalogColumn, Field, columns, empty, fields
 from .hardness import hardness_columns
 from .rows import RowsOf, name_parts, row_numbers, selected
+from .variability import variability
 
 
-def catalog_table(results: Results, level: str, extras: Sequence[str] = ()) -> Table:
+def catalog_table(
+    results: Results,
+    level: str,
+    extras: Sequence[str] = (),
+    associations: Associations | None = None,
+) -> Table:
     """The product of one level: a row per detection, stack detection, master source or block.
 
     level : "obsid", "stack", "master" (averages, and the best block under the plain names) or
     "block" (every Bayesian Block of every master source)
     extras : names of `products.columns.EXTRAS`
+    associations : which components make which master source; without it nothing is said of
+    variability between observations
 
     The results are read in pieces, so that memory is that of the table.  Column descriptions
     and units are set, UCDs stand in `column.meta["ucd"]`, and `table.meta` holds the jobs.
@@ -55,7 +64,10 @@ def catalog_table(results: Results, level: str, extras: Sequence[str] = ()) -> T
             places[matrix, field] = table[what.name]
         _fill(results, level, average, rows_of, places)
         for what, values in hardness_columns(results, level, average, rows_of):
-            table[what.name] = _column(what, np.ma.masked_invalid(values))
+            table[what.name] = _column(what, _masked(what, values))
+    if associations is not None and level == "master":
+        for what, values in variability(results, associations, rows_of):
+            table[what.name] = _column(what, _masked(what, values))
     table.meta.update(_provenance(results, level))
     return table
 
@@ -86,6 +98,13 @@ def _column(what: CatalogColumn, data: np.ma.MaskedArray) -> MaskedColumn:
     return MaskedColumn(
         data, unit=what.unit or None, description=what.description, meta={"ucd": what.ucd}
     )
+
+
+def _masked(what: CatalogColumn, values: np.ndarray) -> np.ma.MaskedArray:
+    """Numbers as a column's type, NaN as NULL."""
+    column, there = empty(len(values), what.dtype), np.isfinite(values)
+    column[there] = values[there]
+    return column
 
 
 def _fill(

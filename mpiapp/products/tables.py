@@ -5,6 +5,8 @@ Between the points a density is the cubic through the four nearest ones, beyond 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit
 
@@ -84,3 +86,33 @@ def smoothed_table(low, high, table, bandwidth, out):
             total += _KERNEL_WEIGHTS[k] * (1.0 - z * z) * value_at(low, high, table, x)
         out[i] = max(0.375 / h * (right - left) * total, 0.0)
     return first, last
+
+
+@njit(**OPTIONS)
+def gamma_table(mean, rms, out):
+    """Fill out with the Gamma density of a mean and rms, as a table that it returns (low, high) of.
+
+    It ends where e⁻²⁴ of the peak is left.  A flux has no density that is infinite at 0: a rms
+    larger than the mean is the noise of draws of an exponential one.
+    """
+    shape = max((mean / rms) ** 2, 1.0)
+    rate = shape / mean
+    mode = (shape - 1.0) / rate
+    peak = (shape - 1.0) * math.log(mode) - rate * mode if mode > 0.0 else 0.0
+    ends = np.zeros(2)
+    for side in range(2 if mode > 0.0 else 1):
+        inner, outer = mode, 0.0 if side else mode + (24.0 + 7.0 * math.sqrt(shape)) / rate
+        for _ in range(60):
+            x = 0.5 * (inner + outer)
+            log = ((shape - 1.0) * math.log(x) if shape > 1.0 else 0.0) - rate * x
+            if log > peak - 24.0:
+                inner = x
+            else:
+                outer = x
+        ends[side] = inner
+    high, low = ends
+    for k in range(len(out)):
+        x = low + (high - low) * k / (len(out) - 1)
+        log = ((shape - 1.0) * math.log(x) if shape > 1.0 and x > 0.0 else 0.0) - rate * x
+        out[k] = 0.0 if x == 0.0 and shape > 1.0 else math.exp(log - peak)
+    return low, high

@@ -22,10 +22,13 @@ from mpiapp.products.columns import (
     EXTRAS,
     HARDNESS,
     HARDNESS_FIELDS,
+    HARDNESS_FLAG,
     KEYS,
     columns,
     fields,
     hardness_column,
+    hardness_variability_columns,
+    variability_columns,
 )
 from mpiapp.products.export import catalog_table, write_table
 
@@ -179,6 +182,9 @@ def test_every_column_that_there_may_be_has_a_unit_and_ucds_of_the_standard():
     found = [c for *_, c in columns(every, fields(list(EXTRAS)))]
     found += [c for key in KEYS.values() for c in key]
     found += [hardness_column(pair, field) for pair in HARDNESS for field in HARDNESS_FIELDS]
+    found += [c for band in BANDS for c in variability_columns(band)]
+    found += [c for pair in HARDNESS for c in hardness_variability_columns(pair)]
+    found.append(HARDNESS_FLAG)
     for c in found:
         assert check_ucd(c.ucd, check_controlled_vocabulary=True, has_colon=True), (c.name, c.ucd)
         units.Unit(c.unit, format="fits")

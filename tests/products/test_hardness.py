@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gammas import Gamma, hardness
+from gammas import Gamma, hardness, write_results
 
 from mpiapp.files.results import open_results
-from mpiapp.files.schema import MPDF_DTYPE, PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
-from mpiapp.files.writer import Writer
 from mpiapp.photometry.outcome import Flag
 from mpiapp.products.export import catalog_table
 from mpiapp.products.hardness import hardness_ratios
@@ -98,23 +96,8 @@ KEPT = [
 
 @pytest.fixture(scope="module")
 def results_path(tmp_path_factory):
-    path = tmp_path_factory.mktemp("hardness") / "results.h5"
     found = [(*key, band, flux) for *key, fluxes in KEPT for band, flux in fluxes.items()]
-    photometry = np.zeros(len(found), PHOTOMETRY_DTYPE)
-    mpdf = np.zeros(len(found), MPDF_DTYPE)
-    for i, (level, target, component, flags, band, flux) in enumerate(found):
-        photometry[["level", "target", "component", "band", "aperture", "quantity"]][i] = tuple(
-            word.encode() for word in (level, target, component, band, "aper", "photflux")
-        )
-        photometry["flags"][i] = flags
-        mpdf[["low", "high", "density"]][i] = flux.table()
-    photometry["run_id"] = mpdf["run_id"] = mpdf["row"] = np.arange(len(found))
-    runs = np.zeros(len(found), RUNS_DTYPE)
-    runs["run_id"], runs["n_rows"] = photometry["run_id"], 1
-    writer = Writer(path.with_name("results.h5.part"))
-    writer.append(Batch(photometry, runs, [], [], mpdf))
-    writer.publish(path)
-    return path
+    return write_results(tmp_path_factory.mktemp("hardness"), found)
 
 
 def numbers(row, name):
