@@ -167,6 +167,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     p.set_defaults(call=commands.blocks)
 
+    p = added.add_parser("check", help="check results against their inputs, and measure some again")
+    p.add_argument("results", metavar="RESULTS", help="results file (HDF5)")
+    p.add_argument("--sample", type=int, default=100, metavar="N", help="runs to repeat (100)")
+    p.add_argument("--all", action="store_true", help="repeat all runs")
+    p.add_argument("--inputs", metavar="DIR", help="where the input files are now")
+    p.set_defaults(call=commands.check)
+
     p = added.add_parser("compare", help="print how two sets of photometry agree (Table 3)")
     p.add_argument("results", metavar="RESULTS", help="results file (HDF5)")
     p.add_argument("reference", metavar="REFERENCE", help="results file, or table of the catalog")

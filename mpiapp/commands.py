@@ -269,6 +269,18 @@ def blocks(args) -> int:
     return ExitCode.RUNS_FAILED if found.faults else ExitCode.OK
 
 
+def check(args) -> int:
+    from .files.results import open_results
+    from .report.check import check
+
+    differs = False
+    with open_results(args.results) as results:
+        for finding in check(results, None if args.all else args.sample, args.inputs):
+            print(finding, flush=True)
+            differs |= bool(finding.wrong)
+    return ExitCode.DIFFERS if differs else ExitCode.OK
+
+
 def compare(args) -> int:
     from .report import compare
     from .report.matching import open_side

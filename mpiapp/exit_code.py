@@ -19,3 +19,4 @@ class ExitCode(IntEnum):
     USAGE = 2, "bad call, configuration, input or output"
     STOPPED = 3, "stopped early; what was measured is on disk"
     RUNS_FAILED = 4, "finished, but some runs or inputs failed; `mpiapp show --failures` says why"
+    DIFFERS = 5, "of `mpiapp check`: the results are not what their inputs give"

@@ -37,8 +37,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sources", type=int, default=1000)
     parser.add_argument("--figure", type=Path)
+    parser.add_argument("--rates-only", action="store_true")
     args = parser.parse_args()
-    print_penalties(args.sources)
+    if not args.rates_only:
+        print_penalties(args.sources)
     shares = print_rates(args.sources * 2 // 5)
     if args.figure:
         draw(args.figure, shares)

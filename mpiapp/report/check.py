@@ -1,0 +1,336 @@
+"""`mpiapp check`: whether a results file is what its inputs give.
+
+Five questions, each of which can be answered without those after it: do the tables fit together,
+are the inputs those that were measured, has every run of the work list its rows, do identical
+data have identical numbers at every level, and do runs come out the same when the exact engine
+measures them again.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..catalog.bundle import InputError
+from ..catalog.runs import ids_and_seeds
+from ..catalog.worklist import Target
+from ..config import Config, ConfigError
+from ..files.results import Results, check_rows
+from ..parallel.planning import Plan, find_inputs, make_plan, scan_here
+from ..parallel.shares import Shard
+from ..parallel.worker import Worker
+from ..photometry.outcome import Outcome
+from ..sampling import create
+from .check_numbers import KEPT, differences, is_comparable, nonsense
+from .rerun import job_config
+
+_SHOWN = 10
+_NOT_REPEATED = (Outcome.NULL_FAILED, Outcome.NULL_TIME_LIMIT)
+
+
+class Finding(NamedTuple):
+    """What one question has found.
+
+    looked : what was looked at, in words
+    wrong : what is not as it should be, a line each
+    """
+
+    looked: str
+    wrong: list[str]
+
+    def __str__(self) -> str:
+        if not self.wrong:
+            return f"{self.looked}: as they should be"
+        lines = [f"{self.looked}: {len(self.wrong)} wrong", *map(_printable, self.wrong[:_SHOWN])]
+        if len(self.wrong) > _SHOWN:
+            lines.append(f"… and {len(self.wrong) - _SHOWN} more")
+        return "\n  ".join(lines)
+
+
+class Expected(NamedTuple):
+    """The work list as it should stand in the results.
+
+    run_id, seed, n_rows : (n_runs,)
+    row_run, component : (n_rows,) of its rows, those of a run in the order in which it has them
+    same : (n_rows,) equal for rows of the same data, bands, apertures and quantities
+    """
+
+    run_id: np.ndarray
+    seed: np.ndarray
+    n_rows: np.ndarray
+    row_run: np.ndarray
+    component: np.ndarray
+    same: np.ndarray
+
+
+def check(results: Results, sample: int | None, inputs: str | None = None) -> Iterator[Finding]:
+    """Answer the questions one after the other.
+
+    sample : how many runs are measured again; None for all
+    inputs : folder in which the inputs are now, with the last part of their old paths
+
+    Nothing that the file names is imported: it is the engine `exact` that measures.
+    Raises ResultsError if tables are damaged; InputError if the inputs are not to be found.
+    """
+    ids = check_rows(results)
+    rows = _rows(results)
+    runs = _runs(results)
+    yield Finding(f"{len(ids)} runs, {len(rows)} rows", nonsense(rows, runs))
+    config = _moved_config(job_config(results), inputs)
+    try:
+        plan = make_plan(config, find_inputs(config), scan_here)
+    except ConfigError as error:
+        raise InputError(
+            f"{results.path}: {error}; if the inputs are elsewhere now, name the folder: --inputs"
+        ) from error
+    yield _check_inputs(results, plan, inputs)
+    expected = _expected(plan, config.seed)
+    yield _check_work_list(results, expected, rows, runs)
+    yield _check_levels(results, expected, config, rows)
+    if sample is None or sample:
+        yield _check_again(results, plan, config, rows, runs, sample)
+
+
+def _rows(results: Results) -> np.ndarray:
+    """/photometry without what follows from the run, in the order of the file."""
+    return np.concatenate(
+        [
+            np.empty(0, KEPT),
+            *(rows[list(KEPT.names)].astype(KEPT) for rows in _all(results, "photometry")),
+        ]
+    )
+
+
+def _runs(results: Results) -> np.ndarray:
+    names = ["run_id", "seed", "outcome", "flags", "first_row", "n_rows", "job"]
+    parts = [rows[names].copy() for rows in _all(results, "runs")]
+    return np.concatenate(parts) if parts else results.rows("runs", 0, 0)[names]
+
+
+def _all(results: Results, table: str) -> Iterator[np.ndarray]:
+    return results.chunks(table, 20_000)
+
+
+def moved(path: str, folder: str | None) -> str | None:
+    """Where a file, folder or pattern is below `folder`: by the longest tail of its path.
+
+    The path itself without a folder; None if it is not there.
+    """
+    if folder is None:
+        return path
+    parts = Path(path).relative_to(Path(path).anchor).parts
+    for i in range(len(parts)):
+        tail = os.path.join(*parts[i:])
+        if os.path.exists(new := os.path.join(folder, tail)):
+            return new
+        if glob.glob(new := os.path.join(glob.escape(folder), tail), recursive=True):
+            return new
+    return None
+
+
+def _moved_config(config: Config, folder: str | None) -> Config:
+    def place(path: str) -> str:
+        if (new := moved(path, folder)) is None:
+            raise InputError(f"{folder}: has no {path}, nor the end of this path")
+        return new
+
+    groups = [
+        group.model_copy(
+            update={
+                "prep3": [place(path) for path in group.prep3],
+                "mst3": group.mst3 and place(group.mst3),
+            }
+        )
+        for group in config.input
+    ]
+    return config.model_copy(update={"input": groups})
+
+
+def _check_inputs(results: Results, plan: Plan, folder: str | None) -> Finding:
+    """The digests of the input files against those of the jobs."""
+    table = results.table("inputs")
+    stored = dict(zip(table["path"].tolist(), table["digest"].tolist()))
+    found = dict(plan.inputs)
+    wrong = []
+    for path, digest in stored.items():
+        new = moved(path, folder)
+        if new not in found:
+            wrong.append(f"{path}: is gone")
+        elif found.pop(new) != digest:
+            wrong.append(f"{path}: is another file than the one that was measured")
+    wrong += [f"{path}: was not there when the runs were measured" for path in found]
+    return Finding(f"{len(stored)} inputs", wrong)
+
+
+def _expected(plan: Plan, seed: int) -> Expected:
+    ids, seeds, sizes, components, same = [], [], [], [], []
+    numbers: dict[tuple, int] = {}
+    for unit in plan.units:
+        for target in unit.targets():
+            more, their_seeds = ids_and_seeds(target.level, target.name, target.matrices, seed)
+            ids += more
+            seeds += their_seeds
+            sizes += [len(target.reported)] * len(more)
+            components += [name.encode() for name in target.reported] * len(more)
+            data = tuple(sorted((part.path, part.bundle) for part in target.parts))
+            sources = [(data, *_members(target, name)) for name in target.reported]
+            same += [
+                numbers.setdefault((matrix, source), len(numbers)) if data else -1
+                for matrix in target.matrices
+                for source in sources
+            ]
+    run_id, n_rows = np.array(ids, "u8"), np.array(sizes, "u4")
+    return Expected(
+        run_id,
+        np.array(seeds, "u8"),
+        n_rows,
+        np.repeat(run_id, n_rows),
+        np.array(components, KEPT["component"]),
+        np.array(same, "i8"),
+    )
+
+
+def _members(target: Target, name: str) -> list[tuple[str, str]]:
+    """The (stack, component) that a source column of a target stands for."""
+    if target.labels is None:
+        return [(target.name.split("/")[0], name)]
+    return sorted(key for key, label in target.labels.items() if label == name)
+
+
+def _check_work_list(
+    results: Results, expected: Expected, rows: np.ndarray, runs: np.ndarray
+) -> Finding:
+    """Runs that are missing, or nobody's; rows of other sources than the run has."""
+    wrong = []
+    n_planned, partly = _planned(results)
+    common, e, r = np.intersect1d(expected.run_id, runs["run_id"], return_indices=True)
+    if missing := (n_planned if partly else len(expected.run_id)) - len(common):
+        wrong.append(f"{missing} runs of the work list have not been measured")
+    strange = runs[~np.isin(runs["run_id"], expected.run_id)]
+    wrong += [f"{_name(results, row)}: is not in the work list" for row in strange["first_row"]]
+    other = expected.n_rows[e] != runs["n_rows"][r]
+    wrong += [f"{_name(results, row)}: has not its sources" for row in runs["first_row"][r[other]]]
+    other = expected.seed[e] != runs["seed"][r]
+    wrong += [f"{_name(results, row)}: another seed" for row in runs["first_row"][r[other]]]
+    at, there = _aligned(expected, rows)
+    other = expected.component[at] != rows["component"][there]
+    wrong += [f"{_name(results, row)}: another source" for row in there[other]]
+    part = f" of a part of {n_planned}" if partly else ""
+    return Finding(f"{len(expected.run_id)} runs of the work list{part}", wrong)
+
+
+def _planned(results: Results) -> tuple[int, bool]:
+    """How many runs the jobs had to do, and whether that is only a part of the work list."""
+    jobs = results.table("jobs")
+    of = dict(zip(jobs["shard"].tolist(), jobs["planned"].tolist()))
+    try:
+        shards = {Shard.parse(text) for text in of if text}
+    except ValueError:
+        raise InputError(f"{results.path}: /jobs, column shard: not K/N") from None
+    whole = "" in of or any(
+        len({s.number for s in shards if s.total == one.total}) == one.total for one in shards
+    )
+    return sum(of.values()), not whole
+
+
+def _aligned(expected: Expected, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Places in both of the rows of runs that have as many rows as they should."""
+    at = np.argsort(expected.row_run, kind="stable")
+    there = np.argsort(rows["run_id"], kind="stable")
+    a, n_a = np.unique(expected.row_run, return_counts=True)
+    b, n_b = np.unique(rows["run_id"], return_counts=True)
+    common, i, j = np.intersect1d(a, b, return_indices=True)
+    common = common[n_a[i] == n_b[j]]
+    at = at[np.isin(expected.row_run[at], common)]
+    return at, there[np.isin(rows["run_id"][there], common)]
+
+
+def _check_levels(
+    results: Results, expected: Expected, config: Config, rows: np.ndarray
+) -> Finding:
+    """Rows of the same data, at whatever levels, against the first of them."""
+    exact, floor = config.engine.name == "exact", config.ladder.energy_floor
+    at, there = _aligned(expected, rows)
+    is_data = expected.same[at] >= 0
+    at, there = at[is_data], there[is_data]
+    order = np.argsort(expected.same[at], kind="stable")
+    at, there = at[order], there[order]
+    is_next = expected.same[at[1:]] == expected.same[at[:-1]]
+    a, b = there[:-1][is_next], there[1:][is_next]
+    usable = is_comparable(rows[a], rows[b], exact)
+    a, b = a[usable], b[usable]
+    wrong = [
+        f"{_name(results, a[i])} and {_name(results, b[i])}: {text}"
+        for i, text in differences(rows[a], rows[b], exact, False, floor)
+    ]
+    return Finding(f"{len(a)} pairs of rows of identical data", wrong)
+
+
+def _check_again(
+    results: Results,
+    plan: Plan,
+    config: Config,
+    rows: np.ndarray,
+    runs: np.ndarray,
+    sample: int | None,
+) -> Finding:
+    """Runs as the exact engine measures them now."""
+    hashes = results.table("jobs")["config_hash"]
+    mine = np.flatnonzero(hashes == hashes[0])
+    usable = np.isin(runs["job"], mine) & ~np.isin(runs["outcome"], _NOT_REPEATED)
+    chosen = runs[usable]
+    if sample is not None and sample < len(chosen):
+        chosen = chosen[np.sort(np.random.default_rng(0).choice(len(chosen), sample, False))]
+    chosen = np.sort(chosen, order="run_id")
+    exact, floor = config.engine.name == "exact", config.ladder.energy_floor
+    engine = create("exact", **config.engine.exact.model_dump())
+    worker = Worker(engine, config.policy(), config.seed, run_seconds=config.limits.run_seconds)
+    wrong, n_rows, n_runs = [], 0, 0
+    for targets in _targets(plan, chosen["run_id"]):
+        new = worker.measure(targets)
+        for run in new.runs:
+            first, n = (int(run[name]) for name in ("first_row", "n_rows"))
+            old = chosen[np.searchsorted(chosen["run_id"], run["run_id"])]
+            if old["n_rows"] != n:
+                continue  # told already
+            place = np.arange(int(old["first_row"]), int(old["first_row"]) + n)
+            now = new.photometry[first : first + n][list(KEPT.names)].astype(KEPT)
+            fits = is_comparable(rows[place], now, exact)
+            n_rows += int(fits.sum())
+            n_runs += 1
+            wrong += [
+                f"{_name(results, place[fits][i])}: {text}"
+                for i, text in differences(rows[place[fits]], now[fits], exact, True, floor)
+            ]
+    return Finding(f"{n_rows} rows of {n_runs} runs measured again", wrong)
+
+
+def _targets(plan: Plan, run_ids: np.ndarray) -> Iterator[list[Target]]:
+    """The targets with the matrices of some runs (n,), sorted, those of a unit together."""
+    for unit in plan.units:
+        found = []
+        for target in unit.targets():
+            ids = np.array(ids_and_seeds(target.level, target.name, target.matrices, 0)[0], "u8")
+            wanted = np.isin(ids, run_ids)
+            if wanted.any():
+                matrices = tuple(m for m, is_wanted in zip(target.matrices, wanted) if is_wanted)
+                found.append(target._replace(matrices=matrices))
+        if found:
+            yield found
+
+
+def _printable(text: str) -> str:
+    """Names in a file may be any bytes, also those that control a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _name(results: Results, row: int) -> str:
+    """The key and the component of a row of /photometry."""
+    (found,) = results.rows("photometry", int(row), int(row) + 1)
+    names = ("level", "target", "band", "aperture", "quantity", "component")
+    return " ".join(found[name].decode() for name in names)
