@@ -220,6 +220,11 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--report", metavar="DIR", help="write the report here instead")
     p.set_defaults(call=commands.verify)
 
+    p = added.add_parser("report", help="write what happened in a job as a page with figures")
+    p.add_argument("results", metavar="RESULTS", help="results file (HDF5)")
+    p.add_argument("out", metavar="OUT.html", help="page to write; it needs no network")
+    p.set_defaults(call=commands.report)
+
     p = added.add_parser("timing", help="print time per run as in the memo's Table 4")
     p.add_argument("results", metavar="RESULTS", nargs="+", help="results files (HDF5)")
     p.add_argument("--plot", metavar="DIR", help="draw speed-up and efficiency into this folder")

@@ -281,6 +281,15 @@ def check(args) -> int:
     return ExitCode.DIFFERS if differs else ExitCode.OK
 
 
+def report(args) -> int:
+    from .files.results import open_results
+    from .report.page import write_page
+
+    with open_results(args.results) as results:
+        print(write_page(results, args.out))
+    return ExitCode.OK
+
+
 def compare(args) -> int:
     from .report import compare
     from .report.matching import open_side

@@ -13,8 +13,8 @@ from ..photometry.outcome import outcome_text
 from .summary import Summary, alike, summarize
 from .text import duration, lay_out, number, text
 
-_LEVELS = ("obsid", "stack", "master")
-_BANDS = "usmhbw"
+LEVEL_ORDER = ("obsid", "stack", "master")
+BAND_ORDER = "usmhbw"
 _JOBS = 4
 _GROUPS = 5
 _MESSAGE = 100
@@ -23,11 +23,18 @@ _MESSAGE = 100
 def job_table(results: Results) -> str:
     """What happened: runs by level, band and outcome, flags, failures, and the runs to look at."""
     done = summarize(results)
-    parts = [_head(results, done), _runs(done.runs), _flags(done), _failures(done), _slowest(done)]
-    return "\n\n".join(part for part in (*parts, _worst(done)) if part)
+    runs, slowest = runs_table(done.runs), slowest_table(done)
+    parts = [head(results, done), _text(runs), flags(done), failures(done)]
+    parts += [f"{times(done)}\n{_text(slowest)}" if done.n_runs else "", _text(worst_table(done))]
+    return "\n\n".join(part for part in parts if part)
 
 
-def _head(results: Results, done: Summary) -> str:
+def _text(table: Table) -> str:
+    return lay_out(table) if len(table) else ""
+
+
+def head(results: Results, done: Summary) -> str:
+    """What the file holds, and a line for each of its last jobs."""
     lines = [f"{results.path}: {done.n_runs} runs, {done.n_rows} rows of photometry"]
     if len(done.jobs) > _JOBS:
         lines.append(f"{len(done.jobs) - _JOBS} earlier jobs")
@@ -49,22 +56,26 @@ def _head(results: Results, done: Summary) -> str:
     return "\n".join(lines)
 
 
-def _runs(runs: Counter[tuple[str, str, int]]) -> str:
+def runs_table(runs: Counter[tuple[str, str, int]]) -> Table:
     """Runs: a row per level and outcome, a column per band."""
-    bands = sorted({band for _, band, _ in runs}, key=_place(_BANDS))
-    groups = sorted({(level, o) for level, _, o in runs}, key=lambda g: (_place(_LEVELS)(g[0]), g))
+    bands = sorted({band for _, band, _ in runs}, key=place(BAND_ORDER))
+    groups = sorted(
+        {(level, o) for level, _, o in runs}, key=lambda g: (place(LEVEL_ORDER)(g[0]), g)
+    )
     rows = []
     for level, outcome in groups:
         n = [runs[level, band, outcome] for band in bands]
         rows.append((level, outcome_text(outcome), *n, sum(n)))
-    return lay_out(Table(rows=rows, names=("level", "outcome", *bands, "runs"))) if rows else ""
+    return Table(rows=rows or None, names=("level", "outcome", *bands, "runs"))
 
 
-def _place(order):
+def place(order):
+    """A key for sorting words in this order, others last."""
     return lambda word: order.index(word) if word in order else len(order)
 
 
-def _flags(done: Summary) -> str:
+def flags(done: Summary) -> str:
+    """The flags of runs, and how many were sampled more than once; empty if none."""
     lines = []
     if done.flags:
         found = (f"{flag.text} {n}" for flag, n in done.flags.most_common())
@@ -74,7 +85,8 @@ def _flags(done: Summary) -> str:
     return "\n".join(lines)
 
 
-def _failures(done: Summary) -> str:
+def failures(done: Summary) -> str:
+    """The most frequent failures."""
     if not done.failures:
         return "nothing failed"
     lines = [f"{sum(group.n for group in done.failures)} failures (--failures shows all of them)"]
@@ -92,29 +104,33 @@ def _key(row: np.void) -> str:
     return " ".join(text(row[name]) for name in names)
 
 
-def _slowest(done: Summary) -> str:
-    if not done.n_runs:
-        return ""
+def times(done: Summary) -> str:
+    """How long runs took."""
     median, most = (duration(done.seconds_quantile(q)) for q in (0.5, 0.99))
     total = duration(done.total_seconds)
+    return f"time per run: median {median}, 99 % below {most}, all together {total}"
+
+
+def slowest_table(done: Summary) -> Table:
+    """The slowest runs."""
     rows = [
         (duration(float(r["seconds"])), _key(r), r["n_sources"], r["n_obsids"], r["attempts"],
          r["rank"], text(r["host"]))
         for r in done.slowest
     ]  # fmt: skip
     names = ("took", "slowest runs", "sources", "obsids", "attempts", "rank", "host")
-    head = f"time per run: median {median}, 99 % below {most}, all together {total}"
-    return f"{head}\n{lay_out(Table(rows=rows or None, names=names))}"
+    return Table(rows=rows or None, names=names)
 
 
-def _worst(done: Summary) -> str:
+def worst_table(done: Summary) -> Table:
+    """The rows that converged least."""
     rows = [
         (number(float(r["rhat"])) if r["n_draws"] > 0 else "", f"{r['noise']:.3f}", _key(r),
          text(r["component"]), outcome_text(r["outcome"]))
         for r in done.worst
     ]  # fmt: skip
     names = ("rhat", "noise", "least converged", "component", "outcome")
-    return lay_out(Table(rows=rows, names=names)) if rows else ""
+    return Table(rows=rows or None, names=names)
 
 
 def failures_table(results: Results) -> str:
