@@ -209,7 +209,7 @@ def _by_rank(figure, ax, times: np.ndarray, edges: np.ndarray, done: np.ndarray)
     drawn = np.ma.masked_equal(done, 0)
     image = ax.pcolormesh(times, edges, drawn, norm=norm, rasterized=True)
     ax.set(ylabel="rank", xlim=(0, times[-1]))
-    bar = figure.colorbar(image, ax=ax, pad=0.01)
+    bar = figure.colorbar(image, ax=ax, pad=0.01, format="%g")
     bar.set_label("runs/s", size=8)
     bar.ax.tick_params(labelsize=7)
 
