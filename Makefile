@@ -8,7 +8,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run run-current test test-current test-cluster bench docs lint install constraints clean
+.PHONY: help run run-current test test-current test-cluster bench docs pictures lint install constraints clean
 
 export PYTHON
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
@@ -63,6 +63,9 @@ docs: .venv/docs ## Build the documentation into docs/_build/html
 	@! grep -rE --include='*.html' '<(script|link|img)[^>]*(src|href)="(https?:)?//' docs/_build/html || \
 	    { echo "the pages above load something from the network"; exit 1; }
 	@echo "docs/_build/html/index.html"
+
+pictures: .venv/test ## Run the tutorials and put their pictures beside them in docs/tutorials
+	PYTHONPATH=tests $(bin)/python tests/tutorials.py
 
 lint: .venv/lint ## Check style, formatting and shell scripts
 	$(bin)/ruff check

@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "tutorials").glob("*.md")),
+]
 
 _BLOCK = re.compile(r"^( *)```([a-z-]+)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
@@ -22,15 +26,18 @@ class Block(NamedTuple):
     text: str
 
 
+def page_blocks(page: Path) -> list[Block]:
+    """All fenced blocks of a page, in their order."""
+    text = page.read_text()
+    return [
+        Block(f"{page.name}:{text.count(chr(10), 0, match.start()) + 1}", match[2], match[3])
+        for match in _BLOCK.finditer(text)
+    ]
+
+
 def blocks(language: str, pages=PAGES) -> list[Block]:
     """All fenced blocks of one language."""
-    found = []
-    for page in pages:
-        text = page.read_text()
-        for match in _BLOCK.finditer(text):
-            line = text.count("\n", 0, match.start()) + 1
-            found.append(Block(f"{page.name}:{line}", match[2], match[3]))
-    return [block for block in found if block.language == language]
+    return [b for page in pages for b in page_blocks(page) if b.language == language]
 
 
 def commands(block: Block) -> list[list[str]]:

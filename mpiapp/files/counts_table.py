@@ -8,7 +8,7 @@ import numpy as np
 from astropy.table import Table
 
 from ..catalog.fault import Fault, InputError
-from .layouts import OPTIONAL, Given, find_layout
+from .layouts import OPTIONAL, REQUIRED, Given, find_layout
 from .records import Columns, number, records, whole
 from .source_info import as_array
 
@@ -47,7 +47,8 @@ def read_counts(path: str | os.PathLike, given: Given | None = None) -> tuple[Ta
         raise InputError(f"{path}: no row in it; check that it is the right table")
     table = Table()
     found = dict.fromkeys(name for row in rows for name in row)
-    for name in dict.fromkeys([*(name for name in names if name in found), *found]):
+    order = [*(name for name in REQUIRED if name not in _NUMBERS), *names, *found]
+    for name in dict.fromkeys(name for name in order if name in found):
         values = [row.get(name) for row in rows]
         if (column := as_array(values)) is not None:
             table[name] = column
