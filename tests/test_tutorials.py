@@ -4,7 +4,16 @@ import pytest
 import tutorials
 
 
-@pytest.mark.parametrize("page", tutorials.PAGES, ids=lambda page: page.stem)
+QUICK = "fluxes"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.stem, marks=[] if page.stem == QUICK else pytest.mark.slow)
+        for page in tutorials.PAGES
+    ],
+)
 def test_a_tutorial_does_what_it_shows(page, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     monkeypatch.setenv("MPLBACKEND", "Agg")
