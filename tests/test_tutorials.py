@@ -3,7 +3,6 @@
 import pytest
 import tutorials
 
-
 QUICK = "fluxes"
 
 
