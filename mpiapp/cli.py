@@ -203,6 +203,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--engine", default="", metavar="MODULE:CLASS", help="trust this engine of your own"
     )
+    p.add_argument("--inputs", metavar="DIR", help="folder of the inputs, if they have moved")
     p.set_defaults(call=commands.plot)
 
     p = added.add_parser("verify", help="repeat the memo's verification, and report it")

@@ -313,7 +313,7 @@ def plot(args) -> int:
     from .report.plot import plot_run
 
     with open_results(args.results) as results:
-        print(plot_run(results, args.run, args.out, args.draws, args.engine))
+        print(plot_run(results, args.run, args.out, args.draws, args.engine, args.inputs))
     return ExitCode.OK
 
 

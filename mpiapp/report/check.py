@@ -8,10 +8,7 @@ measures them again.
 
 from __future__ import annotations
 
-import glob
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +24,7 @@ from ..parallel.worker import Worker
 from ..photometry.outcome import Outcome
 from ..sampling import create
 from .check_numbers import KEPT, differences, is_comparable, nonsense
-from .rerun import job_config
+from .rerun import job_config, moved, moved_config
 
 _SHOWN = 10
 _NOT_REPEATED = (Outcome.NULL_FAILED, Outcome.NULL_TIME_LIMIT)
@@ -81,7 +78,7 @@ def check(results: Results, sample: int | None, inputs: str | None = None) -> It
     rows = _rows(results)
     runs = _runs(results)
     yield Finding(f"{len(ids)} runs, {len(rows)} rows", nonsense(rows, runs))
-    config = _moved_config(job_config(results), inputs)
+    config = moved_config(job_config(results), inputs)
     try:
         plan = make_plan(config, find_inputs(config), scan_here)
     except ConfigError as error:
@@ -114,41 +111,6 @@ def _runs(results: Results) -> np.ndarray:
 
 def _all(results: Results, table: str) -> Iterator[np.ndarray]:
     return results.chunks(table, 20_000)
-
-
-def moved(path: str, folder: str | None) -> str | None:
-    """Where a file, folder or pattern is below `folder`: by the longest tail of its path.
-
-    The path itself without a folder; None if it is not there.
-    """
-    if folder is None:
-        return path
-    parts = Path(path).relative_to(Path(path).anchor).parts
-    for i in range(len(parts)):
-        tail = os.path.join(*parts[i:])
-        if os.path.exists(new := os.path.join(folder, tail)):
-            return new
-        if glob.glob(new := os.path.join(glob.escape(folder), tail), recursive=True):
-            return new
-    return None
-
-
-def _moved_config(config: Config, folder: str | None) -> Config:
-    def place(path: str) -> str:
-        if (new := moved(path, folder)) is None:
-            raise InputError(f"{folder}: has no {path}, nor the end of this path")
-        return new
-
-    groups = [
-        group.model_copy(
-            update={
-                "prep3": [place(path) for path in group.prep3],
-                "mst3": group.mst3 and place(group.mst3),
-            }
-        )
-        for group in config.input
-    ]
-    return config.model_copy(update={"input": groups})
 
 
 def _check_inputs(results: Results, plan: Plan, folder: str | None) -> Finding:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import glob
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from .. import sampling
@@ -11,7 +14,7 @@ from ..catalog.bundle import InputError
 from ..catalog.problem import Problem
 from ..catalog.runs import RunKey
 from ..catalog.worklist import Target
-from ..config import Config
+from ..config import Config, ConfigError
 from ..files.results import Results
 from ..parallel.planning import find_inputs, make_plan, scan_here
 from ..parallel.worker import Worker
@@ -55,6 +58,63 @@ def job_config(results: Results) -> Config:
         ) from error
 
 
+def moved(path: str, folder: str | None) -> str | None:
+    """Where a file, folder or pattern is below `folder`: by the longest tail of its path.
+
+    The path itself without a folder; None if it is not there.
+    """
+    if folder is None:
+        return path
+    parts = Path(path).relative_to(Path(path).anchor).parts
+    for i in range(len(parts)):
+        tail = os.path.join(*parts[i:])
+        if os.path.exists(new := os.path.join(folder, tail)):
+            return new
+        if glob.glob(new := os.path.join(glob.escape(folder), tail), recursive=True):
+            return new
+    return None
+
+
+def moved_config(config: Config, folder: str | None) -> Config:
+    """The configuration with its inputs below `folder`; InputError if they are not there."""
+
+    def place(path: str) -> str:
+        if (new := moved(path, folder)) is None:
+            raise InputError(f"{folder}: has no {path}, nor the end of this path")
+        return new
+
+    groups = [
+        group.model_copy(
+            update={
+                "prep3": [place(path) for path in group.prep3],
+                "mst3": group.mst3 and place(group.mst3),
+            }
+        )
+        for group in config.input
+    ]
+    return config.model_copy(update={"input": groups})
+
+
+def found_config(results: Results, inputs: str | None = None) -> Config:
+    """The configuration with its inputs in the folder `inputs`, or where they can be found.
+
+    A job names its inputs from the folder that it ran in: the nearest folder above the results
+    that has all of them, where this folder has not.  Raises InputError if they are nowhere.
+    """
+    config = job_config(results)
+    places = [None, *map(str, results.path.resolve().parents)] if inputs is None else [inputs]
+    for place in places:
+        with contextlib.suppress(InputError, ConfigError):
+            moved = moved_config(config, place)
+            find_inputs(moved)
+            return moved
+    names = ", ".join(path for group in config.input for path in group.prep3)
+    where = inputs or "this folder, nor in one above the results"
+    raise InputError(
+        f"{results.path}: its inputs ({names}) are not in {where}; name their folder by --inputs"
+    )
+
+
 def find_key(results: Results, text: str) -> RunKey:
     """The key that a text means: "level target band aperture quantity", or a run id.
 
@@ -73,11 +133,14 @@ def find_key(results: Results, text: str) -> RunKey:
     )
 
 
-def rerun(results: Results, key: RunKey, trusted_engine: str = "") -> tuple[Run, Config]:
+def rerun(
+    results: Results, key: RunKey, trusted_engine: str = "", inputs: str | None = None
+) -> tuple[Run, Config]:
     """Measure one run of a results file again, from its input and its seed.
 
     An engine from outside of this package is code that the file names and this process would run;
-    that is done only if the caller trusts it by name.
+    that is done only if the caller trusts it by name.  `inputs`: the folder of the inputs, if they
+    are not where the job found them.
 
     Raises InputError if it is not trusted, or the input no longer has the run or cannot be used.
     """
@@ -88,6 +151,7 @@ def rerun(results: Results, key: RunKey, trusted_engine: str = "") -> tuple[Run,
             "if you trust that code and its options in /jobs, have it run by --engine "
             f"{config.engine.name}"
         )
+    config = found_config(results, inputs)
     for planned in planned_runs(config):
         if planned.key == key:
             sampling.require(config.engine.name)
