@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+import resource
 import shutil
+import signal
+import traceback
 import warnings
 
 import h5py
 import numpy as np
 import pytest
+from hdf5_damage import damaged, lookup3
 from jobs import mpiapp, table, write_job
+from results_files import exit_code, in_a_fork
 
 from mpiapp.cli import main
+from mpiapp.files.results import ResultsError
 from mpiapp.files.schema import TABLES
+from mpiapp.files.writer import Writer
 
 NUMBERS = (-1, 0, 1, 77, 2**62, np.nan, np.inf, -1e300)
 FIXED = (b"", b"\xff\xfe", b"x", b"\x1b[2J", b"obsid", b"77")
 FREE = ("", "{", "null", "[5]", '{"a": [{}]}', "\x1b[2J", "1e999", "2026-13-45T99:99")
+DAMAGED = 1000 if "MPIAPP_SLOW" in os.environ else 40
 COLUMNS = [(name, column) for name, (columns, _) in TABLES.items() for column in columns]
 
 
@@ -162,3 +171,48 @@ def test_a_table_that_leads_elsewhere_is_not_followed(tmp_path, finished, capsys
         link_away(file, kind, other)
     for argv in commands(path, tmp_path):
         assert f"{path}: /failures " in check(capsys, *argv)
+
+
+def resumed(path) -> None:
+    """As a work file that a job would go on with."""
+    with contextlib.suppress(ResultsError):
+        Writer(path, resume=True).close()
+
+
+def test_the_checksum_of_the_damage_is_that_of_hdf5(finished):
+    content = finished.read_bytes()
+    assert lookup3(content[:44]) == int.from_bytes(content[44:48], "little")  # the superblock's
+
+
+def test_a_damaged_file_is_read_or_refused_in_one_line_and_never_read_for_ever(
+    tmp_path, finished, capsys
+):
+    """Each in a process of its own: a crash of HDF5 is one of the command, and counts."""
+    rng = random.Random(12)
+    content = finished.read_bytes()
+    path, out = tmp_path / "spoilt.h5", tmp_path / "out"
+    wrong = []
+    for case in range(DAMAGED):
+        spoilt = damaged(content, rng)
+        path.write_bytes(spoilt)
+        out.mkdir()
+        command = rng.choice([*commands(path, out), None])
+
+        def act(case=case, command=command):
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(30)
+            resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+            warnings.simplefilter("ignore")
+            try:
+                check(capsys, *command) if command else resumed(path)
+            except BaseException:
+                (tmp_path / f"case{case}").write_text(traceback.format_exc())
+                return 1
+            return 0
+
+        if code := exit_code(in_a_fork(act)):
+            wrong.append((case, code, command and command[0]))
+            (tmp_path / f"case{case}.h5").write_bytes(spoilt)
+        shutil.rmtree(out)
+    assert not wrong
+    assert finished.read_bytes() == content
