@@ -21,7 +21,7 @@ from mpiapp.files.writer import Writer
 
 IN_FULL = "MPIAPP_SLOW" in os.environ
 SAMPLE = 60
-RESUMED = 4  # one of so many states is resumed, all are opened
+RESUMED = 16 if IN_FULL else 4  # one of so many states is resumed, all are opened
 
 WHOLE = [row for run in range(N_RUNS) for row in batch(run, 1).photometry["value"].tolist()]
 
@@ -63,7 +63,8 @@ def check(disk: Disk, n_told: int, folder, monkeypatch, resume: bool) -> None:
         with open_results(final) as results:
             assert len(results.table("attempts")) == 2 * N_RUNS
             assert results.table("failures")["run_id"].tolist() == list(range(N_RUNS))
-        assert [path.name for path in folder.iterdir()] == ["r.h5"]
+        # Without pages the journal of an earlier name means nothing.
+        assert {path.name for path in folder.iterdir()} - {"r.h5.part.new.journal"} == {"r.h5"}
     shutil.rmtree(folder)
 
 
