@@ -56,7 +56,8 @@ test-cluster: .venv/test ## Run the tests of signals and walltimes, under SLURM 
 	$(cluster_tests) || $(cluster_tests) --last-failed
 
 bench: .venv/run ## Run the benchmarks, which print ratios measured side by side
-	for benchmark in tests/benchmarks/bench_*.py; do $(bin)/python "$$benchmark"; done
+	for benchmark in tests/benchmarks/bench_*.py; do \
+	    OMP_NUM_THREADS=1 PYTHONPATH=tests $(bin)/python "$$benchmark"; done
 
 docs: .venv/docs ## Build the documentation into docs/_build/html
 	$(bin)/sphinx-build -W --keep-going -q -b html docs docs/_build/html

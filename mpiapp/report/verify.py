@@ -16,7 +16,7 @@ from ..catalog.bundle import InputError
 from ..sampling import installed, require
 from ..simulate import simulate
 from ..simulate.samples import SAMPLES
-from .verification import REAL, VERIFIED, write_report
+from .verify_report import REAL, VERIFIED, write_report
 
 
 def verify(

@@ -4,25 +4,21 @@ For each the largest difference of a mode or bound, in half-widths of the 68 % i
 units of its error, which is the noise of the draws and that of the marginals together.  Where
 the two decide differently for an upper limit, modes alone are compared.
 
-    python tests/benchmarks/bench_agreement.py [--problems 20] [--draws 100000]
+    PYTHONPATH=tests python tests/benchmarks/bench_agreement.py [--problems 20] [--draws 100000]
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
-import sys
 import tempfile
-from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
+import numpy as np
+from problems import simulated
 
-import numpy as np  # noqa: E402
-from problems import simulated  # noqa: E402
-
-from mpiapp.parallel import compiledir  # noqa: E402
-from mpiapp.posterior import Smoothing  # noqa: E402
-from mpiapp.sampling import create  # noqa: E402
+from mpiapp.parallel import compiledir
+from mpiapp.posterior import Smoothing
+from mpiapp.sampling import create
 
 SHAPES = ((1, 1), (2, 1), (3, 1), (2, 2))
 

@@ -1,6 +1,6 @@
 """How often 68 % intervals hold the truth, by rule and by intensity.
 
-    python tests/benchmarks/bench_coverage.py [--runs N]
+    PYTHONPATH=tests python tests/benchmarks/bench_coverage.py [--runs N]
 
 One source in one obsid.  First with truths drawn from uniform priors that end where
 the truths do, which any posterior must hold with the probability it claims; then as
@@ -12,17 +12,13 @@ twice the mode; "quantile" is the true quantile with a narrow kernel.
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
+import numpy as np
+from problems import matrix, problem
 
-import numpy as np  # noqa: E402
-from problems import matrix, problem  # noqa: E402
-
-from mpiapp.catalog.quantities import QUANTITIES  # noqa: E402
-from mpiapp.posterior.mpdf import Smoothing, summarise  # noqa: E402
-from mpiapp.sampling import create  # noqa: E402
+from mpiapp.catalog.quantities import QUANTITIES
+from mpiapp.posterior.mpdf import Smoothing, summarise
+from mpiapp.sampling import create
 
 RULES = {
     "catalog": Smoothing(),

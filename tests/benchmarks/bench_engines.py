@@ -1,5 +1,6 @@
 """Seconds per run and effective draws per second of every engine, on problems of every shape.
 
+    export OMP_NUM_THREADS=1 PYTHONPATH=tests
     python tests/benchmarks/bench_engines.py [--quick] [--memo all] [--figure FILE]
 
 All engines see the same problems in one run, so the ratios mean something even
@@ -16,22 +17,15 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
-import sys
 import tempfile
 import time
-from pathlib import Path
 
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+import numpy as np
+from problems import simulated
 
-import numpy as np  # noqa: E402
-from problems import simulated  # noqa: E402
-
-from mpiapp.parallel import compiledir  # noqa: E402
-from mpiapp.posterior.diagnostics import rhat_and_ess  # noqa: E402
-from mpiapp.sampling import create  # noqa: E402
+from mpiapp.parallel import compiledir
+from mpiapp.posterior.diagnostics import rhat_and_ess
+from mpiapp.sampling import create
 
 SHAPES = {
     "1x1": (1, 1, 0.0),

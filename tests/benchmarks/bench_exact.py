@@ -5,23 +5,19 @@ half-widths of the 68 % interval, the noise that the engine itself states, the l
 difference from the mean of gibbs in units of that mean's error, and milliseconds of
 processor time a run, engine and summaries together, whose ratio is what to look at.
 
-    python tests/benchmarks/bench_exact.py [--repeats 20]
+    PYTHONPATH=tests python tests/benchmarks/bench_exact.py [--repeats 20]
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 import time
-from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
+import numpy as np
+from problems import simulated
 
-import numpy as np  # noqa: E402
-from problems import simulated  # noqa: E402
-
-from mpiapp.posterior import Smoothing  # noqa: E402
-from mpiapp.sampling import create  # noqa: E402
+from mpiapp.posterior import Smoothing
+from mpiapp.sampling import create
 
 SHAPES = [
     (1, 1, 20.0, 0.0),

@@ -5,27 +5,23 @@ lattices), in half-widths of the 68 % interval, the worst number of a problem; t
 of processor time of one run with its summaries; and the product noise² × ms, the time that a
 noise of one would take if it fell as the root of the time: the smaller the better.
 
-    python tests/benchmarks/bench_several.py [--repeats 16]
+    PYTHONPATH=tests python tests/benchmarks/bench_several.py [--repeats 16]
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 import time
-from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
+import numpy as np
+from problems import simulated
 
-import numpy as np  # noqa: E402
-from problems import simulated  # noqa: E402
-
-from mpiapp.posterior import Smoothing  # noqa: E402
-from mpiapp.posterior.marginals import Marginals  # noqa: E402
-from mpiapp.sampling import create  # noqa: E402
-from mpiapp.sampling.compressed import compress  # noqa: E402
-from mpiapp.sampling.exact import line_marginals  # noqa: E402
-from mpiapp.sampling.several import fit, marginals  # noqa: E402
+from mpiapp.posterior import Smoothing
+from mpiapp.posterior.marginals import Marginals
+from mpiapp.sampling import create
+from mpiapp.sampling.compressed import compress
+from mpiapp.sampling.exact import line_marginals
+from mpiapp.sampling.several import fit, marginals
 
 SHAPES = [
     (2, 1, 10.0, 0.3),

@@ -1,5 +1,6 @@
 """Where the time of a whole job goes: files in, rows out, one worker, the mix of a catalog.
 
+    export OMP_NUM_THREADS=1 PYTHONPATH=tests
     python tests/benchmarks/bench_whole_run.py [--runs N] [--engine NAME] [--single] [--profile]
 
 Writes a stack of 20 obsids as prep3 files, whose bundles have the sources and
@@ -14,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import cProfile
-import os
 import pstats
 import resource
 import subprocess
@@ -22,19 +22,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
+import numpy as np
+from problems import matrix
 
-import numpy as np  # noqa: E402
-from problems import matrix  # noqa: E402
-
-from mpiapp.catalog.bundle import Bundle, ObsidBundle  # noqa: E402
-from mpiapp.catalog.quantities import APERTURES, INSTRUMENT_BANDS, Matrix  # noqa: E402
-from mpiapp.cli import main as mpiapp  # noqa: E402
-from mpiapp.files.prep3_write import write_prep3  # noqa: E402
-from mpiapp.files.results import open_results  # noqa: E402
-from mpiapp.files.schema import PHASES  # noqa: E402
+from mpiapp.catalog.bundle import Bundle, ObsidBundle
+from mpiapp.catalog.quantities import APERTURES, INSTRUMENT_BANDS, Matrix
+from mpiapp.cli import main as mpiapp
+from mpiapp.files.prep3_write import write_prep3
+from mpiapp.files.results import open_results
+from mpiapp.files.schema import PHASES
 
 # Fractions of a catalog's runs, ranges of sources and of obsids.
 MIX = (
@@ -102,9 +98,8 @@ def write_config(folder, name, engine):
 def measure(config):
     """Processor seconds of `mpiapp run`, start of Python included."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path[:2])}
     command = [sys.executable, "-m", "mpiapp", "run", str(config)]
-    subprocess.run(command, check=True, env=env)
+    subprocess.run(command, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

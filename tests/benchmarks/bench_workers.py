@@ -1,6 +1,6 @@
 """What a second worker gains, and whether memory grows: whole jobs, measured side by side.
 
-    python tests/benchmarks/bench_workers.py [ENGINE [RUNS [PAIRS]]]
+    PYTHONPATH=tests python tests/benchmarks/bench_workers.py [ENGINE [RUNS [PAIRS]]]
 
 Jobs with one and with two workers alternate.  Throughput counts from the end of the start-up;
 start-up has a column of its own.  Beside them two jobs without MPI, alone and at the same time,
@@ -17,12 +17,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from jobs import environment, table, write_job
 
 from mpiapp.files.results import open_results
 from mpiapp.report.scaling import Scaling
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from jobs import environment, table, write_job
 
 
 def run(config: Path, workers: int, out: Path) -> tuple[Scaling, float, float]:

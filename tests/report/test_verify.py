@@ -6,7 +6,7 @@ import pytest
 from mpiapp.catalog.quantities import INSTRUMENT_BANDS
 from mpiapp.config import Config, load
 from mpiapp.files.results import open_results
-from mpiapp.report import verification, verify
+from mpiapp.report import verify, verify_report
 from mpiapp.report.rerun import assembled, planned_runs
 from mpiapp.simulate import simulate
 from mpiapp.simulate.samples import SAMPLES
@@ -106,7 +106,7 @@ def test_frozen_backgrounds_hardly_change_two_hundred_upper_limits(tmp_path):
 
 @pytest.mark.slow
 def test_the_report_has_every_table_and_figure(inputs, monkeypatch, tmp_path):
-    monkeypatch.setattr(verification, "STUDY_DETECTIONS", 40)
+    monkeypatch.setattr(verify_report, "STUDY_DETECTIONS", 40)
     path = verify.verify(inputs, 10, ["gibbs"], seed=1, out=tmp_path)
     text = path.read_text()
     figures = [line.split("(")[-1].rstrip(")") for line in text.splitlines() if line[:2] == "!["]
@@ -117,7 +117,7 @@ def test_the_report_has_every_table_and_figure(inputs, monkeypatch, tmp_path):
         runs = results.table("runs")
     # every run of every sample has a result: the memo's point
     assert (runs["outcome"] < 10).all()
-    found = list(verification.compare_samples(inputs / "gibbs.h5", inputs / "gibbs.h5"))
+    found = list(verify_report.compare_samples(inputs / "gibbs.h5", inputs / "gibbs.h5"))
     assert [c.sample for c in found] == list(SAMPLES)
     for c in found:
         assert sum(c.n_total.values()) > 0
