@@ -3,13 +3,13 @@
 import pytest
 import tutorials
 
-QUICK = "fluxes"
+QUICK = ("index", "fluxes")
 
 
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param(page, id=page.stem, marks=[] if page.stem == QUICK else pytest.mark.slow)
+        pytest.param(page, id=page.stem, marks=[] if page.stem in QUICK else pytest.mark.slow)
         for page in tutorials.PAGES
     ],
 )
