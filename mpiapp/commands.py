@@ -277,7 +277,7 @@ def check(args) -> int:
     with open_results(args.results) as results:
         for finding in check(results, None if args.all else args.sample, args.inputs):
             print(finding, flush=True)
-            differs |= bool(finding.wrong)
+            differs |= finding.n_wrong > 0
     return ExitCode.DIFFERS if differs else ExitCode.OK
 
 

@@ -8,7 +8,7 @@ measures them again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from ..catalog.bundle import InputError
 from ..catalog.runs import ids_and_seeds
 from ..catalog.worklist import Target
-from ..config import Config, ConfigError
+from ..config import Config
 from ..files.results import Results, check_rows
 from ..parallel.planning import Plan, find_inputs, make_plan, scan_here
 from ..parallel.shares import Shard
@@ -24,28 +24,42 @@ from ..parallel.worker import Worker
 from ..photometry.outcome import Outcome
 from ..sampling import create
 from .check_numbers import KEPT, differences, is_comparable, nonsense
-from .rerun import job_config, moved, moved_config
+from .rerun import found_config, moved
 
 _SHOWN = 10
+_ROWS = 20_000  # read at a time
 _NOT_REPEATED = (Outcome.NULL_FAILED, Outcome.NULL_TIME_LIMIT)
 
 
-class Finding(NamedTuple):
+class Finding:
     """What one question has found.
 
-    looked : what was looked at, in words
-    wrong : what is not as it should be, a line each
+    Attributes
+    ----------
+    looked : str
+        What was looked at, in words.
+    n_wrong : int
+        How many things are not as they should be.
+    lines : list of str
+        What the first of them are.
     """
 
-    looked: str
-    wrong: list[str]
+    def __init__(self, looked: str):
+        self.looked, self.n_wrong, self.lines = looked, 0, []
+
+    def add(self, wrong: Iterable, say: Callable[..., str] = str) -> None:
+        """Things that are wrong, and what to say of one."""
+        for one in wrong:
+            self.n_wrong += 1
+            if self.n_wrong <= _SHOWN:
+                self.lines.append(_printable(say(one)))
 
     def __str__(self) -> str:
-        if not self.wrong:
+        if not self.n_wrong:
             return f"{self.looked}: as they should be"
-        lines = [f"{self.looked}: {len(self.wrong)} wrong", *map(_printable, self.wrong[:_SHOWN])]
-        if len(self.wrong) > _SHOWN:
-            lines.append(f"… and {len(self.wrong) - _SHOWN} more")
+        lines = [f"{self.looked}: {self.n_wrong} wrong", *self.lines]
+        if self.n_wrong > _SHOWN:
+            lines.append(f"… and {self.n_wrong - _SHOWN} more")
         return "\n  ".join(lines)
 
 
@@ -77,15 +91,12 @@ def check(results: Results, sample: int | None, inputs: str | None = None) -> It
     ids = check_rows(results)
     rows = _rows(results)
     runs = _runs(results)
-    yield Finding(f"{len(ids)} runs, {len(rows)} rows", nonsense(rows, runs))
-    config = moved_config(job_config(results), inputs)
-    try:
-        plan = make_plan(config, find_inputs(config), scan_here)
-    except ConfigError as error:
-        raise InputError(
-            f"{results.path}: {error}; if the inputs are elsewhere now, name the folder: --inputs"
-        ) from error
-    yield _check_inputs(results, plan, inputs)
+    tables = Finding(f"{len(ids)} runs, {len(rows)} rows")
+    tables.add(nonsense(rows, runs))
+    yield tables
+    config, folder = found_config(results, inputs)
+    plan = make_plan(config, find_inputs(config), scan_here)
+    yield _check_inputs(results, plan, folder)
     expected = _expected(plan, config.seed)
     yield _check_work_list(results, expected, rows, runs)
     yield _check_levels(results, expected, config, rows)
@@ -95,38 +106,30 @@ def check(results: Results, sample: int | None, inputs: str | None = None) -> It
 
 def _rows(results: Results) -> np.ndarray:
     """/photometry without what follows from the run, in the order of the file."""
-    return np.concatenate(
-        [
-            np.empty(0, KEPT),
-            *(rows[list(KEPT.names)].astype(KEPT) for rows in _all(results, "photometry")),
-        ]
-    )
+    parts = [rows[list(KEPT.names)].astype(KEPT) for rows in results.chunks("photometry", _ROWS)]
+    return np.concatenate([np.empty(0, KEPT), *parts])
 
 
 def _runs(results: Results) -> np.ndarray:
     names = ["run_id", "seed", "outcome", "flags", "first_row", "n_rows", "job"]
-    parts = [rows[names].copy() for rows in _all(results, "runs")]
+    parts = [rows[names].copy() for rows in results.chunks("runs", _ROWS)]
     return np.concatenate(parts) if parts else results.rows("runs", 0, 0)[names]
-
-
-def _all(results: Results, table: str) -> Iterator[np.ndarray]:
-    return results.chunks(table, 20_000)
 
 
 def _check_inputs(results: Results, plan: Plan, folder: str | None) -> Finding:
     """The digests of the input files against those of the jobs."""
     table = results.table("inputs")
     stored = dict(zip(table["path"].tolist(), table["digest"].tolist()))
-    found = dict(plan.inputs)
-    wrong = []
+    there = dict(plan.inputs)
+    found = Finding(f"{len(stored)} inputs")
     for path, digest in stored.items():
         new = moved(path, folder)
-        if new not in found:
-            wrong.append(f"{path}: is gone")
-        elif found.pop(new) != digest:
-            wrong.append(f"{path}: is another file than the one that was measured")
-    wrong += [f"{path}: was not there when the runs were measured" for path in found]
-    return Finding(f"{len(stored)} inputs", wrong)
+        if new not in there:
+            found.add([f"{path}: is gone"])
+        elif there.pop(new) != digest:
+            found.add([f"{path}: is another file than the one that was measured"])
+    found.add(there, lambda path: f"{path}: was not there when the runs were measured")
+    return found
 
 
 def _expected(plan: Plan, seed: int) -> Expected:
@@ -168,22 +171,24 @@ def _check_work_list(
     results: Results, expected: Expected, rows: np.ndarray, runs: np.ndarray
 ) -> Finding:
     """Runs that are missing, or nobody's; rows of other sources than the run has."""
-    wrong = []
     n_planned, partly = _planned(results)
+    n_runs = n_planned if partly else len(expected.run_id)
+    part = f" of {len(expected.run_id)} (shards)" if partly else ""
+    found = Finding(f"{n_runs} runs{part} of the work list")
+
+    def add(wrong: np.ndarray, what: str) -> None:
+        found.add(wrong, lambda row: f"{_name(results, row)}: {what}")
+
     common, e, r = np.intersect1d(expected.run_id, runs["run_id"], return_indices=True)
-    if missing := (n_planned if partly else len(expected.run_id)) - len(common):
-        wrong.append(f"{missing} runs of the work list have not been measured")
-    strange = runs[~np.isin(runs["run_id"], expected.run_id)]
-    wrong += [f"{_name(results, row)}: is not in the work list" for row in strange["first_row"]]
-    other = expected.n_rows[e] != runs["n_rows"][r]
-    wrong += [f"{_name(results, row)}: has not its sources" for row in runs["first_row"][r[other]]]
-    other = expected.seed[e] != runs["seed"][r]
-    wrong += [f"{_name(results, row)}: another seed" for row in runs["first_row"][r[other]]]
+    if missing := n_runs - len(common):
+        found.add([f"{missing} runs of the work list have not been measured"])
+    first = runs["first_row"]
+    add(first[~np.isin(runs["run_id"], expected.run_id)], "is not in the work list")
+    add(first[r[expected.n_rows[e] != runs["n_rows"][r]]], "has not its sources")
+    add(first[r[expected.seed[e] != runs["seed"][r]]], "has another seed")
     at, there = _aligned(expected, rows)
-    other = expected.component[at] != rows["component"][there]
-    wrong += [f"{_name(results, row)}: another source" for row in there[other]]
-    part = f" of a part of {n_planned}" if partly else ""
-    return Finding(f"{len(expected.run_id)} runs of the work list{part}", wrong)
+    add(there[expected.component[at] != rows["component"][there]], "is another source")
+    return found
 
 
 def _planned(results: Results) -> tuple[int, bool]:
@@ -226,11 +231,12 @@ def _check_levels(
     a, b = there[:-1][is_next], there[1:][is_next]
     usable = is_comparable(rows[a], rows[b], exact)
     a, b = a[usable], b[usable]
-    wrong = [
-        f"{_name(results, a[i])} and {_name(results, b[i])}: {text}"
-        for i, text in differences(rows[a], rows[b], exact, False, floor)
-    ]
-    return Finding(f"{len(a)} pairs of rows of identical data", wrong)
+    found = Finding(f"{len(a)} pairs of rows of identical data")
+    found.add(
+        differences(rows[a], rows[b], exact, False, floor),
+        lambda one: f"{_name(results, a[one[0]])} and {_name(results, b[one[0]])}: {one[1]}",
+    )
+    return found
 
 
 def _check_again(
@@ -252,33 +258,40 @@ def _check_again(
     exact, floor = config.engine.name == "exact", config.ladder.energy_floor
     engine = create("exact", **config.engine.exact.model_dump())
     worker = Worker(engine, config.policy(), config.seed, run_seconds=config.limits.run_seconds)
-    wrong, n_rows, n_runs = [], 0, 0
+    found = Finding("")
+    n_rows = n_runs = 0
     for targets in _targets(plan, chosen["run_id"]):
         new = worker.measure(targets)
-        for run in new.runs:
-            first, n = (int(run[name]) for name in ("first_row", "n_rows"))
-            old = chosen[np.searchsorted(chosen["run_id"], run["run_id"])]
-            if old["n_rows"] != n:
-                continue  # told already
-            place = np.arange(int(old["first_row"]), int(old["first_row"]) + n)
-            now = new.photometry[first : first + n][list(KEPT.names)].astype(KEPT)
-            fits = is_comparable(rows[place], now, exact)
-            n_rows += int(fits.sum())
-            n_runs += 1
-            wrong += [
-                f"{_name(results, place[fits][i])}: {text}"
-                for i, text in differences(rows[place[fits]], now[fits], exact, True, floor)
-            ]
-    return Finding(f"{n_rows} rows of {n_runs} runs measured again", wrong)
+        old = chosen[np.searchsorted(chosen["run_id"], new.runs["run_id"])]
+        alike = old["n_rows"] == new.runs["n_rows"]  # it is told already where they are not
+        place = _spans(old[alike])
+        now = new.photometry[_spans(new.runs[alike])][list(KEPT.names)].astype(KEPT)
+        fits = is_comparable(rows[place], now, exact)
+        place, now = place[fits], now[fits]
+        n_rows += len(place)
+        n_runs += int(alike.sum())
+        found.add(
+            differences(rows[place], now, exact, True, floor),
+            lambda one, place=place: f"{_name(results, place[one[0]])}: {one[1]}",
+        )
+    found.looked = f"{n_rows} rows of {n_runs} runs measured again"
+    return found
+
+
+def _spans(runs: np.ndarray) -> np.ndarray:
+    """Places of the rows of some rows of /runs, one run after the other."""
+    first, n = runs["first_row"].astype(np.int64), runs["n_rows"].astype(np.int64)
+    return np.repeat(first - np.cumsum(n) + n, n) + np.arange(n.sum())
 
 
 def _targets(plan: Plan, run_ids: np.ndarray) -> Iterator[list[Target]]:
     """The targets with the matrices of some runs (n,), sorted, those of a unit together."""
-    for unit in plan.units:
+    for unit in plan.units if len(run_ids) else ():
         found = []
         for target in unit.targets():
             ids = np.array(ids_and_seeds(target.level, target.name, target.matrices, 0)[0], "u8")
-            wanted = np.isin(ids, run_ids)
+            at = np.minimum(np.searchsorted(run_ids, ids), len(run_ids) - 1)
+            wanted = run_ids[at] == ids
             if wanted.any():
                 matrices = tuple(m for m, is_wanted in zip(target.matrices, wanted) if is_wanted)
                 found.append(target._replace(matrices=matrices))

@@ -95,8 +95,8 @@ def moved_config(config: Config, folder: str | None) -> Config:
     return config.model_copy(update={"input": groups})
 
 
-def found_config(results: Results, inputs: str | None = None) -> Config:
-    """The configuration with its inputs in the folder `inputs`, or where they can be found.
+def found_config(results: Results, inputs: str | None = None) -> tuple[Config, str | None]:
+    """The configuration with its inputs in the folder `inputs`, or where they can be found; where.
 
     A job names its inputs from the folder that it ran in: the nearest folder above the results
     that has all of them, where this folder has not.  Raises InputError if they are nowhere.
@@ -105,9 +105,9 @@ def found_config(results: Results, inputs: str | None = None) -> Config:
     places = [None, *map(str, results.path.resolve().parents)] if inputs is None else [inputs]
     for place in places:
         with contextlib.suppress(InputError, ConfigError):
-            moved = moved_config(config, place)
-            find_inputs(moved)
-            return moved
+            found = moved_config(config, place)
+            find_inputs(found)
+            return found, place
     names = ", ".join(path for group in config.input for path in group.prep3)
     where = inputs or "this folder, nor in one above the results"
     raise InputError(
@@ -151,7 +151,7 @@ def rerun(
             "if you trust that code and its options in /jobs, have it run by --engine "
             f"{config.engine.name}"
         )
-    config = found_config(results, inputs)
+    config, _ = found_config(results, inputs)
     for planned in planned_runs(config):
         if planned.key == key:
             sampling.require(config.engine.name)
