@@ -22,7 +22,7 @@ reads goes through `open_results`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -152,10 +152,13 @@ class Results:
         """A whole table as a structured array; text fields as str."""
         return self.rows(name, 0, self.n_rows(name))
 
-    def rows(self, name: str, start: int, stop: int) -> np.ndarray:
-        """Some rows of a table."""
+    def rows(
+        self, name: str, start: int, stop: int, columns: Sequence[str] | None = None
+    ) -> np.ndarray:
+        """Some rows of a table; only these columns of them, if they are named."""
         with readable(self.path, f"/{name}"):
-            rows = self._file[name][start:stop]
+            table = self._file[name]
+            rows = (table.fields(list(columns)) if columns else table)[start:stop]
             _check_text(rows, _WORDS if name == "photometry" else {})
             if not rows.dtype.hasobject:
                 return rows
@@ -180,10 +183,12 @@ class Results:
             out[mine] = self.rows(name, first, last + 1)[places[mine] - first]
         return out
 
-    def chunks(self, name: str, rows: int = 100_000) -> Iterator[np.ndarray]:
-        """The rows of a table, some at a time, in the order of the file."""
+    def chunks(
+        self, name: str, rows: int = 100_000, columns: Sequence[str] | None = None
+    ) -> Iterator[np.ndarray]:
+        """The rows of a table, some at a time, in the order of the file; or only some columns."""
         for start in range(0, self.n_rows(name), rows):
-            yield self.rows(name, start, start + rows)
+            yield self.rows(name, start, start + rows, columns)
 
 
 def _check_text(rows: np.ndarray, words: dict[str, set[bytes]]) -> None:

@@ -78,7 +78,9 @@ def test_reading_in_pieces_changes_nothing(written, monkeypatch):
     path, runs, photometry = written
     with open_results(path) as results:
         whole = results.chunks
-        monkeypatch.setattr(results, "chunks", lambda name, rows=0: whole(name, 170))
+        monkeypatch.setattr(
+            results, "chunks", lambda name, rows=0, columns=None: whole(name, 170, columns)
+        )
         done = summary.summarize(results)
     assert done.n_runs == sum(done.runs.values()) == N
     assert list(done.slowest["seconds"]) == sorted(runs["seconds"], reverse=True)[:5]
