@@ -330,10 +330,10 @@ def timing(args) -> int:
 
     print(timing_tables(args.results))
     if args.plot:
-        from .report.scaling import plot_scaling, scaling_of
+        from .report.scaling import no_scaling, plot_scaling, scaling_of
 
-        if len(scaling := scaling_of(args.results)) > 1:
-            print(f"\n{plot_scaling(scaling, args.plot)}")
+        if reason := no_scaling(scaling := scaling_of(args.results)):
+            print(f"mpiapp: nothing to plot: {reason}", file=sys.stderr)
         else:
-            print("mpiapp: nothing to plot: scaling needs several complete files", file=sys.stderr)
+            print(f"\n{plot_scaling(scaling, args.plot)}")
     return ExitCode.OK

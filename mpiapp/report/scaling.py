@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 
-from ..files.results import open_results
+from ..files.results import open_results, readable
 from .figures import BLUE, GREY, legend, panels, save
-from .text import lay_out, number
+from .text import lay_out, number, text
 
 _SPENT = ("scan", "measure", "write", "dispatch", "idle")
 
@@ -31,6 +32,8 @@ class Scaling:
     seconds: float
     startup: float
     imbalance: float
+    engine: str = ""
+    machine: str = ""
 
     @property
     def throughput(self) -> float:
@@ -38,7 +41,7 @@ class Scaling:
         return self.runs / self.seconds
 
     @classmethod
-    def of(cls, name: str, ranks: np.ndarray) -> list[Scaling]:
+    def of(cls, name: str, ranks: np.ndarray, engine: str = "", machine: str = "") -> list[Scaling]:
         """From /ranks; nothing if no job ended in order, or its jobs had different workers."""
         jobs = [ranks[ranks["job"] == job] for job in np.unique(ranks["job"])]
         workers = [own[own["rank"] > 0] if len(own) > 1 else own for own in jobs]
@@ -57,17 +60,34 @@ class Scaling:
                 seconds,
                 max(float(own["startup"].max()) for own in jobs),
                 float(busy.max() / busy.mean()),
+                engine,
+                machine,
             )
         ]
 
 
 def scaling_of(paths: Sequence[str | Path]) -> list[Scaling]:
-    """The files that can be compared, fewest workers first."""
+    """The complete files, fewest workers first."""
     found = []
     for path in paths:
-        with open_results(path) as results:
-            found += Scaling.of(Path(path).name, results.table("ranks"))
+        with open_results(path) as results, readable(results.path, "/jobs, column ranks"):
+            jobs, engines = results.table("jobs"), results.rows("runs", 0, 1, ["engine"])
+            ranks = json.loads(jobs[0]["ranks"]) if len(jobs) else []
+            engine = text(engines["engine"][0]) if len(engines) else ""
+            machine = ", ".join(sorted({str(rank["cpu"]) for rank in ranks}))
+            found += Scaling.of(Path(path).name, results.table("ranks"), engine, machine)
     return sorted(found, key=lambda s: s.workers)
+
+
+def no_scaling(scaling: Sequence[Scaling]) -> str:
+    """Why files tell nothing of how more workers do; empty if they tell."""
+    if len({s.workers for s in scaling}) < 2:
+        return "scaling needs complete files of different numbers of workers"
+    if len(engines := {s.engine for s in scaling}) > 1:
+        return f"no scaling: the files are of different engines, {', '.join(sorted(engines))}"
+    if kind(scaling) == "mixed":
+        return "no scaling: the files did different work, which does not grow with the workers"
+    return ""
 
 
 def efficiency(scaling: Sequence[Scaling]) -> list[float]:
@@ -107,23 +127,47 @@ def scaling_table(scaling: Sequence[Scaling]) -> str:
 def plot_scaling(scaling: Sequence[Scaling], folder: str | Path) -> Path:
     """Speed-up and efficiency over the number of workers, as scaling.png in `folder`.
 
+    Numbers stand on the axes for the workers that were measured, fewer where they would touch.
+
     Raises InputError if matplotlib is not installed (extra `plot`).
     """
     scaling = sorted(scaling, key=lambda s: s.workers)
     workers = np.array([s.workers for s in scaling])
     ratio = np.array(efficiency(scaling))
     figure, ((left, right),) = panels(2)
-    ideal, label = workers / workers[0], f"{kind(scaling)} scaling"
+    ideal = workers / workers[0]
     left.plot(workers, ideal, "--", color=GREY, label="ideal")
-    left.plot(workers, ratio * ideal, "o-", color=BLUE, label=label)
-    left.set(xscale="log", yscale="log", ylabel="speed-up")
-    left.set_yticks(ideal, [f"{n:.3g}" for n in ideal])
+    left.plot(workers, ratio * ideal, "o-", color=BLUE, label="measured")
+    unit = "1 worker" if workers[0] == 1 else f"{workers[0]} workers"
+    left.set(xscale="log", yscale="log", ylabel=f"speed-up over {unit}")
+    ticks = _apart([*ideal, *(ratio * ideal)[ratio * ideal < 0.9]])
+    left.set_yticks(ticks, [f"{n:.2g}" for n in ticks])
     legend(left)
     right.axhline(100, ls="--", color=GREY)
     right.plot(workers, 100 * ratio, "o-", color=BLUE)
-    right.set(xscale="log", ylabel="efficiency (%)", ylim=(0, None))
+    right.set(xscale="log", ylabel="efficiency (%)", ylim=(0, 105 * max(1, ratio.max())))
     for axes in (left, right):
         axes.set_xlabel("workers")
-        axes.set_xticks(workers, [str(n) for n in workers])
+        axes.set_xticks(_apart(workers), [f"{n:.0f}" for n in _apart(workers)])
         axes.minorticks_off()
+    figure.suptitle(_title(scaling), fontsize=8)
     return save(figure, Path(folder) / "scaling.png")
+
+
+def _title(scaling: Sequence[Scaling]) -> str:
+    if kind(scaling) == "strong":
+        what = f"Strong scaling: the same {scaling[0].runs} runs by more workers"
+    else:
+        runs = scaling[0].runs / scaling[0].workers
+        what = f"Weak scaling: about {runs:.0f} runs for each worker"
+    machines = "; ".join(sorted({s.machine for s in scaling} - {""}))
+    return "\n".join(filter(None, (f"{what}, engine {scaling[0].engine}", machines)))
+
+
+def _apart(values: Sequence[float]) -> list[float]:
+    """The values of a logarithmic axis that can be labelled: a factor of 1.2 apart."""
+    kept: list[float] = []
+    for value in sorted({float(value) for value in values}):
+        if not kept or value >= 1.2 * kept[-1]:
+            kept.append(value)
+    return kept

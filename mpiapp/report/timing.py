@@ -12,7 +12,7 @@ from astropy.table import Table
 
 from ..files.results import open_results, readable
 from ..files.schema import PHASES
-from .scaling import Scaling, scaling_table
+from .scaling import no_scaling, scaling_of, scaling_table
 from .text import lay_out, number, text
 
 _SPENT = ("scan", "measure", "write", "dispatch", "idle")
@@ -21,7 +21,7 @@ _SPENT = ("scan", "measure", "write", "dispatch", "idle")
 def timing_tables(paths: Sequence[str | Path]) -> str:
     """Table 4 of all the files together, its phases, the jobs, their ranks, and how they scale."""
     groups: dict[tuple[str, str, str], list[np.ndarray]] = defaultdict(list)
-    jobs, ranks, scaling = [], [], []
+    jobs, ranks = [], []
     for path in paths:
         with open_results(path) as results:
             runs, own_ranks = results.table("runs"), results.table("ranks")
@@ -29,7 +29,6 @@ def timing_tables(paths: Sequence[str | Path]) -> str:
         name = Path(path).name
         jobs += [(name, job, own_ranks[own_ranks["job"] == job["job"]]) for job in own_jobs]
         ranks += _ranks_rows(name, runs, own_ranks)
-        scaling += Scaling.of(name, own_ranks)
         kind = np.where(runs["n_obsids"] > 1, "multi-obsid", "single-obsid")
         for key in sorted(set(zip(runs["host"].tolist(), runs["engine"].tolist(), kind.tolist()))):
             host, engine, k = key
@@ -42,9 +41,7 @@ def timing_tables(paths: Sequence[str | Path]) -> str:
             "Where the ranks' time went, in % of it",
             lay_out(Table(rows=ranks, names=_RANKS)),
         ]
-    engines = {engine for _, engine, _ in groups}
-    sizes = {job.workers for job in scaling}
-    if len(sizes) > 1 and len(engines) == 1:  # of two engines it would not be the workers' merit
+    if not no_scaling(scaling := scaling_of(paths)):
         parts += ["Scaling", scaling_table(scaling)]
     return "\n\n".join(parts)
 

@@ -1,16 +1,27 @@
 """`mpiapp timing` and the scaling figures, against numbers made up by hand."""
 
+import shutil
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from jobs import mpiapp, needs_mpiexec, table, write_job
 
 from mpiapp.catalog.fault import InputError
+from mpiapp.cli import main
 from mpiapp.files.results import open_results
 from mpiapp.files.schema import RANKS
 from mpiapp.files.schema import dtype as table_dtype
-from mpiapp.report.scaling import Scaling, efficiency, kind, plot_scaling, scaling_table
+from mpiapp.report import scaling as scaling_module
+from mpiapp.report.scaling import (
+    Scaling,
+    efficiency,
+    kind,
+    no_scaling,
+    plot_scaling,
+    scaling_table,
+)
 from mpiapp.report.timing import timing_tables
 
 
@@ -48,6 +59,49 @@ def test_efficiency_is_throughput_per_worker():
     assert efficiency(weak) == pytest.approx([1.0, 0.8, 0.5])
     assert "80" in scaling_table(weak)
     assert kind([scaling(1, 100, 1), scaling(2, 150, 1)]) == "mixed"
+
+
+@pytest.mark.parametrize(
+    ("jobs", "reason"),
+    [
+        ([scaling(1, 100, 100), scaling(2, 100, 50)], ""),
+        ([scaling(1, 100, 100), scaling(2, 200, 110), scaling(2, 200, 120)], ""),
+        ([scaling(1, 100, 100), scaling(1, 100, 70)], "different numbers of workers"),
+        ([scaling(1, 100, 100)], "different numbers of workers"),
+        ([], "different numbers of workers"),
+        ([scaling(1, 100, 100), scaling(2, 150, 70)], "different work"),
+        ([scaling(1, 9, 9), replace(scaling(2, 9, 5), engine="exact")], "different engines"),
+    ],
+)
+def test_only_jobs_that_tell_of_their_workers_are_called_scaling(jobs, reason):
+    assert (reason in no_scaling(jobs)) if reason else no_scaling(jobs) == ""
+
+
+def test_two_jobs_of_one_size_have_no_scaling_and_no_figure(tmp_path, capsys):
+    assert mpiapp("run", write_job(tmp_path)).returncode == 0
+    paths = [str(tmp_path / "results.h5"), str(tmp_path / "again.h5")]
+    shutil.copy(*paths)
+    assert main(["timing", *paths, "--plot", str(tmp_path / "plots")]) == 0
+    said = capsys.readouterr()
+    assert "Speed-up" not in said.out
+    assert "nothing to plot: scaling needs" in said.err
+    assert not (tmp_path / "plots").exists()
+
+
+def test_the_figure_says_what_was_measured_and_numbers_both_axes(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    figures = []
+    monkeypatch.setattr(scaling_module, "save", lambda figure, path: figures.append(figure))
+    found = [scaling(n, 480, 480 / n**0.9) for n in (1, 2, 4, 8, 60, 64)]
+    plot_scaling([replace(s, engine="exact", machine="a CPU") for s in found], tmp_path)
+    (figure,) = figures
+    assert figure.get_suptitle() == (
+        "Strong scaling: the same 480 runs by more workers, engine exact\na CPU"
+    )
+    left, right = figure.axes
+    for labels in (left.get_xticklabels(), left.get_yticklabels(), right.get_xticklabels()):
+        assert [label.get_text() for label in labels] == ["1", "2", "4", "8", "60"]
+    assert left.get_ylabel() == "speed-up over 1 worker"
 
 
 def test_a_killed_job_has_no_scaling():
