@@ -72,7 +72,7 @@ lint: .venv/lint ## Check style, formatting and shell scripts
 	$(bin)/ruff check
 	$(bin)/ruff format --check
 	@if command -v shellcheck >/dev/null; then \
-	    shellcheck .ci/run .make/find-python .make/freeze tests/parallel/slurm_node.sh $(wildcard jobscripts/*.slurm jobscripts/*.pbs); \
+	    shellcheck .ci/run .ci/packages .make/find-python .make/freeze tests/parallel/slurm_node.sh $(wildcard jobscripts/*.slurm jobscripts/*.pbs); \
 	else echo "shellcheck is not installed: shell scripts were not checked"; fi
 
 install: ## Install into the active Python 3.10 environment, with its MPI (EXTRAS=mpich adds one)
