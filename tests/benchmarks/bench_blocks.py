@@ -184,10 +184,10 @@ def draw(path, shares):
                 OBSERVATIONS, found[1], style, color=colour, ms=3, label=f"{kind} × {factor:g}"
             )
     right.plot(OBSERVATIONS, shares["constant", 1.0][1], "k:", label="constant")
-    right.set(xscale="log", xlabel="observations", ylabel="in several blocks [%]", ylim=(0, 100))
+    right.set(xscale="log", xlabel="observations", ylabel="in several blocks [%]", ylim=(0, 103))
     right.set_xticks(OBSERVATIONS, OBSERVATIONS)
     right.minorticks_off()
-    right.legend(fontsize=6)
+    right.legend(fontsize=6, ncols=2, frameon=False, loc="center", bbox_to_anchor=(0.6, 0.25))
     print(save(figure, path))
 
 
