@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table, vstack
 
-from .. import __version__
 from ..catalog.problem import Problem
 from ..catalog.runs import RunKey
 from ..config import Config
@@ -91,7 +90,7 @@ def _jobs_section(done: dict[str, Path]) -> list[str]:
         job = results.table("jobs")[0]
     versions = json.loads(job["versions"])
     shown = ", ".join(f"{k} {v}" for k, v in versions.items() if isinstance(v, str) and v)
-    return ["## Time per run", "", f"mpiapp {__version__}; {shown}.", "",
+    return ["## Time per run", "", f"{shown}.", "",
             "```text", timing_tables(list(done.values())), "```", ""]  # fmt: skip
 
 
