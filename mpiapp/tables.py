@@ -64,7 +64,7 @@ def measure_table(
     columns : dict, optional
         Where a column has another name in the table: {"cnts": "COUNTS"}.
     engine : str
-        The sampler; "exact" needs about 50 µs for a problem.
+        The sampler; "exact" needs about 50 µs for a row whose quantities are proportional.
     seed : int
         Row k of a quantity has the same numbers whatever the other rows are.
     instrument, prior_upper, policy, **settings
@@ -106,17 +106,17 @@ def measure_table(
     if unknown := set(prior_upper or ()) - {"source", "background"}:
         raise InputError(f"prior_upper: unknown key {unknown.pop()!r}")
     common = (engine, settings, policy or Policy(), instrument, prior_upper or {}, seed)
+    F = np.stack(list(matrices.values()), axis=1)
     parts = [
-        (common, quantity, counts[at : at + _ROWS], F[at : at + _ROWS], at)
-        for quantity, F in matrices.items()
+        (common, list(matrices), counts[at : at + _ROWS], F[at : at + _ROWS], at)
         for at in range(0, len(out), _ROWS)
     ]
-    found = {quantity: np.empty(len(out), _RESULT) for quantity in matrices}
-    with tqdm(total=len(out) * len(matrices), unit="row", disable=not progress) as bar:
-        for (_, quantity, part, _, at), rows in zip(parts, _measured(parts, processes)):
-            found[quantity][at : at + len(part)] = rows
+    found = np.empty((len(out), len(matrices)), _RESULT)
+    with tqdm(total=len(out), unit="row", disable=not progress) as bar:
+        for (_, _, part, _, at), rows in zip(parts, _measured(parts, processes)):
+            found[at : at + len(part)] = rows
             bar.update(len(part))
-    for own, rows in ((QUANTITIES[quantity], rows) for quantity, rows in found.items()):
+    for own, rows in zip((QUANTITIES[quantity] for quantity in matrices), found.T):
         for end, name in _NUMBERS.items():
             out[own.column + end] = rows[name] * units.Unit(own.unit)
         for name in ("outcome", "flags"):
@@ -185,33 +185,41 @@ def _measured(parts: list[tuple], processes: int) -> Iterator[np.ndarray]:
 
 
 def _measure(part: tuple) -> np.ndarray:
-    """The results of some rows, (n,) of _RESULT."""
+    """The results of some rows, (n, n_quantities) of _RESULT.
+
+    The quantities of a row are neighbours in the stack: an engine that can solves what is
+    proportional once.
+    """
     from .sampling import create
 
-    (name, settings, policy, instrument, prior_upper, seed), quantity, counts, F, first = part
-    engine = create(name, **settings)
-    source, background = QUANTITIES[quantity].prior_upper(instrument)
-    upper = [prior_upper.get("source", source), prior_upper.get("background", background)]
+    (name, settings, policy, instrument, prior_upper, seed), quantities, counts, F, first = part
+    engine, n = create(name, **settings), len(quantities)
+    upper = []
+    for source, background in (QUANTITIES[q].prior_upper(instrument) for q in quantities):
+        own = prior_upper.get("source", source), prior_upper.get("background", background)
+        upper.append(own)
+    counts, F = np.repeat(counts, n, axis=0), F.reshape(-1, 2, 2)
     rows = np.zeros(len(counts), _RESULT)
     rows[list(_NUMBERS.values())] = (np.nan,) * len(_NUMBERS)
     rows["outcome"] = Outcome.NULL_BAD_INPUT
     left = usable = np.flatnonzero(are_sensible(counts, F))
     if isinstance(engine, StackEngine) and len(usable):
         stack = Stack.assemble(
-            counts[usable, None].astype(np.int64), F[usable, None], np.tile(upper, (len(usable), 1))
+            counts[usable, None].astype(np.int64), F[usable, None], np.array(upper)[usable % n]
         )
-        floors = np.full(len(usable), energy_floor(quantity, policy.energy_floor))
-        found = measure_stack(stack, engine, policy, floors)
+        floors = np.array([energy_floor(quantity, policy.energy_floor) for quantity in quantities])
+        found = measure_stack(stack, engine, policy, floors[usable % n])
         done = usable[found.is_done]
         for field in (*_NUMBERS.values(), "outcome"):
             rows[field][done] = getattr(found, field)[found.is_done]
         left = usable[~found.is_done]
     for i in left:
+        row, quantity = first + int(i) // n, quantities[i % n]
         problem = Problem.of(counts[i], F[i], 1, quantity, instrument, prior_upper)
-        own_seed = np.random.SeedSequence([seed, list(QUANTITIES).index(quantity), first + int(i)])
+        own_seed = np.random.SeedSequence([seed, list(QUANTITIES).index(quantity), row])
         entropy = int(own_seed.generate_state(1, np.uint64)[0])
         run = Ladder(problem, engine, policy, entropy, quantity, problem.sources).measure()
         (p,) = run.photometry
         for field in _RESULT.names:
             rows[field][i] = getattr(p, field)
-    return rows
+    return rows.reshape(-1, n)

@@ -7,8 +7,9 @@ import pytest
 from astropy import units as u
 from astropy.table import Table
 
-from mpiapp import InputError, Outcome, measure, measure_table
+from mpiapp import InputError, Outcome, measure, measure_table, tables
 from mpiapp.catalog.quantities import QUANTITIES
+from mpiapp.photometry.stack import measure_stack
 
 N = 40
 
@@ -67,6 +68,26 @@ def test_rows_do_not_depend_on_parts_or_processes(engine, processes, monkeypatch
     parts = measure_table(sources(), ["rate"], engine=engine, progress=False, processes=processes)
     for name in ("src_rate", "src_rate_hilim", "src_rate_rms"):
         assert whole[name].value == pytest.approx(parts[name].value, rel=1e-9)
+
+
+def test_proportional_quantities_of_a_row_are_solved_once_and_agree(monkeypatch):
+    """Where exposures of source and background are the same, a rate is the counts over it."""
+    scaled = []
+
+    def spy(*args):
+        found = measure_stack(*args)
+        scaled.append(found.is_scaled)
+        return found
+
+    monkeypatch.setattr(tables, "measure_stack", spy)
+    table = sources()
+    found = measure_table(table, ["cnts", "rate"], progress=False)
+    assert np.concatenate(scaled).sum() == N
+    assert list(found["src_rate_outcome"]) == list(found["src_cnts_outcome"])
+    for end in ("", "_lolim", "_hilim", "_mean"):
+        counts = found[f"src_cnts{end}"].value
+        rate = found[f"src_rate{end}"].value * table["exposure_rate"]
+        assert rate == pytest.approx(counts, rel=1e-9)
 
 
 def test_a_row_that_makes_no_sense_costs_no_other_row():
