@@ -48,6 +48,16 @@ napoleon_google_docstring = False
 napoleon_use_ivar = True
 
 
+def setup(app) -> None:
+    """Leave out what Python itself says of the fields of a NamedTuple."""
+    app.connect(
+        "autodoc-skip-member",
+        lambda app, what, name, obj, skip, options: (
+            True if str(getattr(obj, "__doc__", "")).startswith("Alias for field") else None
+        ),
+    )
+
+
 def _columns(table: str) -> str:
     """The columns of a table of the results file, as a Markdown table."""
     columns, description = schema.TABLES[table]
