@@ -127,17 +127,18 @@ class CompilingEngine(GammaEngine):
 
 
 class FreezingEngine(LoggedEngine):
-    """Rank 1 freezes where it comes to `place`, once; the file `log`.frozen says that it did."""
+    """A rank freezes or dies where it comes to `place`, once; then there is a file `log`.frozen."""
 
-    def __init__(self, log, place, seconds=0.0):
+    def __init__(self, log, place, seconds=0.0, rank=1, signal_name="SIGSTOP"):
         super().__init__(log, seconds)
         self.log = log
-        if os.environ.get("PMI_RANK") != "1":
+        self.signal = getattr(signal, signal_name)
+        if os.environ.get("PMI_RANK") != str(rank):
             return
         if place == "starting":
             self._freeze()
             return
-        module, _, name = PLACES[place].rpartition(".")
+        module, _, name = (PLACES | RANK_0_PLACES)[place].rpartition(".")
         owner = pydoc.locate(module)
         real = getattr(owner, name)
 
@@ -150,7 +151,7 @@ class FreezingEngine(LoggedEngine):
     def _freeze(self):
         if not os.path.exists(f"{self.log}.frozen"):
             os.close(os.open(f"{self.log}.frozen", os.O_CREAT))
-            os.kill(os.getpid(), signal.SIGSTOP)
+            os.kill(os.getpid(), self.signal)
 
 
 PLACES = {
@@ -159,4 +160,9 @@ PLACES = {
     "measuring": "mpiapp.parallel.worker.Ladder",
     "sending": "mpiapp.files.schema.Batch.__reduce__",
     "leaving": "mpiapp.parallel.worker.leave",
+}
+RANK_0_PLACES = {
+    "planning": "mpiapp.parallel.job.make_plan",
+    "writing": "mpiapp.files.writer.Writer.append",
+    "publishing": "mpiapp.files.writer.Writer.publish",
 }

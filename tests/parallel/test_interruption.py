@@ -11,7 +11,7 @@ import time
 from datetime import datetime
 
 import pytest
-from engines import PLACES
+from engines import PLACES, RANK_0_PLACES
 from jobs import (
     LOGGED_RUNS,
     by_the_clock,
@@ -222,6 +222,25 @@ def test_a_rank_that_freezes_anywhere_is_named_and_does_not_keep_the_job(tmp_pat
     assert {"measuring": "aper cnts", "leaving": "waiting for work"}.get(place, place) in where
     # Frozen at the end, it costs nothing: all runs are done.
     assert job.returncode == (0 if place == "leaving" else 3), stderr
+    again = mpiapp("run", config, "--resume", ranks=3)
+    assert again.returncode == 0, again.stderr
+    assert len(photometry(tmp_path / "results.h5")) == LOGGED_RUNS
+
+
+@pytest.mark.parametrize(
+    ("rank", "place"),
+    [(1, place) for place in ("starting", *PLACES)] + [(0, place) for place in RANK_0_PLACES],
+)
+@needs_mpiexec
+def test_a_rank_that_dies_anywhere_ends_the_job_and_the_rest_is_resumed(tmp_path, rank, place):
+    options = f"[engine.options]\nlog = '{tmp_path / 'log'}'\nplace = '{place}'\nrank = {rank}\n"
+    config = write_job(tmp_path, "freezing", options + "signal_name = 'SIGKILL'\n", table(4, 5))
+    job = start(config, ranks=3)
+    wait_for(tmp_path / "log.frozen")
+    begun = time.monotonic()
+    stderr = job.communicate(timeout=60)[1]
+    assert time.monotonic() - begun < 10, stderr
+    assert job.returncode not in (0, 2, 3, 4)
     again = mpiapp("run", config, "--resume", ranks=3)
     assert again.returncode == 0, again.stderr
     assert len(photometry(tmp_path / "results.h5")) == LOGGED_RUNS
