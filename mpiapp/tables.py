@@ -204,14 +204,13 @@ def _measure(part: tuple) -> np.ndarray:
     rows["outcome"] = Outcome.NULL_BAD_INPUT
     left = usable = np.flatnonzero(are_sensible(counts, F))
     if isinstance(engine, StackEngine) and len(usable):
-        stack = Stack.assemble(
-            counts[usable, None].astype(np.int64), F[usable, None], np.array(upper)[usable % n]
-        )
+        part = counts[usable].astype(np.int64), F[usable], (0,)
+        stack = Stack.assemble([part], np.array(upper)[usable % n])
         floors = np.array([energy_floor(quantity, policy.energy_floor) for quantity in quantities])
         found = measure_stack(stack, engine, policy, floors[usable % n])
         done = usable[found.is_done]
         for field in (*_NUMBERS.values(), "outcome"):
-            rows[field][done] = getattr(found, field)[found.is_done]
+            rows[field][done] = getattr(found, field)[found.is_done, 0]
         left = usable[~found.is_done]
     for i in left:
         row, quantity = first + int(i) // n, quantities[i % n]

@@ -11,48 +11,62 @@ from .problem import Problem
 
 
 class Stack(NamedTuple):
-    """Problems with one source that the same number of obsids see, two apertures each.
+    """Problems with the same sources, obsids and apertures, but for their names.
 
-    counts : (n, 2 n_obsids) int64, F : (n, 2 n_obsids, 1 + n_obsids) and
-    upper : (n, 1 + n_obsids) float64, of every problem as in `Problem`.
+    counts : (n, n_rows) int64, F : (n, n_rows, n_sources + n_obsids) and
+    upper : (n, n_sources + n_obsids) float64, of every problem as in `Problem`
+    row_obsid : (n_rows,) int64, of all of them
     """
 
     counts: np.ndarray
     F: np.ndarray
     upper: np.ndarray
+    row_obsid: np.ndarray
 
     def __len__(self) -> int:
         return len(self.counts)
 
     @property
     def n_obsids(self) -> int:
-        return self.F.shape[2] - 1
+        return int(self.row_obsid[-1]) + 1
 
     @property
-    def row_obsid(self) -> np.ndarray:
-        """(2 n_obsids,) int64, of every problem."""
-        return np.repeat(np.arange(self.n_obsids), 2)
+    def n_sources(self) -> int:
+        return self.F.shape[2] - self.n_obsids
 
     @classmethod
     def of(cls, problems: Sequence[Problem]) -> Stack:
-        """Problems with one source and fitted backgrounds in a stack; ValueError if any differs."""
-        stack = cls(*(np.stack([getattr(p, name) for p in problems]) for name in cls._fields))
+        """Problems with fitted backgrounds in a stack; ValueError if their shapes differ."""
+        first = problems[0]
         if not all(
-            p.n_sources == 1 and np.array_equal(p.row_obsid, stack.row_obsid) for p in problems
+            p.F.shape == first.F.shape
+            and np.array_equal(p.row_obsid, first.row_obsid)
+            and len(p.backgrounds) == p.n_obsids
+            for p in problems
         ):
-            raise ValueError("a stack holds problems with one source and two apertures an obsid")
-        return stack
+            raise ValueError("a stack holds problems of one shape, with a background an obsid")
+        arrays = (np.stack([getattr(p, name) for p in problems]) for name in cls._fields[:3])
+        return cls(*arrays, first.row_obsid)
 
     @classmethod
-    def assemble(cls, counts: np.ndarray, F: np.ndarray, upper: np.ndarray) -> Stack:
+    def assemble(
+        cls,
+        parts: Sequence[tuple[np.ndarray, np.ndarray, Sequence[int]]],
+        upper: np.ndarray,
+    ) -> Stack:
         """From what each obsid says to the matrices of all (Eqs. 2, 3, 5, 6 and 7).
 
-        counts : (n, n_obsids, 2), F : (n, n_obsids, 2, 2), background last, as in `Bundle`;
-        upper : (n, 1 + n_obsids).
+        parts : of each obsid counts (n, m + 1) and F (n, m + 1, m + 1), background last, as in
+        `Bundle`, and the (m,) source columns of its components
+        upper : (n, n_sources + n_obsids)
         """
-        n, n_obsids = counts.shape[:2]
-        full = np.zeros((n, 2 * n_obsids, 1 + n_obsids))
-        rows = np.arange(2 * n_obsids).reshape(n_obsids, 2)
-        full[:, rows, 0] = F[..., 0]
-        full[:, rows, 1 + np.arange(n_obsids)[:, None]] = F[..., 1]
-        return cls(counts.reshape(n, -1), full, upper)
+        n, n_columns = upper.shape
+        sizes = [len(columns) + 1 for _, _, columns in parts]
+        F = np.zeros((n, sum(sizes), n_columns))
+        row = 0
+        for k, (size, (_, block, columns)) in enumerate(zip(sizes, parts)):
+            where = [*columns, n_columns - len(parts) + k]
+            F[:, row : row + size, where] = block
+            row += size
+        counts = np.concatenate([counts for counts, _, _ in parts], axis=1)
+        return cls(counts, F, upper, np.repeat(np.arange(len(parts)), sizes))

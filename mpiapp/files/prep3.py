@@ -29,7 +29,7 @@ from ..catalog.fault import Fault, InputError
 from ..catalog.quantities import INSTRUMENT_BANDS
 from ..catalog.scan import BundleScan, FileScan
 from .fitsio import HDU, open_hdus
-from .prep3_singles import Singles
+from .prep3_arrays import BundleArrays
 from .prep3_tables import (
     Properties,
     is_psf,
@@ -74,9 +74,14 @@ class Prep3File:
     nbytes: int = 0
 
     @cached_property
-    def singles(self) -> Singles:
-        """Its bundles with one source, of a file whose matrices are read when asked for."""
-        return Singles(self.bundles, self.faults)
+    def _arrays(self) -> dict[int, BundleArrays]:
+        return {}
+
+    def arrays(self, n_components: int) -> BundleArrays:
+        """Its bundles with so many sources, of a file whose matrices are read when asked for."""
+        if n_components not in self._arrays:
+            self._arrays[n_components] = BundleArrays(self.bundles, self.faults, n_components)
+        return self._arrays[n_components]
 
 
 def prep3_name(stack: str, obsid: str) -> str:

@@ -9,13 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..catalog.assemble import merge_labels
 from ..catalog.quantities import QUANTITIES, Matrix
 from ..catalog.stack import Stack
 from ..catalog.worklist import Target
 from ..files.prep3 import Prep3File
-from ..files.prep3_singles import ABSENT, FAULTY
+from ..files.prep3_arrays import ABSENT, FAULTY
 
-# Obsids of all problems: so many that what is done once for a stack does not count.
+# Sources of a bundle: of larger ones there are too few for stacks.
+_LARGEST = 8
+# Obsids of problems with one source: so many that what is done once for a stack does not count.
 _FULL = 4096
 
 
@@ -26,18 +29,34 @@ class Share(NamedTuple):
     matrices: tuple[Matrix, ...]
 
 
+class Shape(NamedTuple):
+    """What is common to the problems of a stack.
+
+    columns : for each obsid the source columns of its components
+    reported : the source columns that are results
+    """
+
+    columns: tuple[tuple[int, ...], ...]
+    reported: tuple[int, ...]
+
+    @property
+    def n_sources(self) -> int:
+        return 1 + max(map(max, self.columns))
+
+
 class Gathered(NamedTuple):
-    """A stack, and whose problems are in it, in the same order."""
+    """A stack, its shape, and whose problems are in it, in the same order."""
 
     stack: Stack
+    shape: Shape
     shares: list[Share]
 
 
 class Gatherer:
-    """Collects runs with one source by their number of obsids."""
+    """Collects runs by the shape of their problems."""
 
     def __init__(self):
-        self._waiting: dict[int, list[tuple]] = defaultdict(list)
+        self._waiting: dict[Shape, list[tuple]] = defaultdict(list)
         self._size = 0
 
     @property
@@ -45,56 +64,80 @@ class Gatherer:
         return self._size >= _FULL
 
     def add(self, target: Target, files: Sequence[Prep3File]) -> None:
-        """Add the runs of a target whose one source all its bundles have alone."""
-        if not _is_single(target, files):
+        """Add the runs of a target that files hold as arrays without a fault."""
+        names = _labels(target, files)
+        if not names:
             return
-        rows = [file.singles.row[part.bundle] for part, file in zip(target.parts, files)]
+        arrays = [file.arrays(len(labels)) for file, labels in zip(files, names)]
         state = np.array(
-            [f.singles.state(p.bundle, target.matrices) for p, f in zip(target.parts, files)]
+            [a.state(part.bundle, target.matrices) for part, a in zip(target.parts, arrays)]
         )
         usable = ~(state == FAULTY).any(axis=0) & (state != ABSENT).any(axis=0)
         # Which obsids have the matrix; nearly always all of them.
         for pattern in np.unique(state[:, usable], axis=1).T:
-            chosen = np.flatnonzero(usable & (state == pattern[:, None]).all(axis=0))
             seen = np.flatnonzero(pattern != ABSENT)
+            shape = _shape(tuple([names[i] for i in seen]), target.reported)
+            if shape is None:
+                continue
+            chosen = np.flatnonzero(usable & (state == pattern[:, None]).all(axis=0))
             matrices = tuple([target.matrices[i] for i in chosen])
-            counts, F = [], []
+            blocks = []
             for i in seen:
-                singles = files[i].singles
-                places = singles.places(matrices)
-                counts.append(singles.counts[places, rows[i]])
-                F.append(singles.F[places, rows[i]])
-            upper = _upper(matrices, tuple([files[i].header.instrument for i in seen]))
-            self._waiting[len(seen)].append(
-                (np.stack(counts, axis=1), np.stack(F, axis=1), upper, Share(target, matrices))
-            )
-            self._size += len(matrices) * len(seen)
+                places, row = arrays[i].places(matrices), arrays[i].row[target.parts[i].bundle]
+                blocks += [arrays[i].counts[places, row], arrays[i].F[places, row]]
+            instruments = tuple([files[i].header.instrument for i in seen])
+            upper = _upper(matrices, instruments, shape.n_sources)
+            self._waiting[shape].append((*blocks, upper, Share(target, matrices)))
+            # Several sources take ten times as long, and more.
+            effort = 1 if shape.n_sources == 1 else 4 * shape.n_sources**2
+            self._size += len(matrices) * len(seen) * effort
 
     def take(self) -> Iterator[Gathered]:
         """All that has been added, a stack for every shape."""
         waiting, self._waiting, self._size = self._waiting, defaultdict(list), 0
-        for parts in waiting.values():
-            *arrays, shares = zip(*parts)
-            yield Gathered(Stack.assemble(*map(np.concatenate, arrays)), list(shares))
+        for shape, added in waiting.items():
+            *blocks, shares = zip(*added)
+            *blocks, upper = map(np.concatenate, blocks)
+            parts = list(zip(blocks[::2], blocks[1::2], shape.columns))
+            yield Gathered(Stack.assemble(parts, upper), shape, list(shares))
 
 
-def _is_single(target: Target, files: Sequence[Prep3File]) -> bool:
-    if target.fault or not target.parts or len(target.reported) > 1:
-        return False
+def _labels(target: Target, files: Sequence[Prep3File]) -> list[tuple[str, ...]]:
+    """The labels of each part's sources; none where one of them does not fit into a stack."""
+    found = []
+    if target.fault:
+        return found
     for part, file in zip(target.parts, files):
         bundle = file.bundles.get(part.bundle)
-        if bundle is None or len(bundle.components) > 1:
-            return False
-        label = bundle.components[0]
+        if bundle is None or not 0 < len(bundle.components) <= _LARGEST:
+            return []
+        labels = bundle.components
         if target.labels:
-            label = target.labels[bundle.key.stack, label]
-        if label != target.reported[0]:
-            return False
-    return True
+            labels = tuple([target.labels[bundle.key.stack, c] for c in labels])
+        found.append(labels)
+    return found
 
 
 @lru_cache(maxsize=4096)
-def _upper(matrices: tuple[Matrix, ...], instruments: tuple[str, ...]) -> np.ndarray:
-    """(n_matrices, 1 + n_obsids) prior bounds (Table 1)."""
+def _shape(names: tuple[tuple[str, ...], ...], reported: tuple[str, ...]) -> Shape | None:
+    """The shape of the problems of parts with these labels, None if they cannot be one.
+
+    As `assemble` orders the sources.
+    """
+    if any(len(set(labels)) < len(labels) for labels in names):
+        return None
+    sources = names[0] if len(names) == 1 else merge_labels(names)
+    if not set(reported) <= set(sources):
+        return None
+    column = {name: i for i, name in enumerate(sources)}
+    columns = tuple([tuple([column[name] for name in labels]) for labels in names])
+    return Shape(columns, tuple([column[name] for name in reported]))
+
+
+@lru_cache(maxsize=4096)
+def _upper(
+    matrices: tuple[Matrix, ...], instruments: tuple[str, ...], n_sources: int
+) -> np.ndarray:
+    """(n_matrices, n_sources + n_obsids) prior bounds (Table 1)."""
     bounds = [[QUANTITIES[m.quantity].prior_upper(i) for i in instruments] for m in matrices]
-    return np.array([[of_one[-1][0], *(b for _, b in of_one)] for of_one in bounds])
+    return np.array([[*[of_one[-1][0]] * n_sources, *(b for _, b in of_one)] for of_one in bounds])

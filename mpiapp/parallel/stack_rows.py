@@ -18,13 +18,14 @@ from .gather import Gathered
 def stack_rows(
     gathered: Gathered, found: StackPhotometry, seconds: dict[str, float], **constants
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of /photometry and of /runs, one each for every problem of a stack that is done.
+    """Rows of /photometry and of /runs, for every problem of a stack that is done.
 
     seconds : of each run by phase
     constants : the columns of /runs that are the same for all, and `job_seed`
     """
-    stack, shares = gathered
+    stack, shape, shares = gathered
     done = found.is_done
+    n_rows = len(shape.reported)
     job_seed = constants.pop("job_seed")
     ids, seeds, texts = [], [], []
     for target, matrices in shares:
@@ -45,42 +46,46 @@ def stack_rows(
         "target": each(lambda t: t.name.encode(), PHOTOMETRY_DTYPE["target"]),
         **{name: np.concatenate([t[name] for t in texts]) for name in Matrix._fields},
     }
-    photometry = key | {
-        "component": each(lambda t: t.reported[0].encode(), PHOTOMETRY_DTYPE["component"]),
-        "unit": np.concatenate([t["unit"] for t in texts]),
-        "flags": best,
+    of_row = key | {"unit": np.concatenate([t["unit"] for t in texts]), "flags": best}
+    components = [name.encode() for share in shares for name in share.target.reported]
+    components = np.array(components, PHOTOMETRY_DTYPE["component"]).reshape(-1, n_rows)
+    numbers = {name: column[:, shape.reported] for name, column in found._asdict().items()
+               if name[:3] != "is_"}  # fmt: skip
+    photometry = {
+        **{name: np.repeat(column[done], n_rows) for name, column in of_row.items()},
+        "component": np.repeat(components, sizes, axis=0)[done].ravel(),
         "n_draws": 0,
         "rhat": np.nan,
         "ess": np.nan,
-        "noise": 0.0,
-        **{name: column for name, column in found._asdict().items() if name[:3] != "is_"},
+        **{name: column[done].ravel() for name, column in numbers.items()},
     }
     spent = dict.fromkeys(PHASES, 0.0) | seconds
     runs = key | {
-        "n_sources": 1,
+        "n_sources": stack.n_sources,
         "n_obsids": stack.n_obsids,
         "method": np.where(found.is_scaled, b"scaled", b"quadrature"),
         "seed": np.array(seeds, "u8"),
-        "outcome": found.outcome,
+        "outcome": found.outcome[:, shape.reported].max(axis=1),
         "flags": 0,
         "attempts": 1,
         "n_excluded": 0,
         **spent,
         "seconds": sum(spent.values()),
         "finished": time.time(),
-        "first_row": np.cumsum(done) - 1,
-        "n_rows": 1,
+        "first_row": n_rows * (np.cumsum(done) - 1),
+        "n_rows": n_rows,
         **constants,
     }
-    return _rows(photometry, PHOTOMETRY_DTYPE, done), _rows(runs, RUNS_DTYPE, done)
+    runs = {name: c[done] if np.ndim(c) else c for name, c in runs.items()}
+    n_done = int(done.sum())
+    return _rows(photometry, PHOTOMETRY_DTYPE, n_rows * n_done), _rows(runs, RUNS_DTYPE, n_done)
 
 
-def _rows(columns: dict, dtype: np.dtype, which: np.ndarray) -> np.ndarray:
-    """The rows that are wanted, of a column for every field; KeyError if one is missing."""
-    rows = np.empty(int(which.sum()), dtype)
+def _rows(columns: dict, dtype: np.dtype, n: int) -> np.ndarray:
+    """n rows of a column for every field; KeyError if one is missing."""
+    rows = np.empty(n, dtype)
     for name in dtype.names:
-        column = columns[name]
-        rows[name] = column[which] if np.ndim(column) else column
+        rows[name] = columns[name]
     return rows
 
 

@@ -65,7 +65,7 @@ class StackedRuns:
         return sum(self._solve(one, shares) for one in gathered)
 
     def _solve(self, gathered: Gathered, seconds: dict[str, float]) -> int:
-        stack, shares = gathered
+        stack, _, shares = gathered
         t0 = time.perf_counter()
         floor = self.policy.energy_floor
         floors = [energy_floor(m.quantity, floor) for s in shares for m in s.matrices]

@@ -26,10 +26,10 @@ class StackEngine(Protocol):
 
 
 class StackPhotometry(NamedTuple):
-    """Results of n problems, (n,) each; fields as in `Photometry`.
+    """Results of n problems, (n, n_sources) each but for the last two; fields as in `Photometry`.
 
-    `is_done` is false where the ladder has to be climbed; the other fields mean nothing there.
-    `is_scaled` says that it was the same problem as the one before, in other units.
+    is_done : (n,) false where the ladder has to be climbed; the other fields mean nothing there
+    is_scaled : (n,) whether it was the same problem as the one before, in other units
     """
 
     value: np.ndarray
@@ -38,6 +38,7 @@ class StackPhotometry(NamedTuple):
     mode: np.ndarray
     mean: np.ndarray
     rms: np.ndarray
+    noise: np.ndarray
     outcome: np.ndarray
     is_done: np.ndarray
     is_scaled: np.ndarray
@@ -50,15 +51,16 @@ def measure_stack(
 
     floors : (n,) below which numbers mean nothing, −inf for none.
     """
+    n = stack.n_sources
     found = engine.summarise(stack, policy.smoothing)
     value, lolim, hilim, outcome = judge(
-        found.value, found.lolim, found.hilim, found.is_upper_limit, floors
+        found.value, found.lolim, found.hilim, found.is_upper_limit, floors[:, None]
     )
-    largest = stack.F[:, :, 0].sum(axis=1) * stack.upper[:, 0]
+    largest = stack.F[:, :, :n].sum(axis=1) * stack.upper[:, :n]
     is_seen = largest * policy.prior_factor >= 1.0
-    within = (found.reach <= stack.upper[:, 1:]).all(axis=1)
-    within &= reach(found.mode, found.lolim, found.hilim) <= stack.upper[:, 0]
+    within = reach(found.mode, found.lolim, found.hilim) <= stack.upper[:, :n]
+    is_done = (is_seen & within).all(axis=1) & (found.reach <= stack.upper[:, n:]).all(axis=1)
     return StackPhotometry(
-        value, lolim, hilim, found.mode, found.mean, found.rms, outcome,
-        is_seen & within & found.is_solved, found.is_scaled,
+        value, lolim, hilim, found.mode, found.mean, found.rms, found.noise, outcome,
+        is_done & found.is_solved, found.is_scaled,
     )  # fmt: skip

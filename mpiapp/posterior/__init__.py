@@ -82,10 +82,11 @@ class Posterior(Protocol):
 
 
 class StackSummary(NamedTuple):
-    """What n posteriors of one source say, as arrays.
+    """What n posteriors say, as arrays.
 
-    value, lolim, hilim, mode, mean, rms : (n,) float64 as in `Summary` and `Posterior`
-    is_upper_limit : (n,) bool
+    value, lolim, hilim, mode, mean, rms, noise : (n, n_sources) float64 as in `Summary` and
+        `Posterior`
+    is_upper_limit : (n, n_sources) bool
     reach : (n, n_obsids) what mode + 3/2 (hilim − lolim) of each background cannot exceed
     is_solved : (n,) bool; the numbers of the others mean nothing
     is_scaled : (n,) bool; whether they are those of the problem before, in other units
@@ -97,6 +98,7 @@ class StackSummary(NamedTuple):
     mode: np.ndarray
     mean: np.ndarray
     rms: np.ndarray
+    noise: np.ndarray
     is_upper_limit: np.ndarray
     reach: np.ndarray
     is_solved: np.ndarray

@@ -14,7 +14,7 @@ from ..compiled import OPTIONS
 from .kernels import round_to_40_bits
 
 # Times where the likelihood ends: far enough for any smoothing.
-_ROOM = 8.0
+ROOM = 8.0
 
 
 class Canonical(NamedTuple):
@@ -53,7 +53,7 @@ def canonical(problem: Problem) -> Canonical:
     """In its own units, F rounded to 40 bits, priors cut where the likelihood has ended."""
     F, upper = np.empty_like(problem.F), np.empty_like(problem.upper)
     units = np.empty_like(upper)
-    to_own_units(problem.counts, problem.F, problem.upper, _ROOM, F, upper, units)
+    to_own_units(problem.counts, problem.F, problem.upper, ROOM, F, upper, units)
     own = replace(problem, F=F, upper=upper)
     h = blake2b(digest_size=16)
     for array in (own.counts, own.F, own.upper, own.row_obsid, own.offset):

@@ -60,7 +60,8 @@ def summarise_problems(
 
 
 @njit(**OPTIONS)
-def _is_same(counts, other_counts, offset, other_offset, F, other_F, upper, other_upper):
+def is_same(counts, other_counts, offset, other_offset, F, other_F, upper, other_upper):
+    """Whether two problems in their own units are one."""
     return (
         (counts == other_counts).all()
         and (upper == other_upper).all()
@@ -92,7 +93,7 @@ def _summarise(
     backgrounds = np.empty(columns - 1)
     for i in range(n):
         to_own_units(counts[i], F[i], upper[i], 4.0 + bandwidth, F_own, bounds, units)
-        if last >= 0 and _is_same(
+        if last >= 0 and is_same(
             counts[i], counts[last], offset[i], offset[last], F_own, F_last, bounds, bounds_last
         ):
             is_scaled[i] = True
@@ -106,13 +107,13 @@ def _summarise(
                 counts[i], F_last, offset[i], row_obsid, bounds_last, 1
             )
             if impossible >= 0:
-                status[i] = 2
+                status[i] = IMPOSSIBLE
                 continue
             lo, hi, coefficients, _, background, std = find_series(
                 kept, f, omega, rest, first, f_sum, omega_sum, bounds_last, orders, nodes
             )
             if len(coefficients) == 0:
-                status[i] = 1
+                status[i] = UNRESOLVED
                 continue
             A = integrals(coefficients)
             centre, half = 0.5 * (hi + lo), 0.5 * (hi - lo)
@@ -130,7 +131,7 @@ def _summarise(
             found[5] = half * rms
             for k in range(columns - 1):
                 backgrounds[k] = background[k] + spread * std[k]
-        if status[i] == 0:
+        if status[i] == SOLVED:
             for j in range(6):
                 numbers[i, j] = found[j] / units[0]
             for k in range(columns - 1):

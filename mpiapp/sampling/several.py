@@ -1,13 +1,9 @@
 """Marginal densities of several sources, by quadrature instead of draws.
 
 Backgrounds are integrated out obsid by obsid (`background_integrals`).  The marginal of source j
-is wanted at a few values t of s_j, and there the other sources are integrated out:
-points of the unit cube become values of the other sources one after the other, each by
-the inverse distribution function of a logistic density that is cut at the prior
-bounds and has the slope and the curvature of the fitted conditional density.  Its
-tails are those of an exponential, so that no posterior outruns it: log-concave densities
-never fall more slowly, and a source without counts has just that density.
-The same points serve all t, so that most of their error cancels in the shape.
+is wanted at a few values t of s_j, and there the other sources are integrated out: points of
+the unit cube become their values (`conditional_map`).  The same points serve all t, so
+that most of their error cancels in the shape.
 """
 
 from __future__ import annotations
@@ -26,81 +22,104 @@ from ..posterior.series import nodes
 from .background_integrals import log_likelihood, rules
 from .centre import centre
 from .compressed import Compressed
+from .conditional_map import fit_conditionals, map_points
 from .cubature import LEVELS, cubature
 from .kernels import exp, log
 
-ORDER = 96  # Chebyshev terms of a marginal
 _DROP = 16.0  # logarithm of the peak density over that at the ends of the range
-_CURVATURE = 2.4  # of the logistic at its peak would be 2; more makes the map narrower
 _LANES = 128
-_ORDERS = (16, 32, 64)  # Chebyshev nodes, tried until the density is resolved
-_UNRESOLVED = 0.003  # in the logarithm of the density
+_ORDERS = (16, 32, 64)  # Chebyshev nodes for the logarithm of a density, tried one by one
+_UNRESOLVED = 0.003  # in that logarithm
+_FINER = (48, 96)  # Chebyshev terms of the density itself
+_NEGLIGIBLE = 1e-8  # of the largest term, what the last ones may be
+NOT_FINITE = "the marginal density is not finite"
 _STEPS = np.array([0.0, 1.5, 2.5, 3.5, 4.5, 5.5, 7.0, 9.0, 12.0, 16.0, 22.0, 30.0, 50.0, 100.0])
 
 
-@njit(**OPTIONS)
-def _fit_conditionals(precision, theta, upper, order, pulls, own, bend, side):
-    """Fit the conditional density of each source given those before it in `order`.
+class Fit(NamedTuple):
+    """A problem without its unseen sources, and what is known of its posterior beforehand.
 
-    The quadratic at the centre, sources that come later integrated out with
-    their barriers in place of the bounds, and its own barrier taken away.  Returns the
-    standard deviation of the first source.
+    seen : (n_seen,) the sources that any aperture sees
+    model, rule : arguments of `log_likelihood`
+    theta : (n_seen + n_backgrounds,) centre; precision : (n_seen, n_seen) about it
+    upper : (n_seen + n_backgrounds,) prior bounds
+    reach : (n_columns,) twelve standard deviations beyond the centre, or the prior's bound
     """
-    n = len(order)
-    a = np.empty((n, n))
-    for i in range(n):
-        for j in range(n):
-            a[i, j] = precision[order[i], order[j]]
-    for i in range(n - 1, -1, -1):
-        below, above = theta[order[i]], upper[order[i]] - theta[order[i]]
-        barrier = 1.0 / (below * below) + 1.0 / (above * above)
-        side[i] = 1.0 if below < above else -1.0
-        bend[i] = max(a[i, i] - barrier, 1e-9 * a[i, i])
-        own[i] = side[i] * (1.0 / below - 1.0 / above) - bend[i] * min(below, above)
-        for p in range(i):
-            pulls[i, p] = side[i] * a[i, p]
-            for q in range(i):
-                a[p, q] -= a[i, p] * a[i, q] / a[i, i]
-    return 1.0 / np.sqrt(a[0, 0])
+
+    seen: np.ndarray
+    model: tuple
+    rule: tuple
+    theta: np.ndarray
+    precision: np.ndarray
+    upper: np.ndarray
+    reach: np.ndarray
+
+
+class Grids(NamedTuple):
+    """What turns a density at few nodes into a series; for every order, one after the other.
+
+    x : nodes in [−1, 1] for the logarithm of the density; last : matrices (order, 3) from values
+    there to the last coefficients; finer : for each finer order the matrices (order, finer) to
+    its nodes
+    at, weight : nodes of the density and their Gauss–Chebyshev weights; series : matrices
+    (finer, finer) from values there to coefficients
+    """
+
+    x: tuple
+    last: tuple
+    finer: tuple
+    at: tuple
+    weight: tuple
+    series: tuple
+
+
+@cache
+def grids() -> Grids:
+    """The grids, made once."""
+
+    def to_series(n):
+        matrix = (2.0 / n) * chebyshev.chebvander(nodes(n), n - 1)
+        matrix[:, 0] *= 0.5
+        return matrix
+
+    def between(n, m):
+        return np.ascontiguousarray(to_series(n) @ chebyshev.chebvander(nodes(m), n - 1).T)
+
+    return Grids(
+        tuple(nodes(n) for n in _ORDERS),
+        tuple(np.ascontiguousarray(to_series(n)[:, -3:]) for n in _ORDERS),
+        tuple(tuple(between(n, m) for n in _ORDERS) for m in _FINER),
+        tuple(nodes(m) for m in _FINER),
+        tuple(np.sqrt(1.0 - nodes(m) ** 2) for m in _FINER),
+        tuple(to_series(m) for m in _FINER),
+    )
 
 
 @njit(**OPTIONS)
-def _map(theta, upper, order, pulls, own, bend, side, u, s, weight):
-    """Fill sources order[1:] of s (n, lanes) from u (n − 1, lanes), given order[0].
-
-    weight : (lanes,) the inverse density of the map.  Distances x are from that
-    bound of the prior to which the centre is closer.
-    """
-    lanes = s.shape[1]
-    b = np.empty(lanes)
-    weight[:] = 1.0
-    for n in range(1, len(order)):
-        j = order[n]
-        b[:] = own[n]
-        for p in range(n):
-            before, pull = order[p], pulls[n, p]
-            for i in range(lanes):
-                b[i] += pull * (s[before, i] - theta[before])
-        a, top = bend[n], upper[j]
-        for i in range(lanes):
-            # where the fitted density times x peaks: its slope there is 1/x, its curvature a
-            root = np.sqrt(b[i] * b[i] + 4.0 * a)
-            x0 = 2.0 / (b[i] + root) if b[i] > 0.0 else 0.5 * (root - b[i]) / a
-            x0 = min(x0, top)
-            rate = np.sqrt(_CURVATURE * a + 1.0 / (x0 * x0))
-            tilt = 1.0 / (rate * x0)
-            odds = (1.0 + tilt) / (1.0 - tilt)
-            low = exp(-x0 * rate) * odds
-            high = exp((x0 - top) * rate) / odds
-            low = low / (1.0 + low)
-            high = high / (1.0 + high)
-            mass = 1.0 - low - high
-            left = low + u[n - 1, i] * mass
-            right = high + (1.0 - u[n - 1, i]) * mass
-            x = x0 + log(left / (right * odds)) / rate
-            x = min(max(x, 1e-12 * x0), top)
-            weight[i] *= mass / (left * right * rate)
-            s[j, i] = x if side[n] > 0.0 else top - x
+def fit_posterior(counts, f, omega, offset, first, f_sum, omega_sum, upper):
+    """The `Fit` of a problem, given by the fields of `Compressed` after `rows`."""
+    seen = np.flatnonzero(f_sum > 0.0)
+    n, blocks = len(seen), len(omega_sum)
+    f_seen = np.empty((len(counts), n))
+    f_sum_seen = np.empty(n)
+    column = np.empty(n + blocks, dtype=np.int64)
+    for j in range(n):
+        column[j] = seen[j]
+        f_sum_seen[j] = f_sum[seen[j]]
+        for r in range(len(counts)):
+            f_seen[r, j] = f[r, seen[j]]
+    for k in range(blocks):
+        column[n + k] = len(f_sum) + k
+    bounds = upper[column]
+    theta, precision, shift, spread = centre(
+        counts, f_seen, omega, offset, first, f_sum_seen, omega_sum, bounds
+    )
+    reach = upper.copy()
+    for j in range(len(column)):
+        reach[column[j]] = min(theta[j] + 12.0 * spread[j], bounds[j])
+    rule = rules(counts, f_seen, omega, offset, first, omega_sum, bounds[n:], theta, shift)
+    model = (counts, f_seen, omega, offset, first, f_sum_seen)
+    return Fit(seen, model, rule, theta, precision, bounds, reach)
 
 
 @njit(**OPTIONS)
@@ -125,7 +144,7 @@ def _log_density(model, rule, fit, t, points, out):
                 s[order[0], g * many + i] = t[i]
                 for d in range(n - 1):
                     u[d, g * many + i] = points[point, d]
-        _map(theta, upper, order, pulls, own, bend, side, u, s, weight)
+        map_points(theta, upper, order, pulls, own, bend, side, u, s, weight)
         log_likelihood(counts, f, omega, offset, first, f_sum, begins, nodes, logs, s, mu, h, value)
         for g in range(min(group, len(points) - z)):
             for i in range(many):
@@ -164,9 +183,9 @@ def _find_ends(model, rule, fit, peak, sigma, ends):
 
 
 @njit(**OPTIONS)
-def _integrate(model, rule, theta, precision, upper, column, points, weights, x, p):
-    """Fill p (replicates, n_nodes), the density at nodes x in [−1, 1] of [lo, hi], returned."""
-    n = len(precision)
+def _integrate(p, column, points, weights, x, values):
+    """Fill values (replicates, n_nodes), the density at nodes x of [lo, hi], which is returned."""
+    n = len(p.precision)
     order = np.empty(n, dtype=np.int64)
     order[0] = column
     i = 1
@@ -175,78 +194,107 @@ def _integrate(model, rule, theta, precision, upper, column, points, weights, x,
             order[i] = j
             i += 1
     pulls, own, bend, side = np.zeros((n, n)), np.empty(n), np.empty(n), np.empty(n)
-    sigma = _fit_conditionals(precision, theta, upper, order, pulls, own, bend, side)
-    fit = (theta, upper, order, pulls, own, bend, side)
-    ends = np.array([0.0, upper[column]])
-    top = _find_ends(model, rule, fit, theta[column], sigma, ends)
+    sigma = fit_conditionals(p.precision, p.theta, p.upper, order, pulls, own, bend, side)
+    fitted = (p.theta, p.upper, order, pulls, own, bend, side)
+    ends = np.array([0.0, p.upper[column]])
+    top = _find_ends(p.model, p.rule, fitted, p.theta[column], sigma, ends)
     lo, hi = ends
-    values = np.empty((len(points), len(x)))
-    _log_density(model, rule, fit, lo + 0.5 * (hi - lo) * (1.0 + x), points, values)
-    p[:] = 0.0
+    logs = np.empty((len(points), len(x)))
+    _log_density(p.model, p.rule, fitted, lo + 0.5 * (hi - lo) * (1.0 + x), points, logs)
+    values[:] = 0.0
     for z in range(len(points)):
         for i in range(len(x)):
-            values[z, i] = exp(min(values[z, i] - top, 600.0))
+            logs[z, i] = exp(min(logs[z, i] - top, 600.0))
         for k in range(len(weights)):
             if weights[k, z] != 0.0:
                 for i in range(len(x)):
-                    p[k, i] += weights[k, z] * values[z, i]
+                    values[k, i] += weights[k, z] * logs[z, i]
     return lo, hi
 
 
-@cache
-def _chebyshev(order):
-    """Nodes in [−1, 1]; matrices from values there to the last coefficients and to ORDER nodes."""
-    x = nodes(order)
-    to_coefficients = (2.0 / order) * chebyshev.chebvander(x, order - 1).T
-    to_coefficients[0] *= 0.5
-    finer = chebyshev.chebvander(nodes(ORDER), order - 1)
-    return x, to_coefficients[-3:].copy(), np.ascontiguousarray((finer @ to_coefficients).T)
+@njit(**OPTIONS)
+def product(a, b):
+    """a (n, m) times b (m, k)."""
+    out = np.zeros((len(a), b.shape[1]))
+    for i in range(len(a)):
+        for j in range(len(b)):
+            for k in range(b.shape[1]):
+                out[i, k] += a[i, j] * b[j, k]
+    return out
 
 
-@cache
-def _series():
-    """Of ORDER nodes: Gauss–Chebyshev weights of integrals, and the matrix to coefficients."""
-    x = nodes(ORDER)
-    to_coefficients = (2.0 / ORDER) * chebyshev.chebvander(x, ORDER - 1)
-    to_coefficients[:, 0] *= 0.5
-    return x, np.sqrt(1.0 - x * x), to_coefficients
+@njit(**OPTIONS)
+def _with_mean(rows):
+    """The mean of rows (n, m) before them."""
+    out = np.zeros((len(rows) + 1, rows.shape[1]))
+    for k in range(len(rows)):
+        out[k + 1] = rows[k]
+        for i in range(rows.shape[1]):
+            out[0, i] += rows[k, i] / len(rows)
+    return out
 
 
-class Fit(NamedTuple):
-    """A problem without its unseen sources, and what is known of its posterior beforehand.
+@njit(**OPTIONS)
+def repeats(p, column, points, weights, g):
+    """(lo, hi, series, error): a density and its repeats, from one set of points.
 
-    seen : (n_seen,) the sources that any aperture sees
-    model, rule : arguments of `log_likelihood`
-    theta : (n_seen + n_backgrounds,) centre; precision : (n_seen, n_seen) about it
-    upper : (n_seen + n_backgrounds,) prior bounds
-    reach : (n_columns,) twelve standard deviations beyond the centre, or the prior's bound
+    series : (1 + replicates, order) the mean of the repeats, and they; none where the
+    density is not finite
+    error : the standard error of mean and standard deviation, in standard deviations
     """
+    lo, hi, o = 0.0, 0.0, 0
+    values = np.empty((0, 0))
+    for o in range(len(g.x)):
+        values = np.empty((len(weights), len(g.x[o])))
+        lo, hi = _integrate(p, column, points, weights, g.x[o], values)
+        for k in range(len(weights)):
+            for i in range(len(g.x[o])):
+                if not 0.0 < values[k, i] < np.inf:
+                    return lo, hi, np.empty((0, 0)), np.inf
+        last = product(np.log(_with_mean(values)[:1]), g.last[o])
+        if np.abs(last).max() < _UNRESOLVED:
+            break
+    logs = np.log(values)
+    order = 0
+    series = np.empty((0, 0))
+    density = np.empty((0, 0))
+    for m in range(len(g.at)):
+        order = m
+        density = np.exp(product(logs, g.finer[m][o]))
+        series = product(_with_mean(density), g.series[m])
+        if np.abs(series[0, -3:]).max() < _NEGLIGIBLE * np.abs(series[0]).max():
+            break
+    n = len(density)
+    sums = np.zeros(4)
+    for k in range(n):
+        m0, m1, m2 = 0.0, 0.0, 0.0
+        for i in range(density.shape[1]):
+            x, w = g.at[order][i], g.weight[order][i] * density[k, i]
+            m0 += w
+            m1 += w * x
+            m2 += w * x * x
+        mean = m1 / m0
+        std = np.sqrt(max(m2 / m0 - mean * mean, 0.0))
+        sums += np.array([mean, mean * mean, std, std * std])
+    sums /= n
+    scatter = max(sums[1] - sums[0] ** 2, 0.0) + max(sums[3] - sums[2] ** 2, 0.0)
+    return lo, hi, series, np.sqrt(scatter / max(n - 1, 1)) / sums[2]
 
-    seen: np.ndarray
-    model: tuple
-    rule: tuple
-    theta: np.ndarray
-    precision: np.ndarray
-    upper: np.ndarray
-    reach: np.ndarray
+
+@cache
+def _levels(dimensions: int, entropy: int) -> tuple[tuple, tuple]:
+    seed = np.random.SeedSequence(entropy)
+    return tuple(zip(*(cubature(dimensions, level, seed) for level in range(LEVELS))))
+
+
+def levels(n_sources: int, seed: np.random.SeedSequence) -> tuple[tuple, tuple]:
+    """Points and weights of every level of `cubature` for the marginals of so many sources."""
+    return _levels(n_sources - 1, seed.entropy)
 
 
 def fit(c: Compressed) -> Fit:
     """Find the centre of a posterior and the rules for its backgrounds."""
-    n = len(c.f_sum)
-    seen = np.flatnonzero(c.f_sum > 0.0)
-    kept = np.append(seen, np.arange(n, len(c.upper)))
-    f = np.ascontiguousarray(c.f[:, seen])
-    upper, f_sum = c.upper[kept], c.f_sum[seen]
-    theta, precision, shift, spread = centre(
-        c.counts, f, c.omega, c.offset, c.first, f_sum, c.omega_sum, upper
-    )
-    reach = c.upper.copy()
-    reach[kept] = np.minimum(theta + 12.0 * spread, upper)
-    own = upper[len(seen) :]
-    rule = rules(c.counts, f, c.omega, c.offset, c.first, c.omega_sum, own, theta, shift)
-    model = (c.counts, f, c.omega, c.offset, c.first, f_sum)
-    return Fit(seen, model, rule, theta, precision, upper, reach)
+    return fit_posterior(*c[1:])
 
 
 def with_background_as_source(c: Compressed, k: int) -> Compressed:
@@ -283,33 +331,11 @@ def marginals(
     if index == len(p.seen) or p.seen[index] != column:
         upper = float(p.reach[column])
         return [Marginal(0.0, upper, upper, np.ones(1))]
-    for level in range(last_level + 1):
-        points, weights = cubature(len(p.seen) - 1, level, seed)
-        lo, hi, density, error = _densities(p, index, points, weights)
+    for points, weights in tuple(zip(*levels(len(p.seen), seed)))[: last_level + 1]:
+        lo, hi, series, error = repeats(p, index, points, weights, grids())
+        if not len(series):
+            raise SamplingError(NOT_FINITE)
         if error <= accuracy:
             break
-    series = density @ _series()[2]
     upper = float(p.upper[index])
-    return [Marginal(lo, hi, upper, s) for s in (series.mean(axis=0), *series)]
-
-
-def _densities(p: Fit, index: int, points, weights):
-    """(lo, hi, densities (replicates, ORDER) at the nodes, standard error of their moments)."""
-    for order in _ORDERS:
-        at, tail, finer = _chebyshev(order)
-        values = np.empty((len(weights), order))
-        lo, hi = _integrate(
-            p.model, p.rule, p.theta, p.precision, p.upper, index, points, weights, at, values
-        )
-        if not (values > 0.0).all():
-            raise SamplingError("the marginal density is not finite")
-        logs = np.log(values)
-        if np.abs(tail @ np.log(values.mean(axis=0))).max() < _UNRESOLVED:
-            break
-    density = np.exp(logs @ finer)
-    x, weight, _ = _series()
-    mass = density @ weight
-    mean = density @ (weight * x) / mass
-    std = np.sqrt(density @ (weight * x * x) / mass - mean**2)
-    spread = (mean.var() + std.var()) / max(len(density) - 1, 1)
-    return lo, hi, density, float(np.sqrt(spread) / std.mean())
+    return [Marginal(lo, hi, upper, s) for s in series]

@@ -7,7 +7,7 @@ from problems import matrix, problem, simulated
 from mpiapp.photometry.ladder import Ladder, Policy
 from mpiapp.photometry.outcome import Outcome
 from mpiapp.posterior import Smoothing
-from mpiapp.sampling import create, exact
+from mpiapp.sampling import create, several_summary
 
 EXACT = create("exact")
 SEED = np.random.SeedSequence(0)
@@ -128,7 +128,7 @@ def test_noise_of_the_quadrature_is_its_spread_among_shifts(n, m, source, blend,
     p = simulated(n, m, source, 0.5, np.random.default_rng(7), blend=blend)
     repeats = []
     for seed in range(40):
-        monkeypatch.setattr(exact, "_SHIFTS", np.random.SeedSequence(seed))
+        monkeypatch.setattr(several_summary, "SHIFTS", np.random.SeedSequence(seed))
         # a new engine, since one that is used remembers its last problem
         posterior = create("exact").sample(p, SEED)
         assert (posterior.method, posterior.limited) == ("quadrature", False)

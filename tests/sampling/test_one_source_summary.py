@@ -25,8 +25,8 @@ def test_a_stack_gives_what_its_problems_give_one_by_one(n_obsids, smoothing):
         posterior = EXACT.sample(p, SEED)
         one = posterior.summary(0, smoothing)
         numbers = (one.value, one.lolim, one.hilim, one.mode, posterior.mean(0), posterior.std(0))
-        assert tuple(column[i] for column in found[:6]) == numbers
-        assert found.is_upper_limit[i] == one.is_upper_limit
+        assert tuple(column[i, 0] for column in found[:6]) == numbers
+        assert found.is_upper_limit[i, 0] == one.is_upper_limit
         reach = [posterior.reach(column, smoothing) for column in range(1, p.n_columns)]
         assert found.reach[i].tolist() == reach
 
@@ -37,7 +37,7 @@ def test_a_problem_that_cannot_be_solved_costs_its_neighbours_nothing():
     alone = EXACT.summarise(Stack.of([good]), Smoothing())
     found = EXACT.summarise(Stack.of([good, nothing_explains, good]), Smoothing())
     assert found.is_solved.tolist() == [True, False, True]
-    assert found.value[[0, 2]].tolist() == [alone.value[0]] * 2
+    assert found.value[[0, 2], 0].tolist() == [alone.value[0, 0]] * 2
     with pytest.raises(SamplingError, match="row 0 holds 3 counts"):
         EXACT.sample(nothing_explains, SEED)
 
@@ -67,8 +67,8 @@ def test_the_same_data_in_other_units_are_solved_once(n_obsids):
     assert found.is_scaled.tolist() == [False, True, True, True, False, False, False]
     for numbers in found[:6]:
         # the division by the unit, and the product with it here, round once each
-        np.testing.assert_allclose(numbers[:4] / units, numbers[0], rtol=4e-16)
-    assert found.hilim[6] <= 6.0 < found.hilim[5]
+        np.testing.assert_allclose(numbers[:4, 0] / units, numbers[0, 0], rtol=4e-16)
+    assert found.hilim[6, 0] <= 6.0 < found.hilim[5, 0]
 
 
 def test_the_mean_and_width_are_those_of_the_density():

@@ -1,7 +1,7 @@
-"""The bundles with one source of a prep3 file, as arrays over matrices and bundles.
+"""The bundles of a prep3 file with the same number of sources, as arrays.
 
-Most bundles of a catalog are such; as arrays they are read and checked all at once.  What
-cannot be used is only marked: who asks for the matrix itself is told why (`Matrices`).
+As arrays over matrices and bundles they are read and checked all at once.  What cannot be used
+is only marked: who asks for the matrix itself is told why (`Matrices`).
 """
 
 from __future__ import annotations
@@ -17,26 +17,27 @@ from ..catalog.quantities import Matrix
 ABSENT, GOOD, FAULTY = 0, 1, 2
 
 
-class Singles:
-    """Counts and matrices of all bundles with one component of a file.
+class BundleArrays:
+    """Counts and matrices of all bundles with `n` components of a file.
 
     Attributes
     ----------
     row : dict of bundle name -> its place in the arrays
-    counts : (n_matrices, n_bundles, 2) int64
-    F : (n_matrices, n_bundles, 2, 2) float64, background last in both axes
+    counts : (n_matrices, n_bundles, n + 1) int64
+    F : (n_matrices, n_bundles, n + 1, n + 1) float64, background last in both axes
     """
 
-    def __init__(self, bundles: Mapping[str, Bundle], faults: Sequence[Fault]):
-        names = [name for name, bundle in bundles.items() if len(bundle.components) == 1]
+    def __init__(self, bundles: Mapping[str, Bundle], faults: Sequence[Fault], n: int):
+        names = [name for name, bundle in bundles.items() if len(bundle.components) == n]
+        size = n + 1
         self.row = {name: i for i, name in enumerate(names)}
         self._faults = faults
         extensions = bundles[names[0]].F.extensions if names else {}
         self._place = {matrix: i for i, matrix in enumerate(extensions)}
         self._columns: dict[tuple[Matrix, ...], np.ndarray] = {}
         shape = len(extensions), len(names)
-        self.counts = np.zeros((*shape, 2), dtype=np.int64)
-        self.F = np.zeros((*shape, 2, 2))
+        self.counts = np.zeros((*shape, size), dtype=np.int64)
+        self.F = np.zeros((*shape, size, size))
         self._state = np.full(shape, ABSENT, dtype=np.int8)
         rows_of: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         for i, extension in enumerate(extensions.values()):
@@ -47,9 +48,9 @@ class Singles:
                     np.array(there, dtype=np.int64).reshape(-1, 2).T
                 )
             mine, theirs = rows_of[id(extension.rows)]
-            values, complete = extension.F.gather(theirs, 4)
-            self.F[i, mine] = values.reshape(-1, 2, 2)
-            good = complete & (np.asarray(extension.n)[theirs] == 1)
+            values, complete = extension.F.gather(theirs, size * size)
+            self.F[i, mine] = values.reshape(-1, size, size)
+            good = complete & (np.asarray(extension.n)[theirs] == n)
             self._state[i, mine] = np.where(good, GOOD, FAULTY)
         self._add_counts(bundles)
         self._state[~are_sensible(self.counts, self.F) & (self._state == GOOD)] = FAULTY
@@ -63,7 +64,9 @@ class Singles:
         for pair, places in of_pair.items():
             counts = [bundles[name].counts.get(pair) for name in self.row]
             missing = [row for row, c in enumerate(counts) if c is None]
-            self.counts[places] = [(0, 0) if c is None else c for c in counts]
+            self.counts[places] = [
+                np.zeros(self.counts.shape[2]) if c is None else c for c in counts
+            ]
             state = self._state[np.ix_(places, missing)]
             self._state[np.ix_(places, missing)] = np.where(state == GOOD, FAULTY, state)
 

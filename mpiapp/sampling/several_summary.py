@@ -1,0 +1,216 @@
+"""Modes and bounds of problems with several sources, one compiled loop over all of one shape.
+
+As for one source (`one_source_summary`) each is solved in units of its own, and what is the
+same problem as the one before is scaled.  What chance leaves in mode and bounds follows from
+the repeats of a marginal, each taken as a small change of their mean.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from ..compiled import OPTIONS
+from ..posterior import Smoothing
+from ..posterior.series import integrals, moments, smoothed, summarise_series
+from .canonical import ROOM, to_own_units
+from .compressed import compress_rows
+from .one_source_summary import IMPOSSIBLE, SOLVED, UNRESOLVED, is_same
+from .several import fit_posterior, grids, levels, repeats
+
+LIMITED, UNSEEN = 3, 4
+
+MARGIN = 0.5  # of the accuracy, what the moments of the repeats may disagree by
+_LIMIT = 1.5  # accuracies, beyond which the noise is too large
+# The same lattices for every problem: what is the same data gets the same numbers.
+SHIFTS = np.random.SeedSequence(20210401)
+_NUDGE = 0.01  # kernel half-widths: differences of the slope there give the curvature
+_AT_END = 1e-6  # slope in units of density per kernel half-width, beyond which a bound is the mode
+
+
+def summarise_several(
+    counts: np.ndarray,
+    F: np.ndarray,
+    offset: np.ndarray,
+    row_obsid: np.ndarray,
+    upper: np.ndarray,
+    n_sources: int,
+    smoothing: Smoothing,
+    accuracy: float,
+) -> tuple[np.ndarray, ...]:
+    """The catalog's numbers of n problems with several sources; arguments as for one source.
+
+    accuracy : standard deviation that chance may leave in mode and bounds, in half-widths
+
+    Returns
+    -------
+    numbers : (n, n_sources, 7) value, lolim, hilim, mode, mean, rms and noise, the latter in
+        half-widths; value and lolim are 0 for an upper limit
+    is_limit : (n, n_sources) bool
+    reach : (n, columns − n_sources) what mode + 3/2 (hilim − lolim) of each background cannot
+        exceed
+    status : (n,) SOLVED; LIMITED where under the catalog's own smoothing more noise is left than
+        was asked for; UNRESOLVED, IMPOSSIBLE, or UNSEEN if no aperture sees one of the sources,
+        of which nothing is found
+    is_scaled : (n,) bool; whether it was the problem before in other units
+    depth : (n, n_sources) the level of `cubature` that was enough
+    """
+    points, weights = levels(n_sources, SHIFTS)
+    return _summarise(
+        counts, F, offset, row_obsid, upper, n_sources, points, weights, grids(), accuracy,
+        _as_numbers(smoothing), _as_numbers(Smoothing()),
+    )  # fmt: skip
+
+
+def _as_numbers(smoothing: Smoothing) -> tuple[float, float, bool]:
+    return float(smoothing.bandwidth), float(smoothing.level), smoothing.wants_quantile
+
+
+@njit(**OPTIONS)
+def _scatter(values):
+    """Standard error of the mean of values (n,); 0 of one."""
+    n = len(values)
+    return np.std(values) / np.sqrt(n - 1.0) if n > 1 else 0.0
+
+
+@njit(**OPTIONS)
+def _noise(parts, best, zero, top, found, smoothing):
+    """Noise of mode and bounds, in half-widths.
+
+    parts : series of the integrals of the repeats, best : of their mean, with the summary found
+    in the units of the series; a repeat moves the mode by its slope there over the
+    curvature, and each bound so that the mass between them stays its share.
+    """
+    bandwidth, level, wants_quantile = smoothing
+    mode, lolim, hilim, is_limit = found
+    h = bandwidth * moments(best)[1]
+    density, slope = smoothed(best, h, mode)[1:]
+    bend = smoothed(best, h, mode + _NUDGE * h)[2] - smoothed(best, h, mode - _NUDGE * h)[2]
+    bend /= 2.0 * _NUDGE * h
+    moves = abs(slope) * h < _AT_END * density and bend < 0.0
+    w = hilim - zero if is_limit else max(mode - lolim, hilim - mode)
+    n = len(parts)
+    modes, lows, highs = np.empty(n), np.zeros(n), np.empty(n)
+    for k in range(n):
+        A = parts[k]
+        h = bandwidth * moments(A)[1]
+        modes[k] = mode
+        if moves:
+            modes[k] -= smoothed(A, h, mode)[2] / bend
+        if is_limit and not wants_quantile:
+            highs[k] = 2.0 * modes[k]
+            continue
+        middle = zero if is_limit else modes[k]
+        target = level * (smoothed(A, h, top)[0] - smoothed(A, h, zero)[0])
+        high = smoothed(A, h, min(middle + w, top))
+        low = smoothed(A, h, max(middle - w, zero))
+        rate = (high[1] if middle + w < top else 0.0) + (low[1] if middle - w > zero else 0.0)
+        change = (target - high[0] + low[0]) / rate if rate > 0.0 else 0.0
+        highs[k] = min(middle + w + change, top)
+        lows[k] = 0.0 if is_limit else max(middle - w - change, zero)
+    width = hilim - zero if is_limit else hilim - lolim
+    return 2.0 * max(_scatter(modes), _scatter(lows), _scatter(highs)) / width
+
+
+@njit(**OPTIONS)
+def _summary(lo, hi, upper, series, smoothing, out):
+    """Fill out (7,) with the numbers of one source; whether it is an upper limit."""
+    bandwidth, level, wants_quantile = smoothing
+    best = integrals(series[0])
+    parts = [integrals(series[k]) for k in range(1, len(series))]
+    centre, half = 0.5 * (hi + lo), 0.5 * (hi - lo)
+    zero, top = -centre / half, (upper - centre) / half
+    found = summarise_series(best, zero, top, bandwidth, level, wants_quantile)
+    mode, lolim, hilim, is_limit = found
+    mean, rms = moments(best)
+    mode = centre + half * mode
+    out[0] = 0.0 if is_limit else mode
+    out[1] = 0.0 if is_limit else max(centre + half * lolim, 0.0)
+    out[2] = centre + half * hilim
+    out[3] = mode
+    out[4] = centre + half * mean
+    out[5] = half * rms
+    out[6] = _noise(parts, best, zero, top, found, smoothing)
+    return is_limit
+
+
+@njit(**OPTIONS)
+def _solve(p, points, weights, g, accuracy, smoothing, usual, numbers, is_limit, depth):
+    """Fill numbers, is_limit and depth of one problem in its own units; returns its status.
+
+    Points are added until moments, mode and bounds are as accurate as is asked for.
+    """
+    worst = 0.0
+    other = np.empty(7)
+    for j in range(len(p.seen)):
+        noise = np.inf
+        for level in range(len(points)):
+            depth[j] = level
+            lo, hi, series, error = repeats(p, j, points[level], weights[level], g)
+            if len(series) == 0:
+                return UNRESOLVED
+            if error > MARGIN * accuracy and level < len(points) - 1:
+                continue
+            is_limit[j] = _summary(lo, hi, p.upper[j], series, smoothing, numbers[j])
+            noise = numbers[j, 6]
+            if smoothing != usual:
+                _summary(lo, hi, p.upper[j], series, usual, other)
+                noise = other[6]
+            if noise <= accuracy:
+                break
+        worst = max(worst, noise)
+    return LIMITED if worst > _LIMIT * accuracy else SOLVED
+
+
+@njit(**OPTIONS)
+def _summarise(
+    counts, F, offset, row_obsid, upper, n_sources, points, weights, g, accuracy, smoothing, usual
+):
+    n, columns = upper.shape
+    numbers = np.full((n, n_sources, 7), np.nan)
+    is_limit = np.zeros((n, n_sources), dtype=np.bool_)
+    reach = np.full((n, columns - n_sources), np.inf)
+    status = np.zeros(n, dtype=np.int8)
+    is_scaled = np.zeros(n, dtype=np.bool_)
+    depths = np.zeros((n, n_sources), dtype=np.int8)
+    F_own, F_last = np.empty(F.shape[1:]), np.empty(F.shape[1:])
+    bounds, bounds_last = np.empty(columns), np.empty(columns)
+    units = np.empty(columns)
+    found = np.empty((n_sources, 7))
+    found_limit = np.zeros(n_sources, dtype=np.bool_)
+    found_reach = np.empty(columns)
+    depth = np.zeros(n_sources, dtype=np.int8)
+    last = -1
+    for i in range(n):
+        to_own_units(counts[i], F[i], upper[i], ROOM, F_own, bounds, units)
+        if last >= 0 and is_same(
+            counts[i], counts[last], offset[i], offset[last], F_own, F_last, bounds, bounds_last
+        ):
+            is_scaled[i] = True
+            status[i] = status[last]
+        else:
+            last = i
+            F_own, F_last = F_last, F_own
+            bounds, bounds_last = bounds_last, bounds
+            impossible, _, kept, f, omega, rest, first, f_sum, omega_sum, _ = compress_rows(
+                counts[i], F_last, offset[i], row_obsid, bounds_last, n_sources
+            )
+            if impossible >= 0:
+                status[i] = IMPOSSIBLE
+            elif (f_sum <= 0.0).any():
+                status[i] = UNSEEN
+            else:
+                p = fit_posterior(kept, f, omega, rest, first, f_sum, omega_sum, bounds_last)
+                status[i] = _solve(
+                    p, points, weights, g, accuracy, smoothing, usual, found, found_limit, depth
+                )
+                found_reach[:] = p.reach
+        if status[i] == SOLVED or status[i] == LIMITED:
+            is_limit[i], depths[i] = found_limit, depth
+            for j in range(n_sources):
+                for m in range(6):
+                    numbers[i, j, m] = found[j, m] / units[j]
+                numbers[i, j, 6] = found[j, 6]
+            for k in range(n_sources, columns):
+                reach[i, k - n_sources] = found_reach[k] / units[k]
+    return numbers, is_limit, reach, status, is_scaled, depths
