@@ -1,10 +1,12 @@
-"""The engine exact against 10⁵ draws of pymc3, problem by problem.
+"""The engine exact against 10⁵ draws of pymc3, or 10⁷ of gibbs, problem by problem.
 
 For each the largest difference of a mode or bound, in half-widths of the 68 % interval and in
 units of its error, which is the noise of the draws and that of the marginals together.  Where
 the two decide differently for an upper limit, modes alone are compared.
 
     PYTHONPATH=tests python tests/benchmarks/bench_agreement.py [--problems 20] [--draws 100000]
+
+and for gibbs `--engine gibbs --draws 1000000 --repeats 10`.
 """
 
 from __future__ import annotations
@@ -20,42 +22,62 @@ from mpiapp.parallel import compiledir
 from mpiapp.posterior import Smoothing
 from mpiapp.sampling import create
 
-SHAPES = ((1, 1), (2, 1), (3, 1), (2, 2))
+SHAPES = {
+    "pymc3": ((1, 1), (2, 1), (3, 1), (2, 2)),
+    "gibbs": ((1, 1), (2, 1), (3, 1), (2, 5), (5, 1), (3, 5), (1, 20)),
+}
 
 
-def compare(p, seed, exact, pymc3):
-    """(largest difference in half-widths, in its error, decisions that differ)."""
-    posteriors = [engine.sample(p, np.random.SeedSequence(seed)) for engine in (exact, pymc3)]
+def compare(p, exact, drawer, repeats):
+    """(largest difference in half-widths, in its error, decisions that differ) of some sets."""
+    ours = exact.sample(p, np.random.SeedSequence(0))
+    found = [[] for _ in range(p.n_sources)]
+    for seed in range(repeats):
+        drawn = drawer.sample(p, np.random.SeedSequence(seed))
+        for j in range(p.n_sources):
+            found[j].append(drawn.summary(j, Smoothing()))
     differences, errors, decided = [], [], 0
-    for j in range(p.n_sources):
-        one, other = (posterior.summary(j, Smoothing()) for posterior in posteriors)
+    for j, others in enumerate(found):
+        one = ours.summary(j, Smoothing())
         half = 0.5 * (one.hilim - one.lolim)
-        same = one.is_upper_limit == other.is_upper_limit
-        decided += not same
-        names = ("mode", "lolim", "hilim") if same else ("mode",)
-        differences.append(max(abs(getattr(one, n) - getattr(other, n)) for n in names) / half)
-        errors.append(differences[-1] / np.hypot(one.noise, other.noise))
+        alike = [s for s in others if s.is_upper_limit == one.is_upper_limit]
+        decided += len(others) - len(alike)
+        names, others = ("mode", "lolim", "hilim"), alike
+        if len(alike) < repeats:
+            names, others = ("mode",), found[j]
+        values = np.array([[getattr(s, n) for n in names] for s in others])
+        mine = np.array([getattr(one, n) for n in names])
+        difference = np.abs(values.mean(axis=0) - mine).max() / half
+        noise = np.mean([s.noise for s in others]) / np.sqrt(len(others))
+        differences.append(difference)
+        errors.append(difference / np.hypot(one.noise, noise))
     return max(differences), max(errors), decided
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--problems", type=int, default=20)
-    parser.add_argument("--draws", type=int, default=100_000)
+    parser.add_argument("--engine", choices=SHAPES, default="pymc3")
+    parser.add_argument("--draws", type=int, default=100_000, help="of a set")
+    parser.add_argument("--repeats", type=int, default=1, help="sets of draws")
     options = parser.parse_args()
     compiledir.claim(0, tempfile.mkdtemp(prefix="mpiapp-bench-"))
     logging.getLogger("pymc3").setLevel(logging.ERROR)
-    exact, pymc3 = create("exact"), create("pymc3", draws=options.draws // 2)
+    exact = create("exact")
+    if options.engine == "pymc3":
+        drawer = create("pymc3", draws=options.draws // 2)
+    else:
+        drawer = create("gibbs", draws=options.draws // 16, max_draws=options.draws // 16)
     print("| sources × obsids, blend, counts | difference | in its error | decisions that differ |")
     print("|---|---|---|---|")
     rng = np.random.default_rng(1)
     for i in range(options.problems):
-        n, m = SHAPES[i % len(SHAPES)]
+        n, m = SHAPES[options.engine][i % len(SHAPES[options.engine])]
         source = rng.choice([0.0, 2.0, 10.0, 100.0], size=n)
         blend = float(rng.choice([0.0, 0.3, 0.8]))
         p = simulated(n, m, source, 0.1, rng, blend=blend)
         p.upper[:] = np.append(np.full(n, 1e4), np.full(m, 10.0))
-        difference, error, decided = compare(p, i, exact, pymc3)
+        difference, error, decided = compare(p, exact, drawer, options.repeats)
         name = f"{n} × {m}, {blend:g}, {', '.join(f'{s:g}' for s in source)}"
         print(f"| {name} | {difference:.4f} | {error:.1f} | {decided} |", flush=True)
 

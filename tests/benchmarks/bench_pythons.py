@@ -1,8 +1,8 @@
 """The engines of two Pythons on the same runs, held against each other by `mpiapp compare`.
 
-    python tests/benchmarks/bench_pythons.py .venv/bin/python .venv-current/bin/python [DIR]
+    python tests/benchmarks/bench_pythons.py PYTHON CURRENT [DIR]
 
-The first Python has pymc3, the second pymc.  Runs of the shipped example (all levels) and of a
+PYTHON (.venv/bin/python) has pymc3, CURRENT (.venv-current/bin/python) has pymc.  Runs of the shipped example (all levels) and of a
 simulated sky (photon fluxes in band b, at all levels) are measured by each engine in each Python,
 one results file each, kept in DIR; what is there is not measured again.  Prints a row per pair:
 all medians are of f, the distance in half-widths of the reference (memo, Eqs. 9 and 10).
