@@ -2,10 +2,11 @@
 
     python tests/benchmarks/bench_pythons.py PYTHON CURRENT [DIR]
 
-PYTHON (.venv/bin/python) has pymc3, CURRENT (.venv-current/bin/python) has pymc.  Runs of the shipped example (all levels) and of a
-simulated sky (photon fluxes in band b, at all levels) are measured by each engine in each Python,
-one results file each, kept in DIR; what is there is not measured again.  Prints a row per pair:
-all medians are of f, the distance in half-widths of the reference (memo, Eqs. 9 and 10).
+PYTHON (.venv/bin/python) has pymc3, CURRENT (.venv-current/bin/python) has pymc.  Runs of the
+shipped example (all levels) and of a simulated sky (photon fluxes in band b, at all levels) are
+measured by each engine in each Python, one results file each, kept in DIR; what is there is not
+measured again.  Prints a row per pair: all medians are of f, the distance in half-widths of the
+reference (memo, Eqs. 9 and 10).
 """
 
 from __future__ import annotations
