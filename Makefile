@@ -39,9 +39,9 @@ run run-current:
 	$(bin)/mpiapp timing $(out)/results.h5
 	$(bin)/mpiapp export $(out)/results.h5 $(out)/catalog.vot
 
-# Both at once, since the serial tests leave a second core idle; shown one after the other.
-test: .venv/test ## Run all tests serially, and beside them the quick ones shared by two MPI ranks
-	log=$$(mktemp); $(bin)/python -m pytest >"$$log" 2>&1 & serial=$$!; \
+# All at once: two processes share the tests that no MPI starts, two ranks the quick ones.
+test: .venv/test ## Run all tests without MPI, and beside them the quick ones shared by two MPI ranks
+	log=$$(mktemp); $(bin)/python -m pytest -n 2 --dist loadscope >"$$log" 2>&1 & serial=$$!; \
 	trap 'kill $$serial 2>/dev/null || true; rm -f "$$log"' EXIT; \
 	$(MPIEXEC) -prepend-rank -n 2 $(bin)/python -m pytest -p no:cacheprovider \
 	    -m "not mpi and not pymc3 and not slow"; \
