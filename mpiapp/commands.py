@@ -164,6 +164,7 @@ def import_tables(args) -> int:
     from .files.layouts import Given
 
     given = Given.of(args.mapping, args.map, args.set)
+    before = set(Path(args.directory).glob("*.fits"))
     reports = {args.table: import_table(args.table, args.directory, given)}
     if args.masters:
         out = Path(args.directory) / "mst3.fits"
@@ -172,9 +173,11 @@ def import_tables(args) -> int:
     for table, report in reports.items():
         for fault in report.faults:
             print(f"mpiapp: {fault.message}", file=sys.stderr)
+        replaced = len(before.intersection(map(Path, report.files)))
         print(
             f"{table}: {report.accepted} rows accepted, {len(report.faults)} rejected, "
             f"{len(report.files)} files written to {args.directory}"
+            + (f", {replaced} of them in place of older ones" if replaced else "")
         )
         for note in report.notes:
             print(f"  {note}")

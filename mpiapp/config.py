@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
@@ -284,12 +285,28 @@ def load(path: str | Path) -> Config:
         raise ConfigError("\n".join(lines)) from error
 
 
+def _meant(place: tuple) -> str:
+    """What to do about an unknown key: the one it is like, or those that there are."""
+    section: type[_Section] = Config
+    for part in place[:-1]:
+        if isinstance(part, str) and part in section.model_fields:
+            of = section.model_fields[part].annotation
+            section = next((s for s in (of, *get_args(of)) if _is_section(s)), section)
+    known = list(section.model_fields)
+    like = get_close_matches(str(place[-1]), known, 1)
+    return f"did you mean {like[0]}?" if like else f"expected one of {', '.join(known)}"
+
+
+def _is_section(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, _Section)
+
+
 def _explain(problem: dict) -> str:
     where = ".".join(str(part) for part in problem["loc"]) or "the file"
     if problem["type"] == "list_type" and where == "input":
         return "input: write [[input]], in double brackets: there may be several"
     if problem["type"] == "extra_forbidden":
-        return f"unknown key {where}: remove it or correct its spelling"
+        return f"unknown key {where}: {_meant(problem['loc'])}"
     if problem["type"] == "missing":
         return f"{where} is missing"
     return f"{where} = {problem['input']!r}: {problem['msg'].lower()}"

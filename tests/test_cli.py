@@ -37,6 +37,15 @@ def test_a_folder_that_is_a_file_is_named(tmp_path, capsys, pairs):
     assert file.read_text() == "mine"
 
 
+def test_files_of_an_earlier_import_that_are_replaced_are_counted(tmp_path, capsys, pairs):
+    said = []
+    for _ in range(2):
+        assert main(["import", str(pairs), str(tmp_path / "out")]) == 0
+        said.append(capsys.readouterr().out)
+    assert "in place of older ones" not in said[0]
+    assert ", 1 of them in place of older ones" in said[1]
+
+
 def test_a_full_disk_is_named(tmp_path, capsys, pairs, monkeypatch):
     (tmp_path / "sim").mkdir()
     (tmp_path / "sim" / "truth.fits").symlink_to("/dev/full")

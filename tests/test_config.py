@@ -30,8 +30,8 @@ def test_the_defaults_are_the_memos(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (MINIMAL + "[engin]\nname = 'x'\n", "unknown key engin"),
-        (MINIMAL + "[engine]\nnam = 'x'\n", "unknown key engine.nam"),
+        (MINIMAL + "[engin]\nname = 'x'\n", "unknown key engin: did you mean engine"),
+        (MINIMAL + "[engine]\nnam = 'x'\n", "unknown key engine.nam: did you mean name"),
         (MINIMAL + "[engine]\nname = 'nuts'\n", "engine.name = 'nuts'.*expected one of pymc3"),
         (MINIMAL + "[engine.pymc3]\nchains = 1\n", "engine.pymc3.chains = 1.*greater"),
         (MINIMAL + "[summary]\nlevel = 1.5\n", "summary.level = 1.5"),
@@ -39,7 +39,7 @@ def test_the_defaults_are_the_memos(tmp_path):
         (MINIMAL.replace("'a.fits'", "[]"), "input.0.prep3"),
         ("[output]\nresults = 'r.h5'\n", "input is missing"),
         ("[[input]\n", "not valid TOML"),
-        (MINIMAL + "seed = 1\n", "unknown key output.seed"),
+        (MINIMAL + "seed = 1\n", "unknown key output.seed: expected one of results"),
         (MINIMAL + "x = " + "[" * 50_000, "not valid TOML: .*(nested|recursion)"),
     ],
 )
