@@ -48,7 +48,7 @@ test: .venv/test ## Run all tests without MPI, and beside them the quick ones sh
 	tail -n +1 -f --pid=$$serial "$$log"; wait $$serial
 
 test-current: .venv-current/test ## Run the tests on current Python, but the slow ones and those of pymc3
-	.venv-current/bin/python -m pytest -m "not pymc3 and not slow"
+	.venv-current/bin/python -m pytest -n 2 --dist loadscope -m "not pymc3 and not slow"
 
 cluster_tests := MPIAPP_SLOW=1 $(bin)/python -m pytest tests/parallel/test_interruption.py tests/parallel/test_slurm.py
 

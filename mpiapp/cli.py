@@ -148,6 +148,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="at level master, with variability between the observations that FILE associates",
     )
     p.add_argument(
+        "--carry",
+        default="",
+        metavar="NAMES",
+        help="columns that came along into the prep3 files, ra,dec for instance, or all",
+    )
+    p.add_argument("--inputs", metavar="DIR", help="where the inputs of the job are now")
+    p.add_argument(
         "--mpdf",
         action="store_true",
         help="write the kept posterior densities instead: OUT is a folder of phot3 files",

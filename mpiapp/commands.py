@@ -84,8 +84,11 @@ def export(args) -> int:
     file = read_mst3(args.mst3) if args.mst3 else None
     for fault in file.faults if file else ():
         print(f"mpiapp: {fault.message}", file=sys.stderr)
+    carry = [name for name in args.carry.split(",") if name]
     with open_results(args.results) as results:
-        table = catalog_table(results, args.level, extras, file and file.associations)
+        prep3 = _prep3_of(results, args.inputs) if carry else []
+        associations = file and file.associations
+        table = catalog_table(results, args.level, extras, associations, carry, prep3)
     print(f"{write_table(table, args.out)}: {len(table)} rows, {len(table.columns)} columns")
     if not any(name.startswith("hard_") for name in table.colnames):
         print("no hardness ratios: [output] mpdf keeps no photon fluxes of two bands at this level")
@@ -93,6 +96,15 @@ def export(args) -> int:
         needed = "[output] mpdf keeps no photon fluxes of the observations of these masters"
         print(f"no variability: {needed if file else 'name the associations with --mst3'}")
     return ExitCode.OK
+
+
+def _prep3_of(results, inputs: str | None) -> list[str]:
+    """The prep3 files of a job, in the folder `inputs` if it is given."""
+    from .parallel.planning import find_inputs
+    from .report.rerun import found_config
+
+    config, _ = found_config(results, inputs)
+    return [path for files in find_inputs(config) for path in files.prep3]
 
 
 def jobscript(args) -> int:

@@ -61,15 +61,28 @@ def as_array(values: Sequence[object]) -> np.ndarray | None:
         if all(str(n) == str(v) for n, v in zip(numbers, values)):
             return np.array(numbers, dtype=np.int64)
     with suppress(ValueError, OverflowError):
-        return np.array([np.nan if v in (None, "") else float(v) for v in values])
+        if not any(_is_code(v) for v in values):
+            return np.array([np.nan if v in (None, "") else float(v) for v in values])
     return np.array([v.decode("latin-1") if isinstance(v, bytes) else str(v or "") for v in values])
 
 
+def _is_code(value: object) -> bool:
+    """Whether it is digits whose zeros in front say something."""
+    return isinstance(value, str) and len(value) > 1 and value[0] == "0" and value.isdigit()
+
+
 def read_source_info(path: str | os.PathLike) -> Table | None:
-    """SRCINFO of a prep3 file, None if it has none; InputError if it cannot be read."""
+    """SRCINFO of a prep3 file, None if it has none; InputError if it cannot be read.
+
+    `meta` has STACKID and OBS_ID of the file.
+    """
     with open_regular(path) as file:
         try:
             with fits.open(file, memmap=False) as hdus:
-                return Table.read(hdus[NAME]) if NAME in hdus else None
+                if NAME not in hdus:
+                    return None
+                table = Table.read(hdus[NAME])
+                table.meta |= {key: str(hdus[0].header[key]) for key in ("STACKID", "OBS_ID")}
+                return table
         except Exception as error:
             raise InputError(f"{path}, {NAME}: cannot be read ({error})") from error

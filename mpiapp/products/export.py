@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from ..catalog.bundle import InputError
 from ..catalog.masters import Associations
 from ..catalog.quantities import Matrix
 from ..files.results import Results, readable
+from .carried import carried_columns
 from .columns import KEYS, CatalogColumn, Field, columns, empty, fields
 from .hardness import hardness_columns
 from .rows import RowsOf, name_parts, row_numbers, selected
@@ -35,6 +36,8 @@ def catalog_table(
     level: str,
     extras: Sequence[str] = (),
     associations: Associations | None = None,
+    carry: Sequence[str] = (),
+    prep3: Iterable[str] = (),
 ) -> Table:
     """The product of one level: a row per detection, stack detection, master source or block.
 
@@ -43,6 +46,8 @@ def catalog_table(
     extras : names of `products.columns.EXTRAS`
     associations : which components make which master source; without it nothing is said of
     variability between observations
+    carry, prep3 : columns that came along with the counts ("all" for all), and the files that have
+    them
 
     The results are read in pieces, so that memory is that of the table.  Column descriptions
     and units are set, UCDs stand in `column.meta["ucd"]`, and `table.meta` holds the jobs.
@@ -68,6 +73,12 @@ def catalog_table(
     if associations is not None and level == "master":
         for what, values in variability(results, associations, rows_of):
             table[what.name] = _column(what, _masked(what, values))
+    for what, values in (
+        carried_columns(prep3, level, carry, rows_of, associations) if carry else ()
+    ):
+        if what.name in table.colnames:
+            raise InputError(f"--carry {what.name}: the product has a column of that name")
+        table[what.name] = _column(what, values)
     table.meta.update(_provenance(results, level))
     return table
 

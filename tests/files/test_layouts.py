@@ -238,6 +238,14 @@ def test_other_columns_come_back_from_the_prep3_file(tmp_path, suffix):
     assert read_prep3(file).faults == []
 
 
+def test_digits_with_zeros_in_front_stay_names_beside_missing_ones(tmp_path):
+    path = tmp_path / "t.csv"
+    rows = [{**PAIR, "id": "007"}, {**PAIR, "component": "r2", "id": ""}]
+    path.write_text("\n".join([",".join(rows[0])] + [",".join(map(str, r.values())) for r in rows]))
+    info = read_source_info(import_table(path, tmp_path / "out").files[0])
+    assert [value or "" for value in info["id"].tolist()] == ["007", ""]
+
+
 def test_a_file_without_other_columns_has_no_table_of_them(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text(",".join(PAIR) + "\n" + ",".join(map(str, PAIR.values())))
