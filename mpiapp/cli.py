@@ -128,7 +128,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     p = added.add_parser("export", help="write the catalog's table: a row per source")
     p.add_argument("results", metavar="RESULTS", help="results file (HDF5)")
-    p.add_argument("out", metavar="OUT", help="table: .fits, .ecsv, .vot, .parquet or .csv")
+    p.add_argument("out", metavar="OUT", help="table: .fits, .ecsv, .vot, .parquet, .csv or .hats")
     p.add_argument(
         "--level",
         choices=("obsid", "stack", "master", "block"),

@@ -24,6 +24,7 @@ from ..catalog.bundle import InputError
 from ..catalog.masters import Associations
 from ..catalog.quantities import Matrix
 from ..files.results import Results, readable
+from . import hats
 from .carried import carried_columns
 from .columns import KEYS, CatalogColumn, Field, columns, empty, fields
 from .hardness import hardness_columns
@@ -175,19 +176,22 @@ def _provenance(results: Results, level: str) -> dict[str, str]:
 def writable(path: str | Path) -> Path:
     """The path, if `write_table` knows its suffix; raises InputError otherwise."""
     path = Path(path)
-    if path.suffix not in _WRITERS:
-        raise InputError(f"{path}: suffix {path.suffix!r}: expected {', '.join(_WRITERS)}")
+    known = (*_WRITERS, hats.SUFFIX)
+    if path.suffix not in known:
+        raise InputError(f"{path}: suffix {path.suffix!r}: expected {', '.join(known)}")
     return path
 
 
 def write_table(table: Table, path: str | Path) -> Path:
     """Write a product in the format of its suffix, replacing the file in one step.
 
-    .fits, .ecsv, .vot or .xml (VOTable), .parquet (needs pyarrow), .csv
+    .fits, .ecsv, .vot or .xml (VOTable), .parquet (needs pyarrow), .csv, or .hats (see `hats`)
 
     Raises InputError for another suffix, or if pyarrow is missing; OSError as usual.
     """
     path = writable(path)
+    if path.suffix == hats.SUFFIX:
+        return hats.write_hats(table, path, _write_parquet)
     new = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         _WRITERS[path.suffix](table, new)
