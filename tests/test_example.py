@@ -142,10 +142,11 @@ def test_stack_and_master_combine_the_obsids(results_path):
         assert 2 * half < widest
 
 
-def test_make_run_uses_these_files():
-    makefile = (ROOT / "Makefile").read_text()
+def test_make_run_or_the_tutorials_use_these_files():
+    tutorials = (ROOT / "docs" / "tutorials").glob("*.md")
+    used = "\n".join(path.read_text() for path in (ROOT / "Makefile", *tutorials))
     for name in os.listdir(EXAMPLE):
-        assert name in makefile
+        assert name in used
 
 
 def test_make_run_does_what_readme_shows():

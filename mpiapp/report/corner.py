@@ -157,7 +157,7 @@ def _trace(ax, p: Parameter, scale: float, lines: bool) -> None:
 
 def _pair(ax, x: np.ndarray, y: np.ndarray, x_range, y_range) -> None:
     """Draws as a density of squares, which stays light however many there are."""
-    ax.hist2d(x, y, 40, (x_range, y_range), cmap="Blues", cmin=1, rasterized=True)
+    ax.hist2d(x, y, 40, range=(x_range, y_range), cmap="Blues", cmin=1, rasterized=True)
     ax.set(xlim=x_range, ylim=y_range)
 
 

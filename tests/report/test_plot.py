@@ -119,7 +119,7 @@ def test_inputs_that_are_nowhere_are_said_with_the_way_out(done, tmp_path, capsy
     with open_results(moved) as results, pytest.raises(InputError, match="by --inputs"):
         rerun.found_config(results)
     with open_results(moved) as results:
-        config = rerun.found_config(results, str(done))
+        config, _ = rerun.found_config(results, str(done))
     assert config.input[0].prep3 == [str(done / "prep3")]
     with open_results(moved) as results:
         stored = json.loads(results.table("jobs")["config"][0])
