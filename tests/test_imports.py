@@ -78,3 +78,10 @@ def test_importing_the_package_imports_none_of_them(module):
     )
     assert done.returncode == 0, done.stderr
     assert not DOORS.keys() & set(done.stdout.split())
+
+
+def test_no_test_runs_a_job_in_its_own_process():
+    """Under mpiexec it would wait for ranks that have other tests."""
+    here = Path(__file__)
+    in_process = 'main(["' + 'run"'
+    assert not [p for p in here.parent.rglob("test_*.py") if in_process in p.read_text()]

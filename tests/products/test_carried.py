@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from astropy.table import Table
+from jobs import mpiapp
 
 from mpiapp.catalog.fault import InputError
 from mpiapp.cli import main
@@ -31,7 +32,7 @@ def job(tmp_path_factory):
     arguments = ["import", folder / "t.csv", folder, "--masters", folder / "links.csv"]
     assert main([str(a) for a in arguments]) == 0
     (folder / "job.toml").write_text(starter(folder, "exact"))
-    assert main(["run", str(folder / "job.toml")]) == 0
+    assert mpiapp("run", folder / "job.toml").returncode == 0
     return folder
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 
 import numpy as np
 import pytest
-from jobs import write_job
+from jobs import mpiapp, write_job
 
 from mpiapp.catalog.fault import InputError
 from mpiapp.cli import main
@@ -86,12 +85,7 @@ def done(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plot")
     config = write_job(folder, "gibbs")
     config.write_text(config.read_text().replace(f"{folder}/", ""))
-    here = os.getcwd()
-    os.chdir(folder)
-    try:
-        assert main(["run", "job.toml"]) == 0
-    finally:
-        os.chdir(here)
+    assert mpiapp("run", "job.toml", cwd=folder).returncode == 0
     return folder
 
 
