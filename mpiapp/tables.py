@@ -209,8 +209,9 @@ def _measure(part: tuple) -> np.ndarray:
         floors = np.array([energy_floor(quantity, policy.energy_floor) for quantity in quantities])
         found = measure_stack(stack, engine, policy, floors[usable % n])
         done = usable[found.is_done]
-        for field in (*_NUMBERS.values(), "outcome"):
-            rows[field][done] = getattr(found, field)[found.is_done, 0]
+        for field in _NUMBERS.values():
+            rows[field][done] = getattr(found.summary, field)[found.is_done, 0]
+        rows["outcome"][done] = found.outcome[found.is_done, 0]
         left = usable[~found.is_done]
     for i in left:
         row, quantity = first + int(i) // n, quantities[i % n]

@@ -76,7 +76,7 @@ def test_proportional_quantities_of_a_row_are_solved_once_and_agree(monkeypatch)
 
     def spy(*args):
         found = measure_stack(*args)
-        scaled.append(found.is_scaled)
+        scaled.append(found.summary.is_scaled)
         return found
 
     monkeypatch.setattr(tables, "measure_stack", spy)

@@ -14,6 +14,8 @@ from ..photometry.outcome import Flag
 from ..photometry.stack import StackPhotometry
 from .gather import Gathered
 
+_NUMBERS = ("value", "lolim", "hilim", "mode", "mean", "rms", "noise")
+
 
 def stack_rows(
     gathered: Gathered, found: StackPhotometry, seconds: dict[str, float], **constants
@@ -49,21 +51,21 @@ def stack_rows(
     of_row = key | {"unit": np.concatenate([t["unit"] for t in texts]), "flags": best}
     components = [name.encode() for share in shares for name in share.target.reported]
     components = np.array(components, PHOTOMETRY_DTYPE["component"]).reshape(-1, n_rows)
-    numbers = {name: column[:, shape.reported] for name, column in found._asdict().items()
-               if name[:3] != "is_"}  # fmt: skip
+    numbers = {name: getattr(found.summary, name) for name in _NUMBERS}
+    numbers["outcome"] = found.outcome
     photometry = {
         **{name: np.repeat(column[done], n_rows) for name, column in of_row.items()},
         "component": np.repeat(components, sizes, axis=0)[done].ravel(),
         "n_draws": 0,
         "rhat": np.nan,
         "ess": np.nan,
-        **{name: column[done].ravel() for name, column in numbers.items()},
+        **{name: c[:, shape.reported][done].ravel() for name, c in numbers.items()},
     }
     spent = dict.fromkeys(PHASES, 0.0) | seconds
     runs = key | {
         "n_sources": stack.n_sources,
         "n_obsids": stack.n_obsids,
-        "method": np.where(found.is_scaled, b"scaled", b"quadrature"),
+        "method": np.where(found.summary.is_scaled, b"scaled", b"quadrature"),
         "seed": np.array(seeds, "u8"),
         "outcome": found.outcome[:, shape.reported].max(axis=1),
         "flags": 0,

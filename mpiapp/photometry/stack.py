@@ -26,22 +26,16 @@ class StackEngine(Protocol):
 
 
 class StackPhotometry(NamedTuple):
-    """Results of n problems, (n, n_sources) each but for the last two; fields as in `Photometry`.
+    """Results of n problems.
 
-    is_done : (n,) false where the ladder has to be climbed; the other fields mean nothing there
-    is_scaled : (n,) whether it was the same problem as the one before, in other units
+    summary : StackSummary, in which numbers below their floors are NaN
+    outcome : (n, n_sources) codes of `Outcome`
+    is_done : (n,) false where the ladder has to be climbed; the rest means nothing there
     """
 
-    value: np.ndarray
-    lolim: np.ndarray
-    hilim: np.ndarray
-    mode: np.ndarray
-    mean: np.ndarray
-    rms: np.ndarray
-    noise: np.ndarray
+    summary: StackSummary
     outcome: np.ndarray
     is_done: np.ndarray
-    is_scaled: np.ndarray
 
 
 def measure_stack(
@@ -60,7 +54,5 @@ def measure_stack(
     is_seen = largest * policy.prior_factor >= 1.0
     within = reach(found.mode, found.lolim, found.hilim) <= stack.upper[:, :n]
     is_done = (is_seen & within).all(axis=1) & (found.reach <= stack.upper[:, n:]).all(axis=1)
-    return StackPhotometry(
-        value, lolim, hilim, found.mode, found.mean, found.rms, found.noise, outcome,
-        is_done & found.is_solved, found.is_scaled,
-    )  # fmt: skip
+    summary = found._replace(value=value, lolim=lolim, hilim=hilim)
+    return StackPhotometry(summary, outcome, is_done & found.is_solved)

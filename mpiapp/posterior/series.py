@@ -192,6 +192,29 @@ def summarise_series(A, zero, top, bandwidth, level, wants_quantile):
 
 
 @njit(**OPTIONS)
+def catalog_numbers(A, lo, hi, upper, bandwidth, level, wants_quantile, out):
+    """Fill out with value, lolim, hilim, mode, mean and rms of a density on [lo, hi].
+
+    A : series of its integrals; upper : the prior's bound.  Value and lolim are 0 for an upper
+    limit.  Returns what `summarise_series` does.
+    """
+    centre, half = 0.5 * (hi + lo), 0.5 * (hi - lo)
+    found = summarise_series(
+        A, -centre / half, (upper - centre) / half, bandwidth, level, wants_quantile
+    )
+    mode, lolim, hilim, is_limit = found
+    mean, rms = moments(A)
+    mode = centre + half * mode
+    out[0] = 0.0 if is_limit else mode
+    out[1] = 0.0 if is_limit else max(centre + half * lolim, 0.0)
+    out[2] = centre + half * hilim
+    out[3] = mode
+    out[4] = centre + half * mean
+    out[5] = half * rms
+    return found
+
+
+@njit(**OPTIONS)
 def smoothed_pdf(A, zero, top, bandwidth, x):
     """(n,) smoothed density at x (n,), normalised on [zero, top] and zero outside."""
     h = bandwidth * moments(A)[1]

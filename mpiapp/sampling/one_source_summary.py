@@ -13,7 +13,7 @@ from numba import njit
 
 from ..compiled import OPTIONS
 from ..posterior import Smoothing
-from ..posterior.series import integrals, moments, summarise_series
+from ..posterior.series import catalog_numbers, integrals
 from .canonical import to_own_units
 from .compressed import compress_rows
 from .one_source import NODES, ORDERS, find_series
@@ -116,19 +116,9 @@ def _summarise(
                 status[i] = UNRESOLVED
                 continue
             A = integrals(coefficients)
-            centre, half = 0.5 * (hi + lo), 0.5 * (hi - lo)
-            top = (bounds_last[0] - centre) / half
-            mode, lolim, hilim, is_limit[i] = summarise_series(
-                A, -centre / half, top, bandwidth, level, wants_quantile
+            _, _, _, is_limit[i] = catalog_numbers(
+                A, lo, hi, bounds_last[0], bandwidth, level, wants_quantile, found
             )
-            mean, rms = moments(A)
-            mode = centre + half * mode
-            found[0] = 0.0 if is_limit[i] else mode
-            found[1] = 0.0 if is_limit[i] else max(centre + half * lolim, 0.0)
-            found[2] = centre + half * hilim
-            found[3] = mode
-            found[4] = centre + half * mean
-            found[5] = half * rms
             for k in range(columns - 1):
                 backgrounds[k] = background[k] + spread * std[k]
         if status[i] == SOLVED:

@@ -12,7 +12,7 @@ from numba import njit
 
 from ..compiled import OPTIONS
 from ..posterior import Smoothing
-from ..posterior.series import integrals, moments, smoothed, summarise_series
+from ..posterior.series import catalog_numbers, integrals, moments, smoothed
 from .canonical import ROOM, to_own_units
 from .compressed import compress_rows
 from .one_source_summary import IMPOSSIBLE, SOLVED, UNRESOLVED, is_same
@@ -118,20 +118,10 @@ def _summary(lo, hi, upper, series, smoothing, out):
     bandwidth, level, wants_quantile = smoothing
     best = integrals(series[0])
     parts = [integrals(series[k]) for k in range(1, len(series))]
+    found = catalog_numbers(best, lo, hi, upper, bandwidth, level, wants_quantile, out)
     centre, half = 0.5 * (hi + lo), 0.5 * (hi - lo)
-    zero, top = -centre / half, (upper - centre) / half
-    found = summarise_series(best, zero, top, bandwidth, level, wants_quantile)
-    mode, lolim, hilim, is_limit = found
-    mean, rms = moments(best)
-    mode = centre + half * mode
-    out[0] = 0.0 if is_limit else mode
-    out[1] = 0.0 if is_limit else max(centre + half * lolim, 0.0)
-    out[2] = centre + half * hilim
-    out[3] = mode
-    out[4] = centre + half * mean
-    out[5] = half * rms
-    out[6] = _noise(parts, best, zero, top, found, smoothing)
-    return is_limit
+    out[6] = _noise(parts, best, -centre / half, (upper - centre) / half, found, smoothing)
+    return found[3]
 
 
 @njit(**OPTIONS)
