@@ -77,8 +77,9 @@ class Selection:
 
     def of(self, bundles: Iterable[BundleScan]) -> tuple[Matrix, ...]:
         """The wanted matrices that any of the bundles has, in a fixed order."""
-        found = [bundle.matrices for bundle in bundles]
-        return _selected(self, found[0] if len(found) == 1 else frozenset().union(*found))
+        # Most bundles share one set, whose hash is known.
+        found = {bundle.matrices for bundle in bundles}
+        return _selected(self, found.pop() if len(found) == 1 else frozenset().union(*found))
 
 
 @lru_cache(maxsize=1024)

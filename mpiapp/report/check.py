@@ -106,14 +106,15 @@ def check(results: Results, sample: int | None, inputs: str | None = None) -> It
 
 def _rows(results: Results) -> np.ndarray:
     """/photometry without what follows from the run, in the order of the file."""
-    parts = [rows[list(KEPT.names)].astype(KEPT) for rows in results.chunks("photometry", _ROWS)]
-    return np.concatenate([np.empty(0, KEPT), *parts])
+    chunks = results.chunks("photometry", _ROWS, KEPT.names)
+    return np.concatenate([np.empty(0, KEPT), *(rows.astype(KEPT) for rows in chunks)])
 
 
 def _runs(results: Results) -> np.ndarray:
-    names = ["run_id", "seed", "outcome", "flags", "first_row", "n_rows", "job"]
-    parts = [rows[names].copy() for rows in results.chunks("runs", _ROWS)]
-    return np.concatenate(parts) if parts else results.rows("runs", 0, 0)[names]
+    names = ("run_id", "seed", "outcome", "flags", "first_row", "n_rows", "job")
+    return np.concatenate(
+        [results.rows("runs", 0, 0, names), *results.chunks("runs", _ROWS, names)]
+    )
 
 
 def _check_inputs(results: Results, plan: Plan, folder: str | None) -> Finding:
