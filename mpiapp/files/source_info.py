@@ -41,13 +41,10 @@ def _column(name: str, values: list) -> fits.Column | None:
     """The column as whole numbers, numbers or text; None if FITS cannot hold it."""
     if not name.isascii() or not name.isprintable() or name.lower() in KEY:
         return None
-    array = as_array(values)
-    if array is None or array.dtype.kind in "if":
-        return (
-            array
-            if array is None
-            else fits.Column(name, "KD"[array.dtype.kind == "f"], array=array)
-        )
+    if (array := as_array(values)) is None:
+        return None
+    if array.dtype.kind in "if":
+        return fits.Column(name, "D" if array.dtype.kind == "f" else "K", array=array)
     return text_column(name, [text.encode("ascii", "backslashreplace") for text in array])
 
 

@@ -56,9 +56,8 @@ def carried_columns(
             if level in ("master", "block"):
                 rows = masters.get(associations.label(stack, component), ())
             else:
-                key = (stack, obsid, bundle, component) if level == "obsid" else (
-                    stack, bundle, component
-                )  # fmt: skip
+                target = (stack, obsid, bundle) if level == "obsid" else (stack, bundle)
+                key = *target, component
                 rows = [rows_of[key]] if key in rows_of else ()
             for name in wanted:
                 values = found.setdefault(name, [None] * len(rows_of))

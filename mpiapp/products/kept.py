@@ -22,7 +22,7 @@ def smoothing_of(results: Results) -> Smoothing:
 
 
 def kept_rows(results: Results) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Rows of /photometry whose photon flux is kept, and where each stands in /mpdf; in pieces."""
+    """Rows of /photometry whose densities are kept, and where each stands in /mpdf; in pieces."""
     kept = results.column("mpdf", "row").astype(np.int64)
     start = 0
     for rows in results.chunks("photometry") if len(kept) else ():
@@ -30,8 +30,14 @@ def kept_rows(results: Results) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         with readable(results.path, "/mpdf, column row"):
             mine = rows[kept[first:last] - start]
         start += len(rows)
-        wanted = (mine["quantity"] == QUANTITY) & (mine["aperture"] == APERTURE)
-        yield mine[wanted], np.arange(first, last)[wanted]
+        yield mine, np.arange(first, last)
+
+
+def kept_fluxes(results: Results) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Those of photon fluxes in the source aperture."""
+    for rows, places in kept_rows(results):
+        wanted = (rows["quantity"] == QUANTITY) & (rows["aperture"] == APERTURE)
+        yield rows[wanted], places[wanted]
 
 
 def places_by_band(
@@ -39,7 +45,7 @@ def places_by_band(
 ) -> dict[str, np.ndarray]:
     """For each band that has any, (len(rows_of),) where the rows' densities stand; −1 for none."""
     found: dict[str, np.ndarray] = {}
-    for rows, places in kept_rows(results):
+    for rows, places in kept_fluxes(results):
         mine = is_of(rows, level, average)
         rows, places = rows[mine], places[mine]
         at = row_numbers(rows, level, rows_of)

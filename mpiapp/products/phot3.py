@@ -24,8 +24,8 @@ from ..posterior import Smoothing
 from ..posterior.marginals import Marginal
 from ..posterior.tabulated import cubics
 from .columns import KEYS
-from .kept import smoothing_of
-from .rows import name_parts, selected
+from .kept import kept_rows, smoothing_of
+from .rows import is_of, name_parts
 
 _ORDER = 96
 
@@ -86,17 +86,10 @@ def _marginal(row: np.void) -> Marginal:
 
 def _index(results: Results, level: str) -> dict[tuple, list[tuple]]:
     """For every (names, band): the (row of /mpdf, quantity, aperture, is an average) it has."""
-    kept = results.column("mpdf", "row")
     found = defaultdict(list)
-    start = 0
-    for rows in results.chunks("photometry"):
-        first, last = np.searchsorted(kept, np.array([start, start + len(rows)], "u8"))
-        places = np.arange(first, last)
-        mine = rows[kept[first:last] - np.uint64(start)]
-        start += len(rows)
-        for place, row in zip(places.tolist(), mine):
-            if not len(selected(row[None], level)):
-                continue
+    for rows, places in kept_rows(results):
+        mine = is_of(rows, level)
+        for place, row in zip(places[mine].tolist(), rows[mine]):
             target, component, band, aperture, quantity = (
                 row[name].decode()
                 for name in ("target", "component", "band", "aperture", "quantity")

@@ -51,15 +51,7 @@ def moments_of(low, high, table):
     m0 = m1 = m2 = 0.0
     for i in range(n):
         edge = min(i, n - 1 - i)
-        w = (
-            3.0 / 8.0
-            if edge == 0
-            else 7.0 / 6.0
-            if edge == 1
-            else 23.0 / 24.0
-            if edge == 2
-            else 1.0
-        )
+        w = _GREGORY[edge] if edge < len(_GREGORY) else 1.0
         m0 += w * table[i]
         m1 += w * table[i] * i
         m2 += w * table[i] * i * i

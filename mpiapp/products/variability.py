@@ -24,15 +24,14 @@ from .columns import (
     variability_columns,
 )
 from .constancy import chance_of, constancy, spread
-from .hardness import density_of_w, hardness_at, per_hardness
-from .kept import kept_rows
+from .hardness import POINTS, density_of_w, hardness_at, per_hardness
+from .kept import kept_fluxes
 from .rows import RowsOf
 from .tables import gamma_table, is_density
 
 _ROWS = 10_000  # whose densities are in memory at a time
 _HIGHEST_INDEX = 8
 _FLAG_CHANCE = 1e-3  # as the description of HARDNESS_FLAG says
-_POINTS = 97
 
 _SEEN = np.dtype(
     [
@@ -95,7 +94,7 @@ def observations(results: Results, associations: Associations, rows_of: RowsOf) 
     """What the results kept of the unique components of master sources, by observation."""
     found = [np.empty(0, _SEEN)]
     row_of: dict[tuple[bytes, bytes], int] = {}
-    for rows, places in kept_rows(results):
+    for rows, places in kept_fluxes(results):
         obsid = (rows["level"] == b"obsid") & np.isfinite(rows["mean"]) & (rows["rms"] > 0)
         rows, places = rows[obsid], places[obsid]
         names, which = np.unique(rows[["target", "component"]], return_inverse=True)
@@ -197,7 +196,7 @@ def hardness_constancy(
     out = np.full((len(first) - 1, 3), np.nan)
     for i in range(len(out)):
         most = first[i + 1] - first[i]
-        low, high, tables = np.empty(most), np.empty(most), np.empty((most, _POINTS))
+        low, high, tables = np.empty(most), np.empty(most), np.empty((most, POINTS))
         mean, rms = np.empty(most), np.empty(most)
         # the same for all observations, so that their w are
         x_unit = x_mean[first[i] : first[i + 1]].mean()

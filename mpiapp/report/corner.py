@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..catalog.bundle import InputError
 from ..posterior import Summary
-from .figures import BLACK, BLUE, GREEN, GREY, ORANGE, PAGE_WIDTH, STYLE
+from .figures import BLACK, BLUE, GREEN, GREY, ORANGE, PAGE_WIDTH, styled
 
 CHAINS_SHOWN = 4
 _CURVES = {"color": BLUE}, {"color": BLACK, "lw": 1, "ls": "--"}
@@ -83,16 +82,10 @@ def corner(parameters: list[Parameter], title: str):
 
 def _grid(n: int, size: float):
     """Square panels below and on the diagonal, and one for the trace from there to the right."""
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError(
-            "figures need matplotlib, which is not installed: pip install 'mpiapp[plot]'"
-        ) from None
-    with rc_context(STYLE | {"xtick.labelsize": 6, "ytick.labelsize": 6, "axes.labelsize": 7}):
+    smaller = {"xtick.labelsize": 6, "ytick.labelsize": 6, "axes.labelsize": 7}
+    with styled(**smaller) as new_figure:
         height = size * (n / (n + 1)) + 0.9
-        figure = Figure(figsize=(size, height), layout="constrained")
+        figure = new_figure(figsize=(size, height), layout="constrained")
         figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)
         grid = figure.add_gridspec(n, n + 1)
         axes = np.empty((n, n + 1), object)

@@ -6,6 +6,8 @@ Every function that draws takes axes; every one that writes returns the paths.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,17 @@ def panels(n_columns: int, n_rows: int = 1, height: float = 2.6):
 
     Raises InputError if matplotlib is not installed.
     """
+    with styled() as new_figure:
+        figure = new_figure(figsize=(PAGE_WIDTH, height * n_rows), layout="constrained")
+        return figure, figure.subplots(n_rows, n_columns, squeeze=False)
+
+
+@contextmanager
+def styled(**more) -> Iterator[type]:
+    """matplotlib's `Figure`, to be filled within; `more` settings beside those of STYLE.
+
+    Raises InputError if matplotlib is not installed.
+    """
     try:
         from matplotlib import rc_context
         from matplotlib.figure import Figure
@@ -41,9 +54,8 @@ def panels(n_columns: int, n_rows: int = 1, height: float = 2.6):
         raise InputError(
             "figures need matplotlib, which is not installed: pip install 'mpiapp[plot]'"
         ) from None
-    with rc_context(STYLE):
-        figure = Figure(figsize=(PAGE_WIDTH, height * n_rows), layout="constrained")
-        return figure, figure.subplots(n_rows, n_columns, squeeze=False)
+    with rc_context(STYLE | more):
+        yield Figure
 
 
 def save(figure, path: Path) -> Path:

@@ -7,12 +7,13 @@ import numpy as np
 from ..catalog.quantities import QUANTITIES
 from ..photometry.outcome import Outcome, outcome_text
 from .figures import BLACK, BLUE, GREEN, GREY, ORANGE, RED, legend, name_panel, panels, unit_of
+from .scaling import SPENT
 from .show import BAND_ORDER, LEVEL_ORDER, place
 from .summary import Summary
 
 _COLORS = {Outcome.MEASURED: BLUE, Outcome.UPPER_LIMIT: ORANGE, Outcome.NULL_FAILED: RED}
 _OTHERS = (GREY, BLACK, GREEN, "#CC79A7", "#56B4E9", "#F0E442")
-_SPENT = ("startup", "scan", "measure", "write", "dispatch", "idle")
+_SPENT = ("startup", *SPENT)
 _PER_RANK = 48
 _TIMES = 120
 

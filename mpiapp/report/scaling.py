@@ -14,7 +14,7 @@ from ..files.results import open_results, readable
 from .figures import BLUE, GREY, legend, panels, save
 from .text import lay_out, number, text
 
-_SPENT = ("scan", "measure", "write", "dispatch", "idle")
+SPENT = ("scan", "measure", "write", "dispatch", "idle")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Scaling:
         workers = [own[own["rank"] > 0] if len(own) > 1 else own for own in jobs]
         if len({len(members) for members in workers}) != 1:
             return []
-        seconds = sum(float(sum(own[what] for what in _SPENT).max()) for own in jobs)
+        seconds = sum(float(sum(own[what] for what in SPENT).max()) for own in jobs)
         busy = np.sum([members["measure"] for members in workers], axis=0)
         runs = int(sum(members["runs"].sum() for members in workers))
         if not runs or not seconds:

@@ -12,10 +12,8 @@ from astropy.table import Table
 
 from ..files.results import open_results, readable
 from ..files.schema import PHASES
-from .scaling import no_scaling, scaling_of, scaling_table
+from .scaling import SPENT, no_scaling, scaling_of, scaling_table
 from .text import lay_out, number, text
-
-_SPENT = ("scan", "measure", "write", "dispatch", "idle")
 
 
 def timing_tables(paths: Sequence[str | Path]) -> str:
@@ -99,7 +97,7 @@ def _ranks_rows(name: str, runs: np.ndarray, ranks: np.ndarray) -> list[tuple]:
             members = own[chosen]
             if not len(members):
                 continue
-            spent = {what: float(members[what].sum()) for what in _SPENT}
+            spent = {what: float(members[what].sum()) for what in SPENT}
             total = sum(spent.values()) or 1.0
             theirs = runs[(runs["job"] == job) & np.isin(runs["rank"], members["rank"])]
             read = float(theirs["read"].sum(dtype=float))
