@@ -46,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("out", metavar="OUT", help="results file to write")
     p.add_argument("results", metavar="RESULTS", nargs="+", help="results files of the shards")
     p.add_argument("--force", action="store_true", help="whatever their configurations and inputs")
+    p.add_argument("--retry", action="store_true", help="leave out what failed, to be resumed")
     p.set_defaults(call=commands.merge)
 
     p = added.add_parser("jobscript", help="print a batch script for a machine")

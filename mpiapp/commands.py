@@ -132,15 +132,15 @@ def merge(args) -> int:
     from .files.merge import merge
     from .photometry.outcome import n_unplanned
 
-    merged = merge(args.out, args.results, force=args.force)
+    merged = merge(args.out, args.results, force=args.force, retry=args.retry)
     done = ", merged already; nothing to do" if merged.already else ""
     print(f"{merged.path}: {merged.n_runs} runs of {len(args.results)} files{done}")
     if merged.gaps:
         for gap in merged.gaps:
             print(f"mpiapp: gap: {gap}", file=sys.stderr)
         print(
-            "mpiapp: complete it with `mpiapp run CONFIG --resume`, or finish the shards, remove "
-            f"{merged.path} and merge again",
+            f"mpiapp: complete it with `mpiapp run CONFIG --resume --output {args.out}`, or finish "
+            f"the shards, remove {merged.path} and merge again",
             file=sys.stderr,
         )
         return ExitCode.STOPPED

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .results import Results, ResultsError, check_rows, open_results, readable, work_path
+from .retry import Retry
 from .schema import RUNS_DTYPE, Batch
 from .writer import Writer, discard
 
@@ -38,12 +39,14 @@ class Merged:
     already: bool = False
 
 
-def merge(out: str | Path, shards: Sequence[str | Path], *, force: bool = False) -> Merged:
+def merge(
+    out: str | Path, shards: Sequence[str | Path], *, force: bool = False, retry: bool = False
+) -> Merged:
     """Copy the rows of all shards into `out`, jobs and rows renumbered.
 
     Nothing is done if `out` has all their runs already, as after an earlier merge.
     With gaps the result is left as the work file of `out`, which `mpiapp run
-    --resume` completes.
+    --resume` completes.  With `retry` what failed is left out, and so is a gap.
 
     Raises
     ------
@@ -54,7 +57,7 @@ def merge(out: str | Path, shards: Sequence[str | Path], *, force: bool = False)
     out = Path(out)
     work = work_path(out)
     paths = sorted({Path(path) for path in shards})
-    if out.exists() and (done := _merged_already(out, paths)):
+    if out.exists() and not retry and (done := _merged_already(out, paths)):
         return done
     for path in (out, work):
         if path.exists():
@@ -62,7 +65,8 @@ def merge(out: str | Path, shards: Sequence[str | Path], *, force: bool = False)
     _check_keys(paths)
     if not force:
         _check_origin(paths)
-    gaps = _gaps(paths)
+    again = Retry(paths) if retry else None
+    gaps = _gaps(paths) + (again.gaps if again else [])
     # Merged under a third name, so that a merge that is killed is not taken for a job.
     merging = work.with_name(out.name + ".merging")
     discard(merging)
@@ -72,7 +76,7 @@ def merge(out: str | Path, shards: Sequence[str | Path], *, force: bool = False)
     try:
         for path in paths:
             with open_results(path) as results:
-                _copy(results, writer, inputs)
+                _copy(results, writer, inputs, again)
         writer.flush()
         outcomes = writer.column("outcome")
         writer.publish(final)
@@ -168,18 +172,24 @@ def _planned(jobs: np.ndarray) -> dict[str, int]:
     return {row["shard"]: int(row["planned"]) for row in rows}
 
 
-def _copy(results: Results, writer: Writer, inputs: set[tuple[str, str]]) -> None:
+def _copy(
+    results: Results, writer: Writer, inputs: set[tuple[str, str]], again: Retry | None
+) -> None:
     offset = len(writer.table("jobs"))
     for name in ("jobs", "ranks"):
         rows = results.table(name)
         rows["job"] += offset
         writer.add(name, [tuple(row) for row in rows])
-    new = [row for row in results.table("inputs") if (row["path"], row["digest"]) not in inputs]
+    rows = results.table("inputs")
+    for row in rows if again else ():
+        row["digest"] = again.digests.get(row["path"], row["digest"])
+    new = [row for row in rows if (row["path"], row["digest"]) not in inputs]
     inputs.update((row["path"], row["digest"]) for row in new)
     writer.add("inputs", [(row["job"] + offset, row["path"], row["digest"]) for row in new])
     known = {(row["run_id"], row["where"], row["message"]) for row in writer.table("failures")}
+    left_out = again.ids(results) if again else ()
     for name in ("attempts", "failures"):
-        rows = [tuple(row) for row in results.table(name)]
+        rows = [tuple(row) for row in results.table(name) if row["run_id"] not in left_out]
         if name == "failures":
             rows = [row for row in rows if row[0] or (row[0], row[1], row[3]) not in known]
         writer.add(name, rows)
@@ -191,5 +201,6 @@ def _copy(results: Results, writer: Writer, inputs: set[tuple[str, str]]) -> Non
         upto = int(np.searchsorted(mpdf_rows, np.uint64(stop)))
         mpdf = results.rows("mpdf", n_mpdf, upto)
         mpdf["row"] -= np.uint64(start)
-        writer.append(Batch(results.rows("photometry", start, stop), runs, [], [], mpdf))
+        batch = Batch(results.rows("photometry", start, stop), runs, [], [], mpdf)
+        writer.append(again.kept(batch) if again else batch)
         start, n_mpdf = stop, upto

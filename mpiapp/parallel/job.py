@@ -94,12 +94,26 @@ def run(path: str | Path, world: World, options: Options = Options()) -> int:
                 code = ExitCode.USAGE
             else:
                 if job.writer is None:
-                    say(f"{job.final}: complete already; nothing to do")
+                    code = _complete_already(job.final)
                     job = None
                 else:
                     say(banner(job.config, path, job.final, world.size))
         start, code = world.broadcast((job and (job.config, job.number), code))
         return code if start is None else _work(job, world, *start)
+
+
+def _complete_already(final: Path) -> ExitCode:
+    with results.open_results(final) as found:
+        n_runs = n_unplanned(found.column("runs", "outcome"))
+        n_inputs = int((found.table("failures")["run_id"] == 0).sum())
+    if not n_runs and not n_inputs:
+        say(f"{final}: complete already; nothing to do")
+        return ExitCode.OK
+    say(
+        f"{final}: complete already, with {n_runs} failed runs and {n_inputs} bad inputs. Once "
+        f"mended: mpiapp merge NEW {final} --retry, then run with --resume --output NEW"
+    )
+    return ExitCode.RUNS_FAILED
 
 
 def _work(job: _Job | None, world: World, config: Config, number: int) -> int:

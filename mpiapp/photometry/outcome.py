@@ -101,10 +101,14 @@ def outcome_text(code: int) -> str:
     return Outcome(code).text if code in _CODES else f"unknown outcome {code}"
 
 
+def unplanned(codes: np.ndarray) -> np.ndarray:
+    """(n,) whether the runs with these outcomes did not end by the memo's rules."""
+    return ~np.isin(codes, _PLANNED)
+
+
 def n_unplanned(codes: np.ndarray) -> int:
     """How many of the runs with these outcomes did not end by the memo's rules."""
-    found, counts = np.unique(codes, return_counts=True)
-    return int(counts[~np.isin(found, _PLANNED)].sum())
+    return int(unplanned(codes).sum())
 
 
 class Flag(IntFlag):

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from jobs import LOGGED_RUNS, mpiapp, photometry, table, write_job
 
 from mpiapp.files.merge import merge
 from mpiapp.files.results import ResultsError, open_results, work_path
+from mpiapp.photometry.outcome import unplanned
 
 N_RUNS = LOGGED_RUNS
 N = 3
@@ -121,3 +123,42 @@ def test_a_file_that_lacks_a_run_is_not_taken_for_the_merged_one(shards, tmp_pat
     done = mpiapp("merge", tmp_path / "all.h5", *all_shards(shards))
     assert done.returncode == 2
     assert "exists already" in done.stderr
+
+
+def test_what_failed_is_left_out_of_a_retry_and_measured_again(whole, tmp_path):
+    config = write_job(tmp_path, text=table(4, 5))
+    damaged = sorted((tmp_path / "prep3").glob("*.fits"))[1]
+    content = damaged.read_bytes()
+    damaged.write_bytes(b"for a moment no FITS file")
+    assert mpiapp("run", config).returncode == 4
+    results, retried = tmp_path / "results.h5", tmp_path / "retried.h5"
+    done = mpiapp("run", config, "--resume")
+    assert done.returncode == 4
+    assert "0 failed runs and 1 bad inputs" in done.stderr and "--retry" in done.stderr
+    damaged.write_bytes(content)
+    done = mpiapp("merge", retried, results, "--retry")
+    assert done.returncode == 3 and "1 inputs were mended" in done.stderr
+    done = mpiapp("run", config, "--resume", "--output", retried)
+    assert done.returncode == 0, done.stderr
+    assert photometry(retried).tobytes() == whole.tobytes()
+
+
+def test_a_retry_keeps_the_rows_and_densities_of_what_did_not_fail(tmp_path):
+    config = write_job(tmp_path, output="mpdf = ['*']")
+    with fits.open(next((tmp_path / "prep3").glob("*.fits")), mode="update") as hdus:
+        hdus["SRCPROP"].data["counts"][0] = -1
+    assert mpiapp("run", config).returncode == 4
+    found = merge(tmp_path / "retried.h5", [tmp_path / "results.h5"], retry=True)
+    assert found.path == work_path(tmp_path / "retried.h5")
+    with open_results(tmp_path / "results.h5") as results, open_results(found.path) as kept:
+        runs, rows, mpdf = (results.table(name) for name in ("runs", "photometry", "mpdf"))
+        good = runs["run_id"][~unplanned(runs["outcome"])]
+        assert 0 < len(good) < len(runs)
+        assert np.array_equal(kept.table("runs")["run_id"], good)
+        expected = rows[np.isin(rows["run_id"], good)]
+        assert kept.table("photometry").tobytes() == expected.tobytes()
+        own = mpdf[np.isin(mpdf["run_id"], good)]
+        assert len(own) and np.array_equal(kept.table("mpdf")["run_id"], own["run_id"])
+        where = kept.table("mpdf")["row"]
+        assert (kept.table("photometry")["run_id"][where] == own["run_id"]).all()
+        assert not len(kept.table("failures"))
