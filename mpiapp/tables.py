@@ -1,4 +1,4 @@
-"""The photometry of a table of single sources, for notebooks."""
+"""The photometry of a table of sources, alone or in bundles, for notebooks."""
 
 from __future__ import annotations
 
@@ -6,26 +6,24 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 
 import numpy as np
 from astropy import units
 from astropy.table import QTable
 from tqdm import tqdm
 
-from .api import plain
 from .catalog.bundle import are_sensible
 from .catalog.fault import InputError
 from .catalog.problem import Problem
 from .catalog.quantities import QUANTITIES
-from .catalog.stack import Stack
+from .catalog.stack import LARGEST, Stack
 from .photometry.ladder import Ladder, Policy
 from .photometry.outcome import Outcome
 from .photometry.rules import energy_floor
 from .photometry.stack import StackEngine, measure_stack
+from .table_problems import Problems, chosen_quantities, table_problems
 
-_COUNTS = ("cnts", "cnts_bkg")
-_FRACTIONS = ("psf_frac", "psf_frac_bkg")
-_AREAS = ("area", "area_bkg")
 _NUMBERS = {"": "value", "_lolim": "lolim", "_hilim": "hilim", "_mode": "mode", "_mean": "mean",
             "_rms": "rms"}  # fmt: skip
 _RESULT = np.dtype(
@@ -48,7 +46,7 @@ def measure_table(
     progress: bool = True,
     **settings,
 ) -> QTable:
-    """Mode and 68 % bounds of many sources that do not overlap, a row of a table each (Eq. 1).
+    """Mode and 68 % bounds of many sources, a row of a table each, alone or in bundles (Eq. 1).
 
     Parameters
     ----------
@@ -59,6 +57,12 @@ def measure_table(
         exposure_flux (count erg-1 s cm2); with the suffix _bkg those of the
         background, if they differ.  Other columns come along.  Columns with
         astropy units are converted.
+        Sources whose apertures see each other are those with the same `bundle` (and
+        stack, obsid, band and aperture, where the table has these columns): then each
+        row of psf_frac has n numbers, the fractions of all n sources of the bundle, in the
+        order of their rows, in this row's aperture, and NaN or 0 up to the table's width.
+        The rows of a bundle share one background aperture: they agree in cnts_bkg,
+        area_bkg and its exposure.
     quantities : sequence of str, optional
         Of "flux", "photflux", "rate" and "cnts"; all whose exposure is there by default.
     columns : dict, optional
@@ -66,7 +70,7 @@ def measure_table(
     engine : str
         The sampler; "exact" needs about 50 µs for a row whose quantities are proportional.
     seed : int
-        Row k of a quantity has the same numbers whatever the other rows are.
+        A bundle whose first row is row k has the same numbers whatever the other rows are.
     instrument, prior_upper, policy, **settings
         As in `mpiapp.measure`.
     processes : int
@@ -81,8 +85,9 @@ def measure_table(
         The table, and for each quantity the columns q, q_lolim, q_hilim, q_mode,
         q_mean and q_rms with units, q_outcome (code of `Outcome`) and q_flags (bits
         of `Flag`), q being flux, photflux, src_rate or src_cnts.  A row that cannot
-        be measured is NaN, with the outcome NULL_BAD_INPUT where its numbers make no
-        sense, or another NULL.
+        be measured is NaN, with the outcome NULL_BAD_INPUT where numbers of its bundle
+        make no sense or do not agree, or another NULL.  With the engine "exact" the numbers
+        are those of a job, to the last bit once it has compiled.
 
     Raises
     ------
@@ -96,8 +101,8 @@ def measure_table(
     require(engine)
     out = QTable(table)
     names = dict(columns or {})
-    counts, matrices = _problems(out, names, quantities)
-    stems = [QUANTITIES[quantity].column for quantity in matrices]
+    wanted = chosen_quantities(out, names, quantities)
+    stems = [QUANTITIES[quantity].column for quantity in wanted]
     clashes = [stem + end for stem in stems for end in (*_NUMBERS, "_outcome", "_flags")]
     if clash := next((name for name in clashes if name in out.colnames), None):
         raise InputError(f"column {clash}: the result has one of that name; rename yours")
@@ -106,72 +111,26 @@ def measure_table(
     if unknown := set(prior_upper or ()) - {"source", "background"}:
         raise InputError(f"prior_upper: unknown key {unknown.pop()!r}")
     common = (engine, settings, policy or Policy(), instrument, prior_upper or {}, seed)
-    F = np.stack(list(matrices.values()), axis=1)
+    # The order of a job: of what is proportional, the first is solved and the others are scaled.
+    solved = sorted(wanted)
     parts = [
-        (common, list(matrices), counts[at : at + _ROWS], F[at : at + _ROWS], at)
-        for at in range(0, len(out), _ROWS)
+        (common, solved, Problems(*(array[at : at + step] for array in problems)))
+        for problems in table_problems(out, names, solved)
+        for step in [-(-_ROWS // problems.rows.shape[1] ** 2)]
+        for at in range(0, len(problems.rows), step)
     ]
-    found = np.empty((len(out), len(matrices)), _RESULT)
+    found = np.empty((len(out), len(wanted)), _RESULT)
     with tqdm(total=len(out), unit="row", disable=not progress) as bar:
-        for (_, _, part, _, at), rows in zip(parts, _measured(parts, processes)):
-            found[at : at + len(part)] = rows
-            bar.update(len(part))
-    for own, rows in zip((QUANTITIES[quantity] for quantity in matrices), found.T):
+        for (*_, problems), results in zip(parts, _measured(parts, processes)):
+            found[problems.rows] = results
+            bar.update(problems.rows.size)
+    for own in (QUANTITIES[quantity] for quantity in wanted):
+        rows = found[:, solved.index(own.name)]
         for end, name in _NUMBERS.items():
             out[own.column + end] = rows[name] * units.Unit(own.unit)
         for name in ("outcome", "flags"):
             out[f"{own.column}_{name}"] = rows[name]
     return out
-
-
-def _problems(
-    table: QTable, names: Mapping[str, str], quantities: Sequence[str] | None
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """(n, 2) counts, and for each quantity (n, 2, 2) F, as in `Bundle`."""
-
-    def has(name: str) -> bool:
-        return names.get(name, name) in table.colnames
-
-    def column(name: str, unit: str = "") -> np.ndarray:
-        own = names.get(name, name)
-        values = table[own]
-        is_masked = np.ma.getmaskarray(values) if hasattr(values, "mask") else False
-        try:
-            numbers = plain(getattr(values, "unmasked", values), unit, f"column {own}")
-            return np.where(is_masked, np.nan, np.asarray(numbers, dtype=float))
-        except (TypeError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"column {own}: expected numbers, one in each row") from None
-
-    required = [*_COUNTS, *_FRACTIONS, *_AREAS]
-    if quantities is None:
-        quantities = [q.name for q in QUANTITIES.values() if not q.exposure_unit] + [
-            q.name for q in QUANTITIES.values() if q.exposure_unit and has(q.exposure_column)
-        ]
-    for quantity in quantities:
-        if quantity not in QUANTITIES:
-            raise InputError(f"quantity {quantity!r}: expected one of {', '.join(QUANTITIES)}")
-        if QUANTITIES[quantity].exposure_unit:
-            required.append(QUANTITIES[quantity].exposure_column)
-    if missing := [names.get(name, name) for name in required if not has(name)]:
-        raise InputError(f"columns {', '.join(missing)} are missing; `columns` says their names")
-    counts = np.stack([column(name, "count") for name in _COUNTS], axis=-1)
-    fractions = [column(name) for name in _FRACTIONS]
-    for values in fractions:
-        values[values > 1] = np.nan
-    areas = [column(name, "pix") for name in _AREAS]
-    plainly = np.stack([fractions, areas]).transpose(2, 1, 0)
-    matrices = {}
-    for quantity in dict.fromkeys(quantities):
-        own = QUANTITIES[quantity]
-        matrices[quantity] = plainly
-        if own.exposure_unit:
-            exposure = column(own.exposure_column, own.exposure_unit)
-            other = f"{own.exposure_column}_bkg"
-            both = [exposure, column(other, own.exposure_unit) if has(other) else exposure]
-            matrices[quantity] = plainly * np.stack(both, axis=-1)[:, :, None]
-    return counts, matrices
 
 
 def _measured(parts: list[tuple], processes: int) -> Iterator[np.ndarray]:
@@ -184,42 +143,52 @@ def _measured(parts: list[tuple], processes: int) -> Iterator[np.ndarray]:
         yield from pool.map(_measure, parts)
 
 
+@cache
+def _warm(name: str) -> None:
+    """Load what is compiled in the order of a job: it decides about the last digits."""
+    from .sampling import create
+
+    create(name).warm()
+
+
 def _measure(part: tuple) -> np.ndarray:
-    """The results of some rows, (n, n_quantities) of _RESULT.
+    """The results of some problems with n sources, (k, n, n_quantities) of _RESULT.
 
     The quantities of a row are neighbours in the stack: an engine that can solves what is
     proportional once.
     """
     from .sampling import create
 
-    (name, settings, policy, instrument, prior_upper, seed), quantities, counts, F, first = part
-    engine, n = create(name, **settings), len(quantities)
+    (name, settings, policy, instrument, prior_upper, seed), quantities, problems = part
+    engine, n, n_sources = create(name, **settings), len(quantities), problems.rows.shape[1]
     upper = []
     for source, background in (QUANTITIES[q].prior_upper(instrument) for q in quantities):
-        own = prior_upper.get("source", source), prior_upper.get("background", background)
-        upper.append(own)
-    counts, F = np.repeat(counts, n, axis=0), F.reshape(-1, 2, 2)
-    rows = np.zeros(len(counts), _RESULT)
+        of_sources = [prior_upper.get("source", source)] * n_sources
+        upper.append([*of_sources, prior_upper.get("background", background)])
+    counts = np.repeat(problems.counts, n, axis=0)
+    F = problems.F.reshape(-1, *problems.F.shape[2:])
+    rows = np.zeros((len(counts), n_sources), _RESULT)
     rows[list(_NUMBERS.values())] = (np.nan,) * len(_NUMBERS)
     rows["outcome"] = Outcome.NULL_BAD_INPUT
     left = usable = np.flatnonzero(are_sensible(counts, F))
-    if isinstance(engine, StackEngine) and len(usable):
-        part = counts[usable].astype(np.int64), F[usable], (0,)
-        stack = Stack.assemble([part], np.array(upper)[usable % n])
+    if isinstance(engine, StackEngine) and n_sources > 1:
+        _warm(name)
+    if isinstance(engine, StackEngine) and len(usable) and n_sources <= LARGEST:
+        obsid = counts[usable].astype(np.int64), F[usable], range(n_sources)
+        stack = Stack.assemble([obsid], np.array(upper)[usable % n])
         floors = np.array([energy_floor(quantity, policy.energy_floor) for quantity in quantities])
         found = measure_stack(stack, engine, policy, floors[usable % n])
         done = usable[found.is_done]
         for field in _NUMBERS.values():
-            rows[field][done] = getattr(found.summary, field)[found.is_done, 0]
-        rows["outcome"][done] = found.outcome[found.is_done, 0]
+            rows[field][done] = getattr(found.summary, field)[found.is_done]
+        rows["outcome"][done] = found.outcome[found.is_done]
         left = usable[~found.is_done]
     for i in left:
-        row, quantity = first + int(i) // n, quantities[i % n]
-        problem = Problem.of(counts[i], F[i], 1, quantity, instrument, prior_upper)
+        row, quantity = int(problems.rows[i // n, 0]), quantities[i % n]
+        problem = Problem.of(counts[i], F[i], n_sources, quantity, instrument, prior_upper)
         own_seed = np.random.SeedSequence([seed, list(QUANTITIES).index(quantity), row])
         entropy = int(own_seed.generate_state(1, np.uint64)[0])
         run = Ladder(problem, engine, policy, entropy, quantity, problem.sources).measure()
-        (p,) = run.photometry
         for field in _RESULT.names:
-            rows[field][i] = getattr(p, field)
-    return rows.reshape(-1, n)
+            rows[field][i] = [getattr(p, field) for p in run.photometry]
+    return rows.reshape(-1, n, n_sources).transpose(0, 2, 1)

@@ -9,6 +9,9 @@ import numpy as np
 
 from .problem import Problem
 
+# Sources of a bundle: of larger ones there are too few for stacks.
+LARGEST = 8
+
 
 class Stack(NamedTuple):
     """Problems with the same sources, obsids and apertures, but for their names.

@@ -11,13 +11,11 @@ import numpy as np
 
 from ..catalog.assemble import merge_labels
 from ..catalog.quantities import QUANTITIES, Matrix
-from ..catalog.stack import Stack
+from ..catalog.stack import LARGEST, Stack
 from ..catalog.worklist import Target
 from ..files.prep3 import Prep3File
 from ..files.prep3_arrays import ABSENT, FAULTY
 
-# Sources of a bundle: of larger ones there are too few for stacks.
-_LARGEST = 8
 # Obsids of problems with one source: so many that what is done once for a stack does not count.
 _FULL = 4096
 
@@ -109,7 +107,7 @@ def _labels(target: Target, files: Sequence[Prep3File]) -> list[tuple[str, ...]]
         return found
     for part, file in zip(target.parts, files):
         bundle = file.bundles.get(part.bundle)
-        if bundle is None or not 0 < len(bundle.components) <= _LARGEST:
+        if bundle is None or not 0 < len(bundle.components) <= LARGEST:
             return []
         labels = bundle.components
         if target.labels:
