@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 
+from mpiapp.files import blocks, run_tables, schema, writer
 from mpiapp.files.results import open_results, work_path
 from mpiapp.files.schema import MPDF_DTYPE, PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
 from mpiapp.files.writer import Writer
@@ -75,3 +76,10 @@ def in_a_fork(act) -> int:
 def exit_code(child: int) -> int:
     """Wait for a child; its exit code."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def small_chunks(monkeypatch, rows: int) -> None:
+    """Have chunks of so few rows, and tails that soon become blocks."""
+    for module in (schema, blocks, run_tables, writer):
+        monkeypatch.setattr(module, "CHUNK_ROWS", rows)
+    monkeypatch.setattr(run_tables, "_TAIL_RUNS", 2 * rows)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import zlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,8 @@ SCHEMA_VERSION = 3
 NAME_BYTES = 96
 COMPONENT_BYTES = 48
 MPDF_POINTS = 128
+# Rows of a chunk of /runs and /photometry: 270 kB.
+CHUNK_ROWS = 1024
 
 
 class Column(NamedTuple):
@@ -171,7 +174,7 @@ class Batch(NamedTuple):
 
     `photometry`, `runs` and `mpdf` are arrays of the types above, first_row counted from
     the batch's own first row, as is `row` of `mpdf`; `attempts` and `failures` are tuples in
-    column order.
+    column order.  `blocks` are further runs, as mpiapp.files.blocks makes them.
     """
 
     photometry: np.ndarray
@@ -179,12 +182,18 @@ class Batch(NamedTuple):
     attempts: list[tuple]
     failures: list[tuple]
     mpdf: np.ndarray = np.zeros(0, MPDF_DTYPE)
+    blocks: Sequence = ()
+
+    @property
+    def n_runs(self) -> int:
+        """Its runs, those in blocks too."""
+        return len(self.runs) + CHUNK_ROWS * len(self.blocks)
 
     def __reduce__(self):
         # An MPI that sends large messages in small pieces, one at each poll of the sender, has
         # the receiver spin meanwhile; the rows, which are mostly names, shrink to a fifth.
-        return _unpacked, (zlib.compress(pickle.dumps(tuple(self), 5), 1),)
+        return _unpacked, (zlib.compress(pickle.dumps(tuple(self[:-1]), 5), 1), self.blocks)
 
 
-def _unpacked(packed: bytes) -> Batch:
-    return Batch(*pickle.loads(zlib.decompress(packed)))
+def _unpacked(packed: bytes, blocks: Sequence) -> Batch:
+    return Batch(*pickle.loads(zlib.decompress(packed)), blocks)

@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import __version__
 from . import schema
+from .blocks import LEVEL, join
 from .journal import JournaledFile
 from .results import (
     Results,
@@ -25,7 +26,8 @@ from .results import (
     h5_dtype,
     readable,
 )
-from .schema import SCHEMA_VERSION, TABLES, Batch
+from .run_tables import RunTables, put
+from .schema import CHUNK_ROWS, SCHEMA_VERSION, TABLES, Batch
 
 _CHUNK_BYTES = 256 * 1024
 # From HDF5 1.8 on, what describes the tables has checksums; later formats cannot be written on
@@ -75,7 +77,7 @@ class Writer:
             reason = error.strerror or error
             raise ResultsError(f"{self.path}: cannot be written: {reason}") from error
         self.n_runs = len(self._file["runs"])
-        self._n_rows = len(self._file["photometry"])
+        self._tables = RunTables(self._file)
 
     def _open(self) -> None:
         self._store = JournaledFile(self.path, writable=True)
@@ -118,7 +120,7 @@ class Writer:
     def append(self, batch: Batch) -> None:
         """Add a batch; it is safe on disk after the next flush."""
         self._pending.append(batch)
-        self._pending_runs += len(batch.runs)
+        self._pending_runs += batch.n_runs
         late = time.monotonic() - self._last_flush > self.flush_seconds
         if self._pending_runs >= self.batch_runs or late:
             self.flush()
@@ -129,20 +131,12 @@ class Writer:
         self._last_flush = time.monotonic()
         if not pending:
             return
-        runs = np.concatenate([b.runs for b in pending])
-        photometry = np.concatenate([b.photometry for b in pending])
-        runs["first_row"] = self._n_rows + np.append(0, np.cumsum(runs["n_rows"])[:-1])
-        first_rows = self._n_rows + np.cumsum([0, *(len(b.photometry) for b in pending)])
-        mpdf = np.concatenate([b.mpdf for b in pending])
-        mpdf["row"] += np.repeat(first_rows[:-1], [len(b.mpdf) for b in pending]).astype("u8")
-        self._add("failures", [row for b in pending for row in b.failures])
-        self._add("attempts", [row for b in pending for row in b.attempts])
-        _append(self._file["photometry"], photometry)
-        _append(self._file["mpdf"], mpdf)
-        _append(self._file["runs"], runs)
+        new = join(pending)
+        self._add("failures", new.failures)
+        self._add("attempts", new.attempts)
+        self._tables.append(new)
         self._commit()
-        self._n_rows += len(photometry)
-        self.n_runs += len(runs)
+        self.n_runs += new.n_runs
 
     def add(self, table: str, rows: list[tuple]) -> None:
         """Append tuples in column order to a table with text."""
@@ -152,7 +146,7 @@ class Writer:
     def _add(self, table: str, rows: list[tuple]) -> None:
         dataset = self._file[table]
         if rows:
-            _append(dataset, np.array(rows, dtype=dataset.dtype))
+            put(dataset, len(dataset), np.array(rows, dtype=dataset.dtype))
 
     def table(self, name: str) -> np.ndarray:
         """A whole table as it is so far, what is pending left out; text fields as str."""
@@ -237,8 +231,9 @@ def _create_table(group, name: str, columns: tuple[schema.Column, ...], descript
     if any(c.dtype == "text" for c in columns):
         kept = {"chunks": (64,), "fletcher32": True}
     else:  # gzip has a checksum of its own
-        chunks = (max(16, _CHUNK_BYTES // dtype.itemsize),)
-        kept = {"chunks": chunks, "compression": "gzip", "compression_opts": 1, "shuffle": True}
+        in_blocks = name in ("runs", "photometry")
+        chunks = (CHUNK_ROWS if in_blocks else max(16, _CHUNK_BYTES // dtype.itemsize),)
+        kept = {"chunks": chunks, "compression": "gzip", "compression_opts": LEVEL, "shuffle": True}
     dataset = group.create_dataset(name, shape=(0,), maxshape=(None,), dtype=dtype, **kept)
     dataset.attrs["description"] = description
     for i, c in enumerate(columns):
@@ -260,10 +255,3 @@ def _astropy_meta(columns: tuple[schema.Column, ...]) -> list[bytes]:
         table[c.name].unit = c.unit
         table[c.name].description = c.description
     return [line.encode() for line in get_yaml_from_table(table)]
-
-
-def _append(dataset, rows: np.ndarray) -> None:
-    if len(rows):
-        start = len(dataset)
-        dataset.resize((start + len(rows),))
-        dataset[start:] = rows

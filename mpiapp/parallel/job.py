@@ -292,7 +292,7 @@ class _Job:
                         self.writer.flush()  # there may not be time for another batch
                 failed = n_unplanned(batch.runs["outcome"])
                 self.n_failed += failed
-                progress.add(len(batch.runs), failed)
+                progress.add(batch.n_runs, failed)
                 if failed and self.config.ladder.on_bad_input == "abort":
                     self._check(batch)
 

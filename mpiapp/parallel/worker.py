@@ -12,11 +12,12 @@ from ..catalog.problem import Problem
 from ..catalog.quantities import Matrix
 from ..catalog.runs import RunKey
 from ..catalog.worklist import Target
+from ..files.blocks import pack
 from ..files.prep3 import Prep3File
 from ..files.prep3_cache import Prep3Cache
 from ..files.schema import Batch
 from ..photometry.ladder import Ladder, Policy, Run, null
-from ..photometry.outcome import Flag, Outcome
+from ..photometry.outcome import Flag, Outcome, unplanned
 from ..photometry.stack import StackEngine
 from ..sampling import Engine
 from .board import LEAVE, At, Board
@@ -234,6 +235,8 @@ def measure_parcel(parcel: Parcel) -> Batch:
     board.parcel = parcel.number
     with _worker.clock.busy("measure"):
         batch = _worker.measure(parcel.content)
+        # Rank 0 looks at what went wrong.
+        batch = pack(batch, loose=unplanned(batch.runs["outcome"]))
     board.at("sending", asked=_worker.stop.asked)
     return batch
 

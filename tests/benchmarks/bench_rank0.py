@@ -1,16 +1,21 @@
 """How many runs a second rank 0 can hand out and write: workers that do nothing send full rows.
 
-    python tests/benchmarks/bench_rank0.py [RANKS ...]
+    PYTHONPATH=tests python tests/benchmarks/bench_rank0.py [RANKS ...]
 
+The rows are those of a small job of the engine `exact`, over and over.  They go home as arrays, of
+which rank 0 makes blocks (mpiapp.files.blocks), or in blocks.  What HDF5 itself takes to write the
+same rows through its filters stands before.
 Rank 0's own CPU time counts, so that the figure is its capacity and not that of the cores that
-happen to be free; the line of each number of ranks has the wall time of the same job beside it.
-From the capacity follows at how many workers rank 0 becomes the limit: capacity × time per run.
+happen to be free; beside it stand the wall time of the same job, the CPU time that a worker takes
+to make and pack rows, and the bytes of a run on disk.  From the capacity follows at how many
+workers rank 0 becomes the limit: capacity × time per run.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import subprocess
 import sys
 import tempfile
@@ -18,12 +23,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import h5py
 import numpy as np
+from bench_whole_run import SINGLE, measure, write_catalog, write_config
 
 from mpiapp.catalog.quantities import Matrix
 from mpiapp.catalog.scan import BundleScan, FileScan
 from mpiapp.config import Config, Input, Output
-from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
+from mpiapp.files.blocks import pack
+from mpiapp.files.results import open_results
+from mpiapp.files.schema import CHUNK_ROWS, Batch
 from mpiapp.files.writer import Writer
 from mpiapp.parallel.dispatch import stream
 from mpiapp.parallel.planning import InputFiles, Plan, ScannedFile, make_plan
@@ -32,13 +41,19 @@ from mpiapp.parallel.world import connect
 from mpiapp.sampling.gibbs import GibbsEngine
 from mpiapp.sampling.pymc3_nuts import Pymc3Engine
 
-N_FILES, N_BUNDLES = 100, 80  # of 40 runs each: 320,000
+N_FILES, N_BUNDLES = 150, 100  # of 40 runs each: 600,000
 MATRICES = [
     Matrix(band, aperture, quantity)
     for quantity in ("flux", "photflux", "rate", "cnts")
     for band in "usmhb"
     for aperture in ("aper", "aper90")
 ]
+
+FILTERS = {
+    "none": {},
+    "shuffle, gzip 1": {"shuffle": True, "compression": "gzip", "compression_opts": 1},
+    "shuffle, lzf": {"shuffle": True, "compression": "lzf"},
+}
 
 
 def scan_files(paths: Sequence[str]) -> list[ScannedFile]:
@@ -59,29 +74,37 @@ def plan(n_workers: int) -> Plan:
     return make_plan(config, files, scan_files, n_workers, GibbsEngine.typical_seconds)
 
 
+def real_rows(folder: Path) -> Path:
+    """Results of a catalog of single sources."""
+    write_catalog(folder, 4000, SINGLE)
+    config, results = write_config(folder, "rows", "exact")
+    measure(config)
+    return results
+
+
 @functools.cache
 def rows_of(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that look like those of n runs of one source each."""
-    runs, rows = np.zeros(n, RUNS_DTYPE), np.zeros(n, PHOTOMETRY_DTYPE)
-    rng = np.random.default_rng()
-    runs["seed"] = rng.integers(0, 2**63, n)
-    runs["n_rows"] = 1
-    for name in ("read", "assemble", "prior", "sample", "summarise", "seconds", "finished"):
-        runs[name] = rng.random(n)
-    for table in (runs, rows):
-        for i, name in enumerate(Matrix._fields):
-            table[name] = np.resize([matrix[i].encode() for matrix in MATRICES], n)
-    for name in ("value", "lolim", "hilim", "mode", "rhat", "ess"):
-        rows[name] = rng.random(n)
-    return runs, rows
+    """Rows of n runs of one source each."""
+    with open_results(sys.argv[3]) as results:
+        return np.resize(results.table("runs"), n), np.resize(results.table("photometry"), n)
 
 
 def null_unit(targets) -> Batch:
     """As many rows as there are runs, at no cost but that of sending them."""
     runs, rows = rows_of(sum(len(target.matrices) for target in targets))
     runs["run_id"] = rows["run_id"] = np.random.default_rng().integers(0, 2**63, len(runs))
-    runs["target"] = rows["target"] = np.repeat([t.name.encode() for t in targets], 40)
-    return Batch(rows, runs, [], [])
+    batch = Batch(rows, runs, [], [])
+    return pack(batch) if sys.argv[2] == "blocks" else batch
+
+
+def worker_seconds(executor, n_workers: int) -> float:
+    """CPU time of all workers so far."""
+    return sum(executor.map(_own_seconds, range(n_workers)))
+
+
+def _own_seconds(_) -> float:
+    time.sleep(0.2)  # so that each of them answers once
+    return time.process_time()
 
 
 class Control:
@@ -93,10 +116,32 @@ class Control:
     def stopping(self):
         return False
 
-    giving_up = stopping
+    def giving_up(self, under_way):
+        return False
 
-    def lost(self, payloads):
+    def lost(self, under_way):
         return []
+
+
+def filters(path: Path) -> None:
+    """CPU time in which HDF5 writes rows, 10,000 at a time into memory, and what they take."""
+    with open_results(path) as results:
+        tables = [np.resize(results.table(name), 40_000) for name in ("runs", "photometry")]
+    for name, kept in FILTERS.items():
+        seconds = time.process_time()
+        with h5py.File(io.BytesIO(), "w") as file:
+            size = 0
+            for i, rows in enumerate(tables):
+                table = file.create_dataset(
+                    str(i), (0,), rows.dtype, maxshape=(None,), chunks=(CHUNK_ROWS,), **kept
+                )
+                for start in range(0, len(rows), 10_000):
+                    table.resize((start + 10_000,))
+                    table[start:] = rows[start : start + 10_000]
+                file.flush()
+                size += table.id.get_storage_size()
+        seconds = time.process_time() - seconds
+        print(f"{name:16} {1e6 * seconds / 40_000:6.2f} us/run {size / 40_000:6.0f} bytes/run")
 
 
 def job() -> None:
@@ -107,7 +152,9 @@ def job() -> None:
             return
         work = plan(world.n_workers)
         with tempfile.TemporaryDirectory() as folder:
-            writer = Writer(Path(folder) / "r.h5", batch_runs=10_000)
+            path = Path(folder) / "r.h5"
+            writer = Writer(path, batch_runs=10_000)
+            workers = worker_seconds(executor, world.n_workers)
             cpu, wall, writing = time.process_time(), time.perf_counter(), 0.0
             payloads = (
                 [target for unit in parcel for target in unit.targets()]
@@ -119,24 +166,35 @@ def job() -> None:
                 writing += time.process_time() - t0
             writer.flush()
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+            workers = worker_seconds(executor, world.n_workers) - workers
+            size = path.stat().st_size
         n = work.n_runs
         print(
-            f"{world.size:5}  {n:7}  {n / cpu:12.0f}  {1e6 * cpu / n:8.1f}  "
-            f"{100 * writing / cpu:6.0f} %  {n / wall:12.0f}  "
+            f"{world.size:5}  {sys.argv[2]:6} {n:8}  {n / cpu:12.0f}  {1e6 * cpu / n:6.2f}  "
+            f"{100 * writing / cpu:7.0f} %  {n / wall:12.0f}  {1e6 * workers / n:10.2f}  "
+            f"{size / n:9.0f}  "
             + "  ".join(
-                f"{n / cpu * engine.typical_seconds:10.0f}" for engine in (GibbsEngine, Pymc3Engine)
+                f"{n / cpu * engine.typical_seconds:8.0f}" for engine in (GibbsEngine, Pymc3Engine)
             )
         )
 
 
 def main() -> None:
-    print("Rank 0 with workers that do nothing")
-    print("ranks     runs   runs/s (CPU)  us/run   writing   runs/s (wall)  workers at the limit:")
-    print(f"{'':64}{'gibbs':>10}  {'pymc3':>10}")
     launcher = Path(sys.executable).with_name("mpiexec")
-    for ranks in sys.argv[1:] or ("2", "4", "8"):
-        subprocess.run([launcher, "-n", ranks, sys.executable, __file__, "job"], check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = real_rows(Path(folder))
+        filters(rows)
+        print("Rank 0 with workers that do nothing")
+        print(
+            "ranks  way        runs  runs/s (CPU)  us/run    writing  runs/s (wall)  us/run of a  "
+            "bytes/run  workers at the limit"
+        )
+        print(f"{'':71}{'worker':>6}{'':13}{'gibbs':>8}  {'pymc3':>8}")
+        for ranks in sys.argv[1:] or ("2", "4", "8"):
+            for way in ("arrays", "blocks"):
+                command = [launcher, "-n", ranks, sys.executable, __file__, "job", way, rows]
+                subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":
-    job() if sys.argv[1:] == ["job"] else main()
+    job() if sys.argv[1:2] == ["job"] else main()

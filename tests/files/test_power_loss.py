@@ -13,7 +13,7 @@ import shutil
 
 import pytest
 from disks import Change, Disk, recorded, states
-from results_files import N_RUNS, batch, steps, values
+from results_files import N_RUNS, batch, small_chunks, steps, values
 
 from mpiapp.files.merge import merge
 from mpiapp.files.results import open_results, work_path
@@ -74,9 +74,12 @@ def sample(found, rng) -> list:
     return found if IN_FULL else rng.sample(found, min(len(found), SAMPLE))
 
 
+@pytest.mark.parametrize("in_blocks", [False, True])
 def test_a_job_that_loses_its_power_anywhere_is_resumed_and_has_equal_rows(
-    tmp_path, monkeypatch, rng, capsys
+    tmp_path, monkeypatch, rng, capsys, in_blocks
 ):
+    if in_blocks:
+        small_chunks(monkeypatch, 2)
     changes = recorded_job(monkeypatch, tmp_path / "job", Disk())
     found = list(states(Disk(), changes, rng))
     tried = sample(found, rng)
