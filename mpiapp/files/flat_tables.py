@@ -6,9 +6,11 @@ with its reason and the others are imported.
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +30,11 @@ from .source_info import InfoRow
 
 _FORMATS = frozenset({*OWN, "bundle", "components", "counts", "F"})
 LINK_COLUMNS = ("master", "match_type", "stack", "component")
+_EXPOSURES = [
+    (q.name, q.exposure_column, f"{q.exposure_column}_bkg")
+    for q in QUANTITIES.values()
+    if q.exposure_column
+]
 BLOCK_COLUMNS = ("master", "block", "stack", "obsid")
 
 
@@ -79,13 +86,14 @@ def import_table(
         notes.extend(layout.notes())
         return layout.records
 
-    for place, record in records(path, arrange):
-        try:
-            _accept(record, place, obsids, first_place)
-            accepted += 1
-        except InputError as error:
-            bundle = record.get("bundle", record.get("component")) if record else None
-            faults.append(Fault(f"{place}: {error}", str(path), bundle=bundle and str(bundle)))
+    with _no_collection():
+        for place, record in records(path, arrange):
+            try:
+                _accept(record, place, obsids, first_place)
+                accepted += 1
+            except InputError as error:
+                bundle = record.get("bundle", record.get("component")) if record else None
+                faults.append(Fault(f"{place}: {error}", str(path), bundle=bundle and str(bundle)))
     if not accepted:
         raise InputError(f"{path}: {_nothing('bundle or aperture pair', faults)}")
     out_dir = Path(out_dir)
@@ -97,6 +105,18 @@ def import_table(
         write_prep3(file, stack, obsid, content.instrument, bundles, content.exposure, content.info)
         files.append(file)
     return ImportReport(accepted, files, faults, notes)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without the garbage collector, which would look at what rows become again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def import_associations(
@@ -187,16 +207,16 @@ def _pair_record(record: dict) -> tuple[str, tuple[str, ...], np.ndarray, dict]:
             raise InputError(f"column {name}: {record[name]!r}, expected a fraction up to 1")
     area, area_bkg = number(record, "area"), number(record, "area_bkg", positive=True)
     rows = {"cnts": ((f, area), (g, area_bkg))}
-    for q in QUANTITIES.values():
-        if q.exposure_column in record:
-            E = E_bkg = number(record, q.exposure_column, positive=True)
-            if f"{q.exposure_column}_bkg" in record:
-                E_bkg = number(record, f"{q.exposure_column}_bkg", positive=True)
-            rows[q.name] = ((f * E, area * E), (g * E_bkg, area_bkg * E_bkg))
-    counts, F = np.array(counts), {name: np.array(matrix) for name, matrix in rows.items()}
+    for quantity, exposure, exposure_bkg in _EXPOSURES:
+        if exposure in record:
+            E = E_bkg = number(record, exposure, positive=True)
+            if exposure_bkg in record:
+                E_bkg = number(record, exposure_bkg, positive=True)
+            rows[quantity] = ((f * E, area * E), (g * E_bkg, area_bkg * E_bkg))
+    counts, F = np.array(counts), dict(zip(rows, np.array(list(rows.values()))))
     # Numbers of 0 and more in an aperture that sees something can only overflow.
-    largest = max(max(matrix[0] + matrix[1]) for matrix in rows.values())
-    if not (largest < math.inf and area > 0 and min(m[1][1] for m in rows.values()) > 0):
+    largest = max([max(m[0] + m[1]) for m in rows.values()])
+    if not (largest < math.inf and area > 0 and min([m[1][1] for m in rows.values()]) > 0):
         _check(counts, F, 1)
     return component, (component,), counts, F
 

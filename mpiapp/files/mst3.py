@@ -21,7 +21,7 @@ from astropy.io import fits
 from .._version import __version__
 from ..catalog.fault import Fault, InputError
 from ..catalog.masters import Associations, Blocks, Links, associate, names_array
-from .fits_write import text_column, write_hdus
+from .fits_write import Field, header_hdu, table_hdu, text_array, write_hdus
 from .fitsio import open_hdus
 
 VERSION = 1
@@ -138,18 +138,27 @@ def write_mst3_tables(
     primary.header["MST3VER"] = (VERSION, "layout of this file")
     for line in history:
         primary.header["HISTORY"] = line
-    link_hdu = fits.BinTableHDU.from_columns(
-        [text_column(name, values) for name, values in vars(links).items()], name="MASTER_STACK"
-    )
-    link_hdu.header.comments["TTYPE2"] = "u unique, a ambiguous, n nondetection"
-    block_hdu = fits.BinTableHDU.from_columns(
+    link_hdu = table_hdu(
+        "MASTER_STACK",
         [
-            text_column("master", blocks.master),
-            fits.Column("block", "K", array=blocks.block),
-            text_column("stack", blocks.stack),
-            text_column("obsid", blocks.obsid),
-            fits.Column("exposure", "D", unit="s", array=blocks.exposure),
+            Field("master", text_array(links.master)),
+            Field(
+                "match_type",
+                text_array(links.match_type),
+                comment="u unique, a ambiguous, n nondetection",
+            ),
+            Field("stack", text_array(links.stack)),
+            Field("component", text_array(links.component)),
         ],
-        name="BLOCKS",
     )
-    write_hdus(path, [primary, link_hdu, block_hdu])
+    block_hdu = table_hdu(
+        "BLOCKS",
+        [
+            Field("master", text_array(blocks.master)),
+            Field("block", blocks.block),
+            Field("stack", text_array(blocks.stack)),
+            Field("obsid", text_array(blocks.obsid)),
+            Field("exposure", blocks.exposure, "s"),
+        ],
+    )
+    write_hdus(path, [header_hdu(primary.header), link_hdu, block_hdu])

@@ -14,7 +14,7 @@ from .._version import __version__
 from ..catalog.bundle import Bundle, check_matrices, check_name, check_values
 from ..catalog.fault import InputError
 from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES, Matrix
-from .fits_write import array_hdu, text_column, write_hdus
+from .fits_write import HDU, Arrays, Field, header_hdu, table_hdu, text_array, write_hdus
 from .prep3 import VERSION
 from .prep3_tables import BACKGROUND
 from .source_info import InfoRow, info_hdu
@@ -65,7 +65,7 @@ def write_prep3(
         # astropy takes some strings with quotes or colons for something else.
         if read_back.get(keyword) != name:
             raise InputError(f"{keyword} {name!r} does not survive in a FITS header; rename it")
-    hdus = [primary, _srcprop_hdu(bundles)]
+    hdus = [header_hdu(primary.header), _srcprop_hdu(bundles)]
     for quantity in QUANTITIES:
         for band in INSTRUMENT_BANDS[instrument]:
             for aperture in APERTURES:
@@ -133,7 +133,7 @@ def _check_alike(n: int, group: list[tuple[Bundle, Matrix]]) -> None:
     return None
 
 
-def _srcprop_hdu(bundles: list[Bundle]) -> fits.BinTableHDU:
+def _srcprop_hdu(bundles: list[Bundle]) -> HDU:
     rows = [
         (bundle.key.bundle, component, band, aperture, count)
         for bundle in bundles
@@ -141,38 +141,32 @@ def _srcprop_hdu(bundles: list[Bundle]) -> fits.BinTableHDU:
         for component, count in zip((*bundle.components, BACKGROUND), counts.tolist())
     ]
     names, components, bands, apertures, counts = zip(*rows) if rows else [()] * 5
-    hdu = fits.BinTableHDU.from_columns(
+    return table_hdu(
+        "SRCPROP",
         [
-            text_column("bundle", names),
-            text_column("component", components),
-            text_column("band", bands),
-            text_column("aperture", apertures),
-            fits.Column("counts", "K", unit="count", array=np.array(counts, dtype=np.int64)),
+            Field("bundle", text_array(names)),
+            Field("component", text_array(components), comment=f"region; {BACKGROUND} last"),
+            Field("band", text_array(bands)),
+            Field("aperture", text_array(apertures)),
+            Field("counts", np.array(counts, dtype=np.int64), "count", "raw counts"),
         ],
-        name="SRCPROP",
     )
-    hdu.header.comments["TTYPE2"] = f"region; {BACKGROUND} last"
-    hdu.header.comments["TTYPE5"] = "raw counts"
-    return hdu
 
 
-def _psf_hdu(matrix: Matrix, bundles: list[Bundle]) -> fits.BinTableHDU:
+def _psf_hdu(matrix: Matrix, bundles: list[Bundle]) -> HDU:
     quantity = QUANTITIES[matrix.quantity]
     n = np.array([len(bundle.components) for bundle in bundles], dtype=np.int64)
-    hdu = array_hdu(
+    heap = np.concatenate([np.ravel(bundle.F[matrix]) for bundle in bundles])
+    return table_hdu(
         f"PSF_{quantity.name}_{matrix.band}_{matrix.aperture}".upper(),
         [
-            text_column("bundle", [bundle.key.bundle for bundle in bundles]),
-            fits.Column("n", "K", array=n),
+            Field("bundle", text_array([bundle.key.bundle for bundle in bundles])),
+            Field("n", n, comment="number of components"),
         ],
-        "F",
-        quantity.exposure_unit or None,
-        np.concatenate([np.ravel(bundle.F[matrix]) for bundle in bundles]),
-        (n + 1) ** 2,
+        Arrays("F", heap, (n + 1) ** 2, quantity.exposure_unit, "(n+1) x (n+1), row after row"),
+        [
+            ("QUANTITY", quantity.name, quantity.description),
+            ("BAND", matrix.band, ""),
+            ("APERTURE", matrix.aperture, ""),
+        ],
     )
-    hdu.header.comments["TTYPE2"] = "number of components"
-    hdu.header.comments["TTYPE3"] = "(n+1) x (n+1), row after row"
-    hdu.header["QUANTITY"] = (quantity.name, quantity.description)
-    hdu.header["BAND"] = matrix.band
-    hdu.header["APERTURE"] = matrix.aperture
-    return hdu

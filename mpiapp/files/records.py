@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO, NamedTuple
@@ -127,6 +128,10 @@ def _check_names(path: str | os.PathLike, names: list[str]) -> None:
         raise InputError(f"{path}: two columns have the same name; rename one")
 
 
+# The same names come again and again.
+_is_name = lru_cache(maxsize=1 << 16)(is_name)
+
+
 def get(record: dict, column: str) -> object:
     """A value that must be there."""
     if record.get(column) is None:
@@ -137,6 +142,8 @@ def get(record: dict, column: str) -> object:
 def text(record: dict, column: str) -> str:
     """A name: text, or a whole number that stands for its digits."""
     value = get(record, column)
+    if type(value) is str and _is_name(value):
+        return value
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, float) and value.is_integer():
@@ -162,13 +169,19 @@ def number(record: dict, column: str, positive: bool = False) -> float:
     """A finite number that is not negative, or not zero either."""
     value = get(record, column)
     result = math.nan
-    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
-        with suppress(ValueError, OverflowError):
-            result = float(value)
+    if isinstance(value, (int, float, str)) and value is not True and value is not False:
+        result = _as_float(value)
     if not 0 <= result < math.inf or (positive and result == 0):
         kind = "a positive number" if positive else "a number that is not negative"
         raise InputError(f"column {column}: {value!r}, expected {kind}; correct it")
     return result
+
+
+def _as_float(value: int | float | str) -> float:
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 def whole(record: dict, column: str) -> int:

@@ -16,7 +16,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from ..catalog.fault import InputError
-from .fits_write import text_column
+from .fits_write import HDU, Field, table_hdu, text_array
 from .fitsio import MAX_FIELDS
 from .regular import open_regular
 
@@ -26,26 +26,26 @@ KEY = ("bundle", "component", "band", "aperture")
 InfoRow = tuple[str, str, str, str, dict[str, object]]
 
 
-def info_hdu(rows: Sequence[InfoRow]) -> fits.BinTableHDU | None:
+def info_hdu(rows: Sequence[InfoRow]) -> HDU | None:
     """The table of the rows; None if they have no other columns."""
     names = list(dict.fromkeys(name for row in rows for name in row[-1]))
     columns = [_column(name, [row[-1].get(name) for row in rows]) for name in names]
     columns = [column for column in columns if column is not None][: MAX_FIELDS - len(KEY)]
     if not columns:
         return None
-    keys = [text_column(name, [row[i] for row in rows]) for i, name in enumerate(KEY)]
-    return fits.BinTableHDU.from_columns([*keys, *columns], name=NAME)
+    keys = [Field(name, text_array([row[i] for row in rows])) for i, name in enumerate(KEY)]
+    return table_hdu(NAME, [*keys, *columns])
 
 
-def _column(name: str, values: list) -> fits.Column | None:
+def _column(name: str, values: list) -> Field | None:
     """The column as whole numbers, numbers or text; None if FITS cannot hold it."""
     if not name.isascii() or not name.isprintable() or name.lower() in KEY:
         return None
     if (array := as_array(values)) is None:
         return None
-    if array.dtype.kind in "if":
-        return fits.Column(name, "D" if array.dtype.kind == "f" else "K", array=array)
-    return text_column(name, [text.encode("ascii", "backslashreplace") for text in array])
+    if array.dtype.kind not in "if":
+        array = text_array([text.encode("ascii", "backslashreplace") for text in array])
+    return Field(name, array)
 
 
 def as_array(values: Sequence[object]) -> np.ndarray | None:
