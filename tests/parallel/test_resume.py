@@ -31,7 +31,7 @@ from mpiapp.parallel.world import World
 pytestmark = pytest.mark.slow
 
 # MPIAPP_KILLS=200 pytest tests/test_resume.py kills more often.
-KILLS = int(os.environ.get("MPIAPP_KILLS", "25"))
+KILLS = int(os.environ.get("MPIAPP_KILLS", "12"))
 MPI_KILLS = KILLS if "MPIAPP_KILLS" in os.environ else 2
 BATCH = 16
 UNIT = 4  # runs of one target: the smallest unit, and here every unit
@@ -134,21 +134,6 @@ def test_a_job_under_mpi_killed_at_random_moments_ends_with_the_same_rows(tmp_pa
         assert n_computed(folder) <= LOGGED_RUNS + BATCH + 2 * UNIT
 
 
-def test_every_row_names_its_job_and_each_job_its_provenance(tmp_path):
-    config = batched_job(tmp_path)
-    cut_short(tmp_path, config, after=40)
-    assert mpiapp("run", config, "--resume").returncode == 0
-    with open_results(tmp_path / "results.h5") as results:
-        runs, jobs, inputs = (results.table(name) for name in ("runs", "jobs", "inputs"))
-    assert jobs["job"].tolist() == [0, 1]
-    assert jobs["exit_reason"].tolist() == ["", "complete"]
-    assert jobs["config_hash"][0] == jobs["config_hash"][1]
-    counts = np.bincount(runs["job"])
-    assert counts.sum() == LOGGED_RUNS
-    assert (counts > 0).all()
-    assert len(inputs) == 4  # each file once: the second job found it unchanged
-
-
 def cut_short(folder, config, after):
     """Kill a serial job once it has computed `after` runs."""
     process = subprocess.Popen(
@@ -166,11 +151,35 @@ def cut_short(folder, config, after):
     assert work_path(folder / "results.h5").exists()
 
 
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """A job that was killed, and a copy of its folder."""
+    folder = tmp_path_factory.mktemp("killed")
+    config = batched_job(folder)
+    cut_short(folder, config, after=40)
+    return config, shutil.copytree(folder, tmp_path_factory.mktemp("kept") / "folder")
+
+
 @pytest.fixture
-def cut(tmp_path):
-    config = batched_job(tmp_path)
-    cut_short(tmp_path, config, after=40)
+def cut(killed):
+    """The configuration of a job that was killed, in whose folder all is as it was left."""
+    config, kept = killed
+    shutil.rmtree(config.parent)
+    shutil.copytree(kept, config.parent)
     return config
+
+
+def test_every_row_names_its_job_and_each_job_its_provenance(cut):
+    assert mpiapp("run", cut, "--resume").returncode == 0
+    with open_results(cut.parent / "results.h5") as results:
+        runs, jobs, inputs = (results.table(name) for name in ("runs", "jobs", "inputs"))
+    assert jobs["job"].tolist() == [0, 1]
+    assert jobs["exit_reason"].tolist() == ["", "complete"]
+    assert jobs["config_hash"][0] == jobs["config_hash"][1]
+    counts = np.bincount(runs["job"])
+    assert counts.sum() == LOGGED_RUNS
+    assert (counts > 0).all()
+    assert len(inputs) == 4  # each file once: the second job found it unchanged
 
 
 def test_a_work_file_is_not_started_over_without_being_told(cut):
@@ -195,8 +204,8 @@ def test_how_often_it_flushes_is_no_other_configuration(cut):
 
 
 @pytest.mark.parametrize(("change", "word"), [("edit", "changed"), ("remove", "gone")])
-def test_input_that_changed_is_refused_unless_forced(cut, tmp_path, change, word):
-    path = tmp_path / "prep3" / "S_101_prep3.fits"
+def test_input_that_changed_is_refused_unless_forced(cut, change, word):
+    path = cut.parent / "prep3" / "S_101_prep3.fits"
     if change == "edit":
         path.write_bytes(path.read_bytes() + bytes(2880))
     else:
@@ -206,42 +215,41 @@ def test_input_that_changed_is_refused_unless_forced(cut, tmp_path, change, word
     assert f"{path}: this input" in done.stderr
     assert word in done.stderr
     assert mpiapp("run", cut, "--resume", "--force").returncode in (0, 4)
-    assert (tmp_path / "results.h5").exists()
+    assert (cut.parent / "results.h5").exists()
 
 
-def test_another_schema_is_refused(cut, tmp_path):
+def test_another_schema_is_refused(cut):
     import h5py
 
-    with h5py.File(tmp_path / "results.h5.part", "r+") as file:
+    with h5py.File(cut.parent / "results.h5.part", "r+") as file:
         file.attrs["schema_version"] = 99
     done = mpiapp("run", cut, "--resume", "--force")
     assert done.returncode == 2
     assert "schema 99" in done.stderr
 
 
-def test_two_jobs_never_write_one_file(cut, tmp_path):
-    holder = JournaledFile(tmp_path / "results.h5.part", writable=True)
+def test_two_jobs_never_write_one_file(cut):
+    holder = JournaledFile(cut.parent / "results.h5.part", writable=True)
     done = mpiapp("run", cut, "--resume")
     holder.close()
     assert done.returncode == 2
     assert "another job is writing" in done.stderr
 
 
-def test_resuming_what_is_complete_changes_nothing(tmp_path):
-    config = batched_job(tmp_path)
-    mpiapp("run", config)
-    before = (tmp_path / "results.h5").read_bytes()
-    done = mpiapp("run", config, "--resume")
+def test_resuming_what_is_complete_changes_nothing(cut):
+    assert mpiapp("run", cut, "--resume").returncode == 0
+    before = (cut.parent / "results.h5").read_bytes()
+    done = mpiapp("run", cut, "--resume")
     assert done.returncode == 0
     assert "complete already" in done.stderr
-    assert (tmp_path / "results.h5").read_bytes() == before
+    assert (cut.parent / "results.h5").read_bytes() == before
 
 
-def test_input_faults_are_recorded_once(cut, tmp_path):
-    (tmp_path / "prep3" / "S_101_prep3.fits").write_text("not FITS")
+def test_input_faults_are_recorded_once(cut):
+    (cut.parent / "prep3" / "S_101_prep3.fits").write_text("not FITS")
     for _ in range(2):
         assert mpiapp("run", cut, "--resume", "--force").returncode in (0, 4)
-    with open_results(tmp_path / "results.h5") as results:
+    with open_results(cut.parent / "results.h5") as results:
         failures = results.table("failures")
     assert (failures["run_id"] == 0).sum() == 1
 
