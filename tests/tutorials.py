@@ -11,13 +11,11 @@ import re
 import shutil
 import sys
 import tempfile
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from documents import ROOT, Block, commands, page_blocks
 from jobs import mpiapp, mpiexec
-
-from mpiapp.cli import main
 
 PAGES = [
     ROOT / "docs" / "index.md",
@@ -60,18 +58,12 @@ def _run_command(words: list[str]) -> str:
         return ""
     words, path = (words[:-2], words[-1]) if ">" in words else (words, None)
     arguments = words[words.index("mpiapp") + 1 :]
-    if arguments[0] == "run":  # a job has a process of its own, or several
-        ranks = int(words[2]) if words[0] == "mpiexec" and mpiexec() else 0
-        done = mpiapp(*arguments, ranks=ranks, timeout=300)
-        code, printed, said = done.returncode, done.stdout, done.stderr
-    else:
-        with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
-            code = main(arguments)
-        printed, said = out.getvalue(), err.getvalue()
-    assert code == 0, f"{' '.join(words)}: {said}"
+    ranks = int(words[2]) if words[0] == "mpiexec" and mpiexec() else 0
+    done = mpiapp(*arguments, ranks=ranks)
+    assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
     if path:
-        Path(path).write_text(printed)
-    return "" if path else printed
+        Path(path).write_text(done.stdout)
+    return "" if path else done.stdout
 
 
 def _compare(shown: Block, printed: str) -> None:
