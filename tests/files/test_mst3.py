@@ -66,7 +66,9 @@ def test_the_best_block_has_the_largest_exposure(tmp_path):
         best(None, 1.0)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     rows=st.lists(
         st.tuples(names, names, names), min_size=1, max_size=8, unique_by=lambda r: (r[0], r[1])

@@ -19,6 +19,8 @@ from mpiapp.files.merge import merge
 from mpiapp.files.results import open_results, work_path
 from mpiapp.files.writer import Writer
 
+pytestmark = pytest.mark.slow
+
 IN_FULL = "MPIAPP_SLOW" in os.environ
 SAMPLE = 60
 RESUMED = 16 if IN_FULL else 4  # one of so many states is resumed, all are opened

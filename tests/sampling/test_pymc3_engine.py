@@ -1,5 +1,6 @@
 """The pymc3 engine against quadrature, closed forms, pm.sample itself and the memo's recipe."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,17 +27,21 @@ SEED = np.random.SeedSequence(1575)
 PATHS = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
 
-def run(code):
-    """What a new Python process prints that runs `code`."""
+def run(code, **variables):
+    """What a new Python process prints that runs `code`, with more environment variables."""
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    env = os.environ | variables
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-@pytest.mark.parametrize("init", INITS)
-@pytest.mark.parametrize("counts", [(0, 30), (3, 0), (30, 900), (100_000, 40_000)])
-def test_two_parameters_agree_with_quadrature(init, counts):
+@pytest.mark.parametrize(
+    ("counts", "init"),
+    [(counts, INITS[0]) for counts in ((0, 30), (3, 0), (30, 900), (100_000, 40_000))]
+    + [((3, 0), INITS[1])],
+)
+def test_two_parameters_agree_with_quadrature(counts, init):
     problem = one_source(*counts)
     draws = Pymc3Engine(init=init).sample(problem, SEED)
     assert (draws.rhat < 1.02).all()
@@ -77,15 +82,14 @@ def test_draws_depend_on_problem_and_seed_alone():
     assert (first.values != other.values).all()
 
 
-@pytest.mark.parametrize("init", INITS)
-def test_a_used_engine_draws_as_a_new_one_in_a_new_process(init):
-    engine = Pymc3Engine(draws=200, tune=200, init=init)
+def test_a_used_engine_draws_as_a_new_one_in_a_new_process():
+    engine = Pymc3Engine(draws=200, tune=200)
     engine.sample(one_source(500, 3), np.random.SeedSequence(9))
     here = engine.sample(one_source(12, 300), SEED).values
     code = (
         f"import sys; sys.path[:0] = {PATHS!r}\n"
         "import test_pymc3_engine as t\n"
-        f"engine = t.Pymc3Engine(draws=200, tune=200, init={init!r})\n"
+        "engine = t.Pymc3Engine(draws=200, tune=200)\n"
         "values = engine.sample(t.one_source(12, 300), t.SEED).values\n"
         "print('VALUES', values.tobytes().hex())\n"
     )
@@ -123,15 +127,12 @@ def test_draws_are_those_of_pm_sample_with_the_same_seeds():
     assert ours.divergences == trace.get_sampler_stats("diverging").sum()
 
 
-@pytest.mark.parametrize(
-    ("problem", "init"),
-    [(one_source(12, 300), "advi+adapt_diag"), (two_sources_two_obsids(), "adapt_diag")],
-    ids=INITS,
-)
-def test_agrees_with_the_memos_recipe(problem, init):
+def test_agrees_with_the_memos_recipe():
+    """Started otherwise; with the same start it is pm.sample, as above."""
     from benchmarks import memo_recipe
 
-    ours = Pymc3Engine(init=init).sample(problem, SEED).values
+    problem = two_sources_two_obsids()
+    ours = Pymc3Engine(init="adapt_diag").sample(problem, SEED).values
     memo = memo_recipe.sample(problem, SEED)
     # Means differ by the two Monte Carlo errors of the mean, standard deviations
     # by those of the spread (σ/√(2 N) for a Gaussian); 4 standard deviations,
@@ -245,7 +246,8 @@ def test_warming_compiles_for_every_shape(tmp_path):
         "    engine.sample(p, t.SEED)\n"
         "print('MODULES', warmed, modules())\n"
     )
-    stdout = run(code)
+    # which modules there are does not depend on how well they are optimised, which takes longest
+    stdout = run(code, THEANO_FLAGS="gcc__cxxflags=-O0")
     warmed, after = stdout.split("MODULES")[1].split()
     assert int(warmed) > 10
     assert warmed == after
