@@ -39,18 +39,24 @@ run run-current:
 	$(bin)/mpiapp timing $(out)/results.h5
 	$(bin)/mpiapp export $(out)/results.h5 $(out)/catalog.vot
 
-# All at once: two processes share the tests that no MPI starts, two ranks the quick ones.
-test: .venv/test ## Run all tests without MPI, and beside them the quick ones shared by two MPI ranks
+# What a rank does: it reads, plans, measures.  The rest of the program knows nothing of MPI.
+ranked := tests/catalog tests/parallel tests/photometry tests/posterior tests/test_api.py
+
+# All at once: two processes share all tests, two ranks the quick ones of what a rank does.
+test: .venv/test ## Run all tests without MPI, and beside them those of what a rank does on two MPI ranks
 	log=$$(mktemp); $(bin)/python -m pytest -n 2 --dist loadscope >"$$log" 2>&1 & serial=$$!; \
 	trap 'kill $$serial 2>/dev/null || true; rm -f "$$log"' EXIT; \
 	$(MPIEXEC) -prepend-rank -n 2 $(bin)/python -m pytest -p no:cacheprovider \
-	    -m "not mpi and not pymc3 and not slow"; \
+	    -m "not mpi and not pymc3 and not slow" $(ranked); \
 	tail -n +1 -f --pid=$$serial "$$log"; wait $$serial
 
-test-current: .venv-current/test ## Run the tests on current Python, but the slow ones and those of pymc3
-	.venv-current/bin/python -m pytest -n 2 --dist loadscope -m "not pymc3 and not slow"
+# Of jobs under MPI, README's first run by the engine pymc.
+test-current: .venv-current/test ## Run the tests on current Python, but the slow ones and those of pymc3 and MPI
+	.venv-current/bin/python -m pytest -n 2 --dist loadscope \
+	    -m "not pymc3 and not slow and (pymc or not mpi)"
 
-cluster_tests := MPIAPP_SLOW=1 $(bin)/python -m pytest tests/parallel/test_interruption.py tests/parallel/test_slurm.py
+cluster_tests := MPIAPP_SLOW=1 $(bin)/python -m pytest -n 2 --dist loadscope \
+    tests/parallel/test_interruption.py tests/parallel/test_slurm.py
 
 test-cluster: .venv/test ## Run the tests of signals and walltimes, under SLURM too; what fails, twice
 	$(cluster_tests) || $(cluster_tests) --last-failed

@@ -201,8 +201,12 @@ def test_a_job_whose_only_worker_is_stuck_ends_and_can_be_resumed(tmp_path):
     check_one_lost(tmp_path, "did not answer any more")
 
 
-@pytest.mark.parametrize("request_", ["job_seconds", "TERM"])
-@pytest.mark.parametrize("place", ["starting", *PLACES])
+# What ends the job is the same at all places, so a time limit ends it at two.
+@pytest.mark.parametrize(
+    ("place", "request_"),
+    [(place, "TERM") for place in ("starting", *PLACES)]
+    + [(place, "job_seconds") for place in ("starting", "measuring")],
+)
 @needs_mpiexec
 def test_a_rank_that_freezes_anywhere_is_named_and_does_not_keep_the_job(tmp_path, place, request_):
     options = f"[engine.options]\nlog = '{tmp_path / 'log'}'\nplace = '{place}'\nseconds = 0.05\n"
