@@ -15,7 +15,11 @@ class ExitCode(IntEnum):
         return member
 
     OK = 0, "every run ended as planned"
-    CRASH = 1, "the program crashed; if a rank died, the launcher's own code"
+    CRASH = (
+        1,
+        "the program crashed, or, if a rank died as by lack of memory inside a library, the code "
+        "of the launcher or 128 and the signal; what was flushed is on disk, so resume",
+    )
     USAGE = 2, "bad call, configuration, input or output"
     STOPPED = 3, "stopped early; what was measured is on disk"
     RUNS_FAILED = 4, "finished, but some runs or inputs failed; `mpiapp show --failures` says why"
