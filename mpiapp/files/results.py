@@ -38,6 +38,7 @@ from .heaps import broken_heap
 from .journal import journal_path, snapshot
 from .regular import open_regular
 from .schema import MPDF_DTYPE, SCHEMA_VERSION, TABLES
+from .strips import has_strips, strips
 
 # Names of files have 255 bytes; those beside the results are longer by up to 25.
 MAX_NAME = 230
@@ -187,6 +188,12 @@ class Results:
         self, name: str, rows: int = 100_000, columns: Sequence[str] | None = None
     ) -> Iterator[np.ndarray]:
         """The rows of a table, some at a time, in the order of the file; or only some columns."""
+        if has_strips(self._file[name]):
+            with readable(self.path, f"/{name}"):
+                for found in strips(self._file[name], columns, rows):
+                    _check_text(found, _WORDS if name == "photometry" else {})
+                    yield found
+            return
         for start in range(0, self.n_rows(name), rows):
             yield self.rows(name, start, start + rows, columns)
 

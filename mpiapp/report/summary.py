@@ -82,7 +82,7 @@ def summarize(results: Results) -> Summary:
         for flag in Flag:
             flags[flag] += int(np.count_nonzero(chunk["flags"] & int(flag)))
         spent = np.nan_to_num(chunk["seconds"].astype(float))
-        seconds += np.histogram(np.clip(spent, SECONDS[0], SECONDS[-1]), SECONDS)[0]
+        seconds += _binned(spent)
         total += float(spent.sum())
         retried += int(np.count_nonzero(chunk["attempts"] > 1))
         slowest.add(chunk["seconds"])
@@ -111,14 +111,28 @@ def summarize(results: Results) -> Summary:
     )
 
 
+def _binned(seconds: np.ndarray) -> np.ndarray:
+    """Runs by time, in the bins of SECONDS; what lies beyond them in the first and last."""
+    n = len(SECONDS) - 1
+    width = np.log(SECONDS[-1] / SECONDS[0]) / n
+    at = np.log(np.clip(seconds, SECONDS[0], SECONDS[-1]) / SECONDS[0]) / width
+    return np.bincount(np.minimum(at.astype(int), n - 1), minlength=n)
+
+
 def _counted(chunk: np.ndarray) -> Counter:
     """Runs by level, band and outcome.  Initials are told apart quicker than texts."""
-    code = (chunk["outcome"].astype(int) & 0xFFFF) << 16
-    for name, shift in (("level", 8), ("band", 0)):
-        code |= chunk[name].astype("S1").view("u1").astype(int) << shift
-    _, first, n = np.unique(code, return_index=True, return_counts=True)
-    keys = chunk[["level", "band", "outcome"]][first].tolist()
-    return Counter({(text(lev), text(band), o): k for (lev, band, o), k in zip(keys, n.tolist())})
+    level, band = (chunk[name].astype("S1").view("u1") for name in ("level", "band"))
+    place = level.astype(np.uint16) << 8 | band
+    outcomes = chunk["outcome"].astype(np.uint16)
+    found: Counter = Counter()
+    for outcome in np.flatnonzero(np.bincount(outcomes)):
+        mine = np.flatnonzero(outcomes == outcome)
+        n = np.bincount(place[mine])
+        for code in np.flatnonzero(n):
+            row = chunk[mine[np.argmax(place[mine] == code)]]
+            key = text(row["level"]), text(row["band"]), int(row["outcome"])
+            found[key] += int(n[code])
+    return found
 
 
 class _Largest:

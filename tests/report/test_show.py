@@ -159,3 +159,11 @@ def test_a_word_that_there_is_not_is_refused_with_those_there_are(written, capsy
     path, *_ = written
     assert main(["show", str(path), option, "x"]) == 2
     assert f"{option[2:]} 'x': expected one of " in capsys.readouterr().err
+
+
+def test_times_are_counted_as_a_histogram_does():
+    rng = np.random.default_rng(8)
+    seconds = 10.0 ** rng.uniform(-7, 7, 20_000)
+    inside = np.clip(seconds, summary.SECONDS[0], summary.SECONDS[-1])
+    expected = np.histogram(inside, summary.SECONDS)[0]
+    assert np.array_equal(summary._binned(seconds), expected)
