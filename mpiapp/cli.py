@@ -11,6 +11,7 @@ import sys
 
 from . import commands, numba_home
 from ._version import __version__
+from .examples import EXAMPLES
 from .exit_code import ExitCode
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -238,6 +239,9 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("results", metavar="RESULTS", nargs="+", help="results files (HDF5)")
     p.add_argument("--plot", metavar="DIR", help="draw speed-up and efficiency into this folder")
     p.set_defaults(call=commands.timing)
+    for name, p in added.choices.items():
+        p.formatter_class = argparse.RawDescriptionHelpFormatter
+        p.epilog = "\n  ".join(["examples:", *EXAMPLES[name]])
     return parser
 
 

@@ -5,6 +5,7 @@ The first run of README is really done, by test_example.py, with the compiled en
 
 import configparser
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from jobs import mpiapp, write_job
 
 from mpiapp.cli import build_parser
 from mpiapp.config import Config, tomllib
+from mpiapp.examples import EXAMPLES
 from mpiapp.simulate import PRESETS
 
 # Commands that a machine or a site brings, and what is made by hand before they are called.
@@ -59,6 +61,9 @@ def check_pip(words):
 
 
 def check(words):
+    words = list(words)
+    if words[:2] == ["mpiexec", "-n"] and words[3] == "mpiapp":
+        words = words[3:]
     if words[0] in ("mpiexec", "srun"):
         words = words[next(i for i, w in enumerate(words) if w.startswith("python")) :]
     if words[0].startswith("python"):
@@ -87,6 +92,25 @@ SHOWN = [(b.where, words) for b in blocks("shell") + blocks("bash") for words in
 @pytest.mark.parametrize(("where", "words"), SHOWN, ids=[f"{w}:{' '.join(c)}" for w, c in SHOWN])
 def test_a_shown_command_can_be_called(where, words):
     check(words)
+
+
+HELP = [(name, line) for name, lines in EXAMPLES.items() for line in lines]
+
+
+@pytest.mark.parametrize(("name", "line"), HELP, ids=[line for _, line in HELP])
+def test_an_example_of_the_help_can_be_called(name, line):
+    words = shlex.split(line, comments=True)
+    assert words[words.index("mpiapp") + 1] == name
+    check(words)
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_help_shows_the_examples(name, capsys):
+    with pytest.raises(SystemExit) as left:
+        build_parser().parse_args([name, "--help"])
+    assert left.value.code == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert set(EXAMPLES[name]) <= {line.strip() for line in shown}
 
 
 def test_commands_named_in_the_text_exist_with_their_options():
