@@ -150,7 +150,8 @@ def merge(args) -> int:
 def plan(args) -> int:
     from .config import load
     from .files.results import open_results
-    from .parallel.planning import find_inputs, make_plan, scan_here
+    from .parallel.planning import find_inputs, make_plan
+    from .parallel.scanning import scan_here
     from .report.cost_model import CostModel
     from .report.plan import plan_table
 

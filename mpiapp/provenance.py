@@ -6,7 +6,6 @@ import os
 import platform
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 
 PACKAGES = (
@@ -27,6 +26,8 @@ PACKAGES = (
 
 def versions(mpi_library: str = "") -> dict[str, str]:
     """Version of Python, of every package that can change a number, and of the MPI library."""
+    from importlib import metadata  # only one rank asks
+
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for package in PACKAGES:
         try:

@@ -162,7 +162,7 @@ PLACES = {
     "leaving": "mpiapp.parallel.worker.leave",
 }
 RANK_0_PLACES = {
-    "planning": "mpiapp.parallel.job.make_plan",
+    "planning": "mpiapp.parallel.lead.make_plan",
     "writing": "mpiapp.files.writer.Writer.append",
     "publishing": "mpiapp.files.writer.Writer.publish",
 }

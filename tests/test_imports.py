@@ -80,6 +80,20 @@ def test_importing_the_package_imports_none_of_them(module):
     assert not DOORS.keys() & set(done.stdout.split())
 
 
+def test_a_worker_rank_imports_nothing_that_only_rank_0_needs():
+    """What every rank imports is asked of a shared file system once a rank."""
+    code = "import sys; from mpiapp.parallel import job, world; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert "mpiapp.parallel.worker" in loaded
+    unwanted = {"h5py", "pydantic", "tqdm", "setuptools", "astropy.table", "astropy.units"}
+    assert not unwanted & loaded
+    assert not {"mpiapp.config", "mpiapp.parallel.lead", "mpiapp.files.results"} & loaded
+
+
 def test_no_test_runs_a_job_in_its_own_process():
     """Under mpiexec it would wait for ranks that have other tests."""
     here = Path(__file__)

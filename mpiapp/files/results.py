@@ -29,7 +29,6 @@ from typing import BinaryIO
 
 import h5py
 import numpy as np
-from numpy.lib.recfunctions import repack_fields
 
 from ..catalog.fault import InputError
 from ..catalog.quantities import APERTURES, BANDS, LEVELS, QUANTITIES
@@ -37,7 +36,7 @@ from . import schema
 from .heaps import broken_heap
 from .journal import journal_path, snapshot
 from .regular import open_regular
-from .schema import MPDF_DTYPE, SCHEMA_VERSION, TABLES
+from .schema import MPDF_DTYPE, SCHEMA_VERSION, TABLES, ResultsError
 from .strips import has_strips, strips
 
 # Names of files have 255 bytes; those beside the results are longer by up to 25.
@@ -46,10 +45,6 @@ MAX_NAME = 230
 _MAX_CHUNK_BYTES = 16 << 20
 _WORDS = {"level": LEVELS, "band": BANDS, "aperture": APERTURES, "quantity": QUANTITIES}
 _WORDS = {column: {word.encode() for word in words} for column, words in _WORDS.items()}
-
-
-class ResultsError(ValueError):
-    """A results file that cannot be read or written; the message names it and says what to do."""
 
 
 def work_path(path: str | Path) -> Path:
@@ -251,9 +246,9 @@ def check_rows(results: Results) -> np.ndarray:
 
 def _mpdf_rows(results: Results) -> np.ndarray:
     """What ties /mpdf, all of which is read, to /photometry and /runs."""
-    names = ["run_id", "row"]
-    found = [np.empty(0, MPDF_DTYPE)[names]]
-    found += [repack_fields(rows[names]) for rows in results.chunks("mpdf", 20_000)]
+    kept = np.dtype([(name, MPDF_DTYPE[name]) for name in ("run_id", "row")])
+    found = [np.empty(0, kept)]
+    found += [rows[list(kept.names)].astype(kept) for rows in results.chunks("mpdf", 20_000)]
     mpdf = np.concatenate(found)
     rows = mpdf["row"]
     if len(rows) and (rows[-1] >= results.n_rows("photometry") or (rows[1:] <= rows[:-1]).any()):

@@ -22,6 +22,10 @@ MPDF_POINTS = 128
 CHUNK_ROWS = 1024
 
 
+class ResultsError(ValueError):
+    """A results file that cannot be read or written; the message names it and says what to do."""
+
+
 class Column(NamedTuple):
     name: str
     dtype: str

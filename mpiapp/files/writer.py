@@ -6,7 +6,7 @@ All tables move on together, or not at all, however the job ends (see mpiapp.fil
 from __future__ import annotations
 
 import contextlib
-import functools
+import json
 import time
 from pathlib import Path
 
@@ -243,15 +243,18 @@ def _create_table(group, name: str, columns: tuple[schema.Column, ...], descript
     group.create_dataset(f"{name}.__table_column_meta__", data=_astropy_meta(columns))
 
 
-@functools.cache
 def _astropy_meta(columns: tuple[schema.Column, ...]) -> list[bytes]:
-    """Units and descriptions as astropy keeps them."""
-    # Half a second on each rank, of which only one makes tables.
-    from astropy.table import Table
-    from astropy.table.meta import get_yaml_from_table
-
-    table = Table(np.zeros(0, [(c.name, "O" if c.dtype == "text" else c.dtype) for c in columns]))
+    """Units and descriptions as astropy keeps them: YAML, in the part of it that is JSON."""
+    lines = ["datatype:"]
     for c in columns:
-        table[c.name].unit = c.unit
-        table[c.name].description = c.description
-    return [line.encode() for line in get_yaml_from_table(table)]
+        of = np.dtype("O" if c.dtype == "text" else c.dtype)
+        is_number = of.kind not in "OS" and not of.shape
+        entry = {"name": c.name, "datatype": of.name if is_number else "string"}
+        if c.unit:
+            entry["unit"] = c.unit
+        if of.kind == "O":
+            entry["subtype"] = "json"
+        elif of.shape:
+            entry["subtype"] = f"{of.base.name}{list(of.shape)}"
+        lines.append(f"- {json.dumps(entry | {'description': c.description}, ensure_ascii=False)}")
+    return [line.encode() for line in lines]

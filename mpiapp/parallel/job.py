@@ -6,53 +6,30 @@ process the same code runs without MPI.
 
 from __future__ import annotations
 
-import json
-import sys
 import time
-from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from .. import provenance, sampling, scheduler
-from ..catalog.fault import Fault
-from ..catalog.worklist import Target
-from ..config import Config, ConfigError, load
+from .. import provenance, sampling
 from ..exit_code import ExitCode
-from ..files import results
-from ..files.schema import Batch
-from ..photometry.outcome import Outcome, n_unplanned
-from .banner import banner, work
+from ..photometry.ladder import Policy
 from .board import LEAVE
-from .checkpoint import Done, check_inputs, open_work_file
 from .clock import Clock
-from .dispatch import stream
-from .planning import Plan, ScannedFile, find_inputs, make_plan
 from .progress import During, say
-from .rows import row
-from .shares import Shard, parcels
+from .shares import Shard
 from .warmup import Unprepared, warm_up
-from .watch import Watch
-from .worker import Worker, employ, leave, measure_parcel, scan_parcel
+from .worker import Worker, employ, leave
 from .world import Absent, World
 
-# Parcels under way per worker: one to work on, and the next.
-_WINDOW = 2
-_SCAN_FILES = 8
+if TYPE_CHECKING:  # rank 0's, and a third of what a rank would import
+    from .lead import Lead
+    from .watch import Watch
+
 # How long the ranks may take to answer once all is on disk.
 _LEAVE_SECONDS = 60.0
 _NAP_SECONDS = 0.02
-
-
-class BadInput(RuntimeError):
-    """Input that cannot be used, in a job that is to end at the first (on_bad_input = "abort")."""
-
-
-class Stopped(Exception):
-    """The job has to end before its work list is known."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +54,19 @@ class Options:
     output: str | None = None
 
 
+class Task(NamedTuple):
+    """What every rank has to know of a job; `engine` is its name, with its settings."""
+
+    number: int
+    engine: str
+    settings: dict
+    scratch: str | None
+    policy: Policy
+    seed: int
+    run_seconds: float
+    mpdf: list[str]
+
+
 def run(path: str | Path, world: World, options: Options = Options()) -> int:
     """Do the whole job that a configuration names; called on every rank.
 
@@ -84,60 +74,39 @@ def run(path: str | Path, world: World, options: Options = Options()) -> int:
     paths or the output is said by rank 0, and every rank returns ExitCode.USAGE.
     """
     with world.stop.listening():
-        job, code = None, ExitCode.OK
+        lead, code = None, ExitCode.OK
         if world.rank == 0:
-            try:
-                with During("looking for the inputs", silent=not sys.stderr.isatty()):
-                    job = _Job(load(path), world, options)
-            except (ConfigError, results.ResultsError, sampling.EngineMissing) as error:
-                say(f"mpiapp: {error}")
-                code = ExitCode.USAGE
-            else:
-                if job.writer is None:
-                    code = _complete_already(job.final)
-                    job = None
-                else:
-                    say(banner(job.config, path, job.final, world.size))
-        start, code = world.broadcast((job and (job.config, job.number), code))
-        return code if start is None else _work(job, world, *start)
+            from .lead import prepare
+
+            lead, code = prepare(path, world, options)
+        task, code = world.broadcast((lead and lead.task(), code))
+        if task is None:
+            world.meet()  # which ends what the broadcast has begun
+            return code
+        return _work(lead, world, task)
 
 
-def _complete_already(final: Path) -> ExitCode:
-    with results.open_results(final) as found:
-        n_runs = n_unplanned(found.column("runs", "outcome"))
-        n_inputs = int((found.table("failures")["run_id"] == 0).sum())
-    if not n_runs and not n_inputs:
-        say(f"{final}: complete already; nothing to do")
-        return ExitCode.OK
-    say(
-        f"{final}: complete already, with {n_runs} failed runs and {n_inputs} bad inputs. Once "
-        f"mended: mpiapp merge NEW {final} --retry, then run with --resume --output NEW"
-    )
-    return ExitCode.RUNS_FAILED
-
-
-def _work(job: _Job | None, world: World, config: Config, number: int) -> int:
-    """Every rank's part; `job` on rank 0 only."""
+def _work(lead: Lead | None, world: World, task: Task) -> int:
+    """Every rank's part; `lead` on rank 0 only."""
     board, clock, code = None, Clock(world.rank), ExitCode.OK
     try:
         board = world.board(clock)
-        engine = config.engine.create()
+        engine = sampling.create(task.engine, **task.settings)
         board.at("compiling")
-        warm_up(engine, world, config.engine.scratch)
+        warm_up(engine, world, task.scratch)
         worker = Worker(
-            engine, config.policy(), config.seed, number, config.limits.run_seconds, board,
-            world.stop, config.output.mpdf,
+            engine, task.policy, task.seed, task.number, task.run_seconds, board, world.stop,
+            task.mpdf,
         )  # fmt: skip
         employ(worker)
         clock.ready()
         board.at("ready")
-        with During("waiting for all ranks", silent=job is None):
+        with During("waiting for all ranks", silent=lead is None):
             ranks = world.gather(provenance.this_rank())
         with world.executor() as executor:
-            if job:
-                limits, n = config.limits, world.n_workers
-                watch = Watch(board, world.stop, clock, limits, n, worker.give_up)
-                code = job.finish(job.run(executor, watch, ranks), board.clocks())
+            if lead:
+                watch = lead.watch(board, clock, worker.give_up)
+                code = lead.finish(lead.run(executor, watch, ranks), board.clocks())
                 if world.size > 1 and (watch.stuck or not _all_leave(executor, watch)):
                     world.abort(code)
     except Absent:
@@ -145,12 +114,12 @@ def _work(job: _Job | None, world: World, config: Config, number: int) -> int:
         first = next((s for s in ("starting", "compiling") if s in {at.state for at in ranks}), "")
         where = "; ".join(str(at) for at in ranks if at.state == first) or "before all ranks met"
         say(f"mpiapp: not waited for: {where}")
-        world.abort(job.finish(ExitCode.STOPPED, []))
+        world.abort(lead.finish(ExitCode.STOPPED, []))
     except Unprepared as error:
         code = ExitCode.USAGE
-        if job:
+        if lead:
             say(f"mpiapp: {error}")
-            code = job.finish(code, [])
+            code = lead.finish(code, [])
     board.close()
     return code
 
@@ -170,178 +139,3 @@ def _all_leave(executor: Executor, watch: Watch) -> bool:
         time.sleep(_NAP_SECONDS)
     watch.board.tell(LEAVE)
     return True
-
-
-class _Job:
-    """Rank 0's side of the job: everything that can be checked before any work is, at once."""
-
-    def __init__(self, config: Config, world: World, options: Options):
-        self.config = config
-        self.world = world
-        self.stop = world.stop
-        self.stop.limit(config.limits, scheduler.scheduled_end())
-        self.options = options
-        self.final = Path(options.output or config.output.results)
-        results.work_path(self.final)  # refuses what is no name before a shard's is made of it
-        if options.shard:
-            self.final = options.shard.path(self.final)
-        sampling.require(config.engine.name)
-        self.engine = config.engine.create()
-        self.inputs = find_inputs(config)
-        self.end = ""
-        self.writer = open_work_file(config, self.final, resume=options.resume, force=options.force)
-        done = self.writer is not None
-        self.number = len(self.writer.table("jobs")) if done else 0
-        self.n_failed = n_unplanned(self.writer.column("outcome")) if done else 0
-
-    def run(self, executor: Executor, watch: Watch, ranks: list[dict]) -> ExitCode:
-        """Do the work; returns the exit code.  The file is left to `finish`."""
-        try:
-            plan = self._plan(executor, watch)
-            new = check_inputs(self.writer, plan.inputs, force=self.options.force)
-        except (ConfigError, results.ResultsError) as error:
-            say(f"mpiapp: {error}")
-            return ExitCode.USAGE
-        except Stopped:
-            return ExitCode.STOPPED
-        self._begin(ranks, plan)
-        self.writer.add(
-            "inputs",
-            [row("inputs", job=self.number, path=path, digest=digest) for path, digest in new],
-        )
-        try:
-            self._refuse(plan.faults)
-            self._measure(executor, watch, plan)
-        except BadInput as error:
-            self.end = f"bad input: {error}"
-            say(f"mpiapp: {error}\nmpiapp: stopped at bad input as configured")
-            return ExitCode.RUNS_FAILED
-        if self.stop.reason:
-            self.end = f"stopped: {self.stop.reason}"
-            return ExitCode.STOPPED
-        self.end = "complete"
-        return ExitCode.RUNS_FAILED if self.n_failed or plan.faults else ExitCode.OK
-
-    def finish(self, code: ExitCode, clocks: list[dict]) -> ExitCode:
-        """Write how the job ended and what its ranks did; the complete file gets its name."""
-        self.writer.flush()
-        if code == ExitCode.USAGE and self.number == 0:
-            self.writer.discard()  # nothing began, and the corrected job may
-            return code
-        if self.end:
-            self.writer.add("ranks", [row("ranks", job=self.number, **clock) for clock in clocks])
-            seconds = provenance.process_seconds()
-            self.writer.update_job(
-                self.number, ended=_now(), exit_reason=self.end, wall_seconds=seconds
-            )
-        tally = f"{self.writer.n_runs} runs, {self.n_failed} failed"
-        if self.end == "complete":
-            self.writer.publish(self.final)
-            say(f"{self.final}: {tally}")
-            return code
-        self.writer.close()
-        say(f"{self.writer.path}: {tally}")
-        if code == ExitCode.STOPPED:
-            say(
-                f"mpiapp: stopped ({self.stop.reason}); everything measured is on disk. "
-                "Resume with the same command and --resume"
-            )
-        return code
-
-    def _plan(self, executor: Executor, watch: Watch) -> Plan:
-        found: dict[str, ScannedFile] = {}
-        n_files = sum(len(files.prep3) for files in self.inputs)
-
-        def scan(paths: Sequence[str]) -> list[ScannedFile]:
-            chunks = (
-                watch.parcel(paths[i : i + _SCAN_FILES]) for i in range(0, len(paths), _SCAN_FILES)
-            )
-            scanned = stream(executor, scan_parcel, chunks, self._window, watch)
-            for files in scanned:
-                found.update((file.path, file) for file in files)
-            if self.stop.reason:
-                raise Stopped
-            return [found[path] for path in paths]
-
-        n_workers = self.world.n_workers
-        seconds = self.engine.typical_seconds
-        with During(lambda: f"making the work list, {len(found)} of {n_files} files are read"):
-            plan = make_plan(self.config, self.inputs, scan, n_workers, seconds)
-            if shard := self.options.shard:
-                plan = plan._replace(units=shard.of(plan.units))
-        say(work(len(plan.inputs), plan.runs_by_level(), self.writer.n_runs))
-        for hint in plan.hints:
-            say(f"hint: {hint}")
-        return plan
-
-    @property
-    def _window(self) -> int:
-        return _WINDOW * self.world.n_workers if self.world.size > 1 else 1
-
-    def _measure(self, executor: Executor, watch: Watch, plan: Plan) -> None:
-        """All runs that are not done yet."""
-        done = Done(np.sort(self.writer.column("run_id")))
-        # Alone, this process has all files at hand anyway, and writes the more often.
-        n_workers = self.world.n_workers if self.world.size > 1 else float("inf")
-        payloads = map(watch.parcel, _payloads(plan, done, n_workers))
-        with watch.progress(plan.n_runs, self.writer.n_runs) as progress:
-            for batch in stream(executor, measure_parcel, payloads, self._window, watch):
-                with watch.clock.busy("write"):
-                    self.writer.append(batch)
-                    if self.stop.reason:
-                        self.writer.flush()  # there may not be time for another batch
-                failed = n_unplanned(batch.runs["outcome"])
-                self.n_failed += failed
-                progress.add(batch.n_runs, failed)
-                if failed and self.config.ladder.on_bad_input == "abort":
-                    self._check(batch)
-
-    def _check(self, batch: Batch) -> None:
-        bad = set(batch.runs["run_id"][batch.runs["outcome"] == Outcome.NULL_BAD_INPUT])
-        for run_id, _, _, message, _ in batch.failures:
-            if run_id in bad:
-                raise BadInput(message)
-
-    def _refuse(self, faults: list[Fault]) -> None:
-        for fault in faults:
-            say(f"mpiapp: bad input: {fault.message}")
-        known = self.writer.table("failures")
-        known = set(zip(known["where"], known["message"]))
-        new = (f for f in faults if (f.where, f.message) not in known)
-        what = {"run_id": 0, "type": "InputError", "traceback": ""}
-        rows = [row("failures", where=f.where, message=f.message, **what) for f in new]
-        self.writer.add("failures", rows)
-        if faults and self.config.ladder.on_bad_input == "abort":
-            raise BadInput(faults[0].message)
-
-    def _begin(self, ranks: list[dict], plan: Plan) -> None:
-        begun = row(
-            "jobs",
-            job=self.number,
-            started=_now(),
-            ended="",
-            exit_reason="",
-            wall_seconds=0.0,
-            config=self.config.model_dump_json(),
-            config_hash=self.config.hash(),
-            versions=json.dumps(provenance.versions(self.world.library)),
-            revision=provenance.revision(),
-            scheduler=json.dumps(scheduler.identifiers()),
-            command=provenance.command_line(),
-            ranks=json.dumps(ranks),
-            shard=str(self.options.shard or ""),
-            planned=plan.n_runs,
-        )
-        self.writer.add("jobs", [begun])
-
-
-def _payloads(plan: Plan, done: Done, n_workers: float) -> Iterator[list[Target]]:
-    """The targets of each parcel, without what is done."""
-    for parcel in parcels(plan.units, n_workers, plan.parcel_cost):
-        targets = [target for unit in parcel for target in unit.targets()]
-        if remaining := done.remaining(targets):
-            yield remaining
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

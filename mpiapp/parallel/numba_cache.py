@@ -18,7 +18,7 @@ import numpy as np
 
 from ..posterior.diagnostics import rhat_and_ess
 from ..posterior.mpdf import summarise
-from ..sampling import ENGINES, create
+from ..sampling import ENGINES, Engine, create
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -34,6 +34,13 @@ def fill_cache(engine_name: str) -> None:
     # Where the cache cannot be written the next job tries again.
     with contextlib.suppress(OSError):
         stamp(engine_name).touch()
+
+
+def fills(engine: Engine) -> bool:
+    """Whether this engine is all there once the cache has been filled."""
+    kind = type(engine)
+    is_ours = ENGINES.get(engine.name) == f"{kind.__module__}:{kind.__qualname__}"
+    return is_ours and not engine.compiles_per_rank
 
 
 def stamp(engine_name: str) -> Path:

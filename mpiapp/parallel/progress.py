@@ -10,8 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 
-from tqdm import tqdm
-
 # What stands on a terminal is written anew so often.
 _LIVE_SECONDS = 0.5
 # Lines of a log come first after so long, then ever later: the log of a long job stays short.
@@ -90,7 +88,7 @@ class Progress:
         self.done = self.first = done
         self.failed = 0
         self._start = self._last = time.monotonic()
-        self._bar: tqdm | None = None
+        self._bar = None
         self._ticking: _Ticking | None = None
 
     def add(self, n_runs: int, n_failed: int) -> None:
@@ -130,6 +128,9 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if sys.stderr.isatty():
+            # A tenth of the time in which a rank starts, and none of a batch job has a terminal.
+            from tqdm import tqdm
+
             self._bar = tqdm(
                 total=self.total,
                 initial=self.done,

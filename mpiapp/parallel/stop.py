@@ -13,8 +13,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from ..config import Limits
+if TYPE_CHECKING:  # what checks configurations is large, and rank 0's
+    from ..config import Limits
 
 SIGNALS = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
 
@@ -25,6 +27,8 @@ _SAME_REQUEST_SECONDS = 1.0
 _PATIENCE = {signal.SIGTERM: 8.0, signal.SIGINT: 8.0}
 
 # Of a short job not all the time must go into the reserve.
+# Until a configuration says otherwise.
+_RESERVE_SECONDS = 120.0
 _RESERVE_SHARE = 0.2
 
 
@@ -43,7 +47,8 @@ class Stop:
         self.asked = 0
         self.reason = ""
         self._since = 0.0
-        self.limit(Limits())
+        self._budget, self._reserve = "", _RESERVE_SECONDS
+        self._stop_at = self._give_up_at = float("inf")
 
     def limit(self, limits: Limits, end: float | None = None) -> None:
         """End by a budget, or by `end`, the Unix time at which the scheduler ends the job."""

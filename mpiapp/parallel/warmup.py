@@ -39,13 +39,15 @@ def warm_up(engine: Engine, world: World, scratch: str | None) -> None:
         # In a process of its own: code just compiled and code from the cache differ in the last
         # digits, so that every rank has to load it.
         silent = world.rank > 0
-        if not numba_cache.stamp(engine.name).exists():
+        is_filled = numba_cache.stamp(engine.name).exists()
+        if not is_filled:
             with During("compiling for this processor, which later jobs find done", silent):
                 subprocess.run(
                     [sys.executable, "-m", numba_cache.__name__, engine.name], check=False
                 )
-        with During(f"warming up engine {engine.name}", silent):
-            engine.warm()
+        if not (is_filled and numba_cache.fills(engine)):
+            with During(f"warming up engine {engine.name}", silent):
+                engine.warm()
     world.node_barrier()
     first = world.node_broadcast(directory)
     if world.node_rank > 0 and directory is not None:

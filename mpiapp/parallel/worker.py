@@ -23,8 +23,8 @@ from ..sampling import Engine
 from .board import LEAVE, At, Board
 from .dispatch import Parcel
 from .mpdf_rows import MpdfRows
-from .planning import ScannedFile, scan_file
 from .rows import Rows
+from .scanning import ScannedFile, scan_file
 from .stacked_runs import StackedRuns
 from .stop import Stop
 from .time_limit import RunTimeLimit, time_limit

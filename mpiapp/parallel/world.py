@@ -11,13 +11,13 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 
 from .. import scheduler
 from ..exit_code import ExitCode
-from ..files.results import ResultsError
+from ..files.schema import ResultsError
 from .board import Board
 from .clock import Clock
 from .progress import say
@@ -76,6 +76,7 @@ class World:
         self.size = comm.size if comm else 1
         self.n_workers = max(1, self.size - 1)
         self._node = None
+        self._begun: list = []
         self.library = ""
         if comm:
             from mpi4py import MPI
@@ -90,8 +91,15 @@ class World:
         return self._comm.gather(value) if self._comm else [value]
 
     def broadcast(self, value):
-        """Rank 0's value, on every rank."""
-        return self._comm.bcast(value) if self._comm else value
+        """Rank 0's value, on every rank; the others sleep until all are there."""
+        if not self._comm:
+            return value
+        arrived = self._comm.Ibarrier()
+        if self.rank:
+            _sleep_until(arrived)
+        else:
+            self._begun.append(arrived)  # it goes on in whatever rank 0 waits for next
+        return self._comm.bcast(value)
 
     def meet(self) -> None:
         """Wait for all ranks."""
@@ -102,13 +110,14 @@ class World:
         self._wait(self._node)
 
     def _wait(self, comm) -> None:
-        """MPI itself waits by spinning, which takes the processor from those that work."""
         if comm:
-            arrived = comm.Ibarrier()
-            while not arrived.Test():
-                if self.rank == 0 and self.stop.poll() and self.stop.out_of_patience:
-                    raise Absent
-                time.sleep(_NAP_SECONDS)
+            _sleep_until(comm.Ibarrier(), self._give_up if self.rank == 0 else None)
+            while self._begun:
+                self._begun.pop().Wait()  # all ranks have been there before
+
+    def _give_up(self) -> None:
+        if self.stop.poll() and self.stop.out_of_patience:
+            raise Absent
 
     def node_broadcast(self, value):
         """The value of each host's first rank, on every rank of that host."""
@@ -174,6 +183,14 @@ class World:
             sys.stderr.write("".join(prefix + line + "\n" for line in text.splitlines()))
         finally:
             self.abort(ExitCode.CRASH)
+
+
+def _sleep_until(arrived, meanwhile: Callable[[], None] | None = None) -> None:
+    """Wait for a request; MPI itself would spin, which takes the processor from those that work."""
+    while not arrived.Test():
+        if meanwhile:
+            meanwhile()
+        time.sleep(_NAP_SECONDS)
 
 
 def connect() -> World:

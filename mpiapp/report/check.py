@@ -18,7 +18,8 @@ from ..catalog.runs import ids_and_seeds
 from ..catalog.worklist import Target
 from ..config import Config
 from ..files.results import Results, check_rows
-from ..parallel.planning import Plan, find_inputs, make_plan, scan_here
+from ..parallel.planning import Plan, find_inputs, make_plan
+from ..parallel.scanning import scan_here
 from ..parallel.shares import Shard
 from ..parallel.worker import Worker
 from ..photometry.outcome import Outcome

@@ -16,7 +16,8 @@ from ..catalog.runs import RunKey
 from ..catalog.worklist import Target
 from ..config import Config, ConfigError
 from ..files.results import Results
-from ..parallel.planning import find_inputs, make_plan, scan_here
+from ..parallel.planning import find_inputs, make_plan
+from ..parallel.scanning import scan_here
 from ..parallel.worker import Worker
 from ..photometry.ladder import Run
 

@@ -35,7 +35,8 @@ from mpiapp.files.results import open_results
 from mpiapp.files.schema import CHUNK_ROWS, Batch
 from mpiapp.files.writer import Writer
 from mpiapp.parallel.dispatch import stream
-from mpiapp.parallel.planning import InputFiles, Plan, ScannedFile, make_plan
+from mpiapp.parallel.planning import InputFiles, Plan, make_plan
+from mpiapp.parallel.scanning import ScannedFile
 from mpiapp.parallel.shares import parcels
 from mpiapp.parallel.world import connect
 from mpiapp.sampling.gibbs import GibbsEngine

@@ -29,7 +29,7 @@ from mpiapp.catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES, M
 from mpiapp.catalog.scan import BundleScan, FileScan
 from mpiapp.files.prep3 import read_prep3, scan_prep3
 from mpiapp.files.prep3_write import write_prep3
-from mpiapp.parallel.planning import scan_here
+from mpiapp.parallel.scanning import scan_here
 
 printable = st.sampled_from([chr(code) for code in range(0x20, 0x7F)])
 names = st.text(printable, min_size=1, max_size=30).map(str.strip).filter(bool)

@@ -8,8 +8,11 @@ import random
 import signal
 import time
 
+import h5py
+import numpy as np
 import pytest
 from astropy.table import Table
+from astropy.table.meta import get_header_from_yaml, get_yaml_from_table
 from astropy.units import Unit
 from disks import Disk, recorded
 from results_files import N_RUNS, batch, exit_code, in_a_fork, steps, values
@@ -108,6 +111,24 @@ def test_every_unit_in_a_file_is_one_that_astropy_reads(tmp_path):
     for name in TABLES:
         for column in Table.read(path, path=name).itercols():
             assert column.unit is None or Unit(str(column.unit), parse_strict="raise")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_what_astropy_is_told_of_the_columns_is_what_it_would_write_itself(tmp_path, name):
+    columns, _ = TABLES[name]
+    writer = Writer(tmp_path / "r.h5")
+    writer.close()
+    with h5py.File(tmp_path / "r.h5") as file:
+        found = get_header_from_yaml(
+            [line.decode() for line in file[f"{name}.__table_column_meta__"]]
+        )
+    table = Table(np.zeros(0, [(c.name, "O" if c.dtype == "text" else c.dtype) for c in columns]))
+    for c in columns:
+        table[c.name].unit, table[c.name].description = c.unit, c.description
+    expected = get_header_from_yaml(get_yaml_from_table(table))
+    for entry in (*found["datatype"], *expected["datatype"]):
+        entry["unit"] = Unit(entry.get("unit", ""))
+    assert found == expected
 
 
 def test_a_file_that_appears_while_a_job_runs_is_left_as_it_is(tmp_path):

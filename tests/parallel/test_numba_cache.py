@@ -24,6 +24,25 @@ def test_a_job_fills_the_cache_only_if_no_job_has(tmp_path, monkeypatch):
     assert started == ["gibbs", "exact"]
 
 
+def test_an_engine_whose_code_is_all_there_is_not_warmed_up(tmp_path, monkeypatch):
+    """Each rank loads what its runs need when they need it."""
+    warmed = []
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(subprocess, "run", lambda *args, **kwargs: None)
+    engine = create("gibbs")
+    monkeypatch.setattr(type(engine), "warm", lambda self: warmed.append(type(self).__name__))
+
+    class Mine(type(engine)):
+        """It may have more to compile."""
+
+    for filled in (False, True):
+        if filled:
+            numba_cache.stamp("gibbs").touch()
+        for one in (engine, Mine()):
+            warm_up(one, World(), None)
+    assert warmed == ["GibbsEngine", "Mine", "Mine"]
+
+
 def test_changed_code_is_compiled_anew(tmp_path, monkeypatch):
     code = tmp_path / "code.py"
     code.write_text("a = 1\n")

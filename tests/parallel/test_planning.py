@@ -10,7 +10,8 @@ from mpiapp.config import Config
 from mpiapp.files.mst3 import write_mst3
 from mpiapp.files.prep3_write import write_prep3
 from mpiapp.files.schema import COMPONENT_BYTES, NAME_BYTES
-from mpiapp.parallel.planning import find_inputs, make_plan, scan_here
+from mpiapp.parallel.planning import find_inputs, make_plan
+from mpiapp.parallel.scanning import scan_here
 
 
 @pytest.mark.parametrize(

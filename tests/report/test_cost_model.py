@@ -10,7 +10,8 @@ from mpiapp.catalog.bundle import InputError
 from mpiapp.cli import main
 from mpiapp.config import load
 from mpiapp.files.results import open_results
-from mpiapp.parallel.planning import find_inputs, make_plan, scan_here
+from mpiapp.parallel.planning import find_inputs, make_plan
+from mpiapp.parallel.scanning import scan_here
 from mpiapp.report.cost_model import CostModel
 
 

@@ -16,7 +16,8 @@ from mpiapp.catalog.scan import contradictions
 from mpiapp.config import Config
 from mpiapp.files.mst3 import read_mst3
 from mpiapp.files.prep3 import read_prep3, scan_prep3
-from mpiapp.parallel.planning import find_inputs, make_plan, scan_here
+from mpiapp.parallel.planning import find_inputs, make_plan
+from mpiapp.parallel.scanning import scan_here
 from mpiapp.simulate import PRESETS, simulate
 from mpiapp.simulate.instrument import enclosed_fraction
 from mpiapp.simulate.observe import groups

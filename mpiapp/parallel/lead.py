@@ -1,0 +1,256 @@
+"""Rank 0's side of a job: what is to be done, who does it, and the one file of results."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+
+from .. import provenance, sampling, scheduler
+from ..catalog.fault import Fault
+from ..catalog.worklist import Target
+from ..config import Config, ConfigError, load
+from ..exit_code import ExitCode
+from ..files import results
+from ..files.schema import Batch
+from ..photometry.outcome import Outcome, n_unplanned
+from .banner import banner, work
+from .board import At, Board
+from .checkpoint import Done, check_inputs, open_work_file
+from .clock import Clock
+from .dispatch import stream
+from .job import Options, Task
+from .planning import Plan, find_inputs, make_plan
+from .progress import During, say
+from .rows import row
+from .scanning import ScannedFile
+from .shares import parcels
+from .watch import Watch
+from .worker import measure_parcel, scan_parcel
+from .world import World
+
+# Parcels under way per worker: one to work on, and the next.
+_WINDOW = 2
+_SCAN_FILES = 8
+
+
+class BadInput(RuntimeError):
+    """Input that cannot be used, in a job that is to end at the first (on_bad_input = "abort")."""
+
+
+class Stopped(Exception):
+    """The job has to end before its work list is known."""
+
+
+def prepare(path: str | Path, world: World, options: Options) -> tuple[Lead | None, ExitCode]:
+    """The job that a configuration names, None if there is nothing to do or it cannot begin."""
+    try:
+        with During("looking for the inputs", silent=not sys.stderr.isatty()):
+            lead = Lead(load(path), world, options)
+    except (ConfigError, results.ResultsError, sampling.EngineMissing) as error:
+        say(f"mpiapp: {error}")
+        return None, ExitCode.USAGE
+    if lead.writer is None:
+        say(f"{lead.final}: complete already; nothing to do")
+        return None, ExitCode.OK
+    say(banner(lead.config, path, lead.final, world.size))
+    return lead, ExitCode.OK
+
+
+class Lead:
+    """The job as rank 0 sees it: everything that can be checked before any work is, at once."""
+
+    def __init__(self, config: Config, world: World, options: Options):
+        self.config = config
+        self.world = world
+        self.stop = world.stop
+        self.stop.limit(config.limits, scheduler.scheduled_end())
+        self.options = options
+        self.final = Path(options.output or config.output.results)
+        results.work_path(self.final)  # refuses what is no name before a shard's is made of it
+        if options.shard:
+            self.final = options.shard.path(self.final)
+        sampling.require(config.engine.name)
+        self.engine = config.engine.create()
+        self.inputs = find_inputs(config)
+        self.end = ""
+        self.writer = open_work_file(config, self.final, resume=options.resume, force=options.force)
+        done = self.writer is not None
+        self.number = len(self.writer.table("jobs")) if done else 0
+        self.n_failed = n_unplanned(self.writer.column("outcome")) if done else 0
+
+    def task(self) -> Task:
+        """What the others have to know."""
+        config = self.config
+        return Task(
+            self.number,
+            config.engine.name,
+            config.engine.settings(),
+            config.engine.scratch,
+            config.policy(),
+            config.seed,
+            config.limits.run_seconds,
+            config.output.mpdf,
+        )
+
+    def watch(self, board: Board, clock: Clock, give_up: Callable[[Sequence, At], Batch]) -> Watch:
+        """Who looks after the workers."""
+        limits, n_workers = self.config.limits, self.world.n_workers
+        return Watch(board, self.stop, clock, limits, n_workers, give_up)
+
+    def run(self, executor: Executor, watch: Watch, ranks: list[dict]) -> ExitCode:
+        """Do the work; returns the exit code.  The file is left to `finish`."""
+        try:
+            plan = self._plan(executor, watch)
+            new = check_inputs(self.writer, plan.inputs, force=self.options.force)
+        except (ConfigError, results.ResultsError) as error:
+            say(f"mpiapp: {error}")
+            return ExitCode.USAGE
+        except Stopped:
+            return ExitCode.STOPPED
+        self._begin(ranks, plan)
+        self.writer.add(
+            "inputs",
+            [row("inputs", job=self.number, path=path, digest=digest) for path, digest in new],
+        )
+        try:
+            self._refuse(plan.faults)
+            self._measure(executor, watch, plan)
+        except BadInput as error:
+            self.end = f"bad input: {error}"
+            say(f"mpiapp: {error}\nmpiapp: stopped at bad input as configured")
+            return ExitCode.RUNS_FAILED
+        if self.stop.reason:
+            self.end = f"stopped: {self.stop.reason}"
+            return ExitCode.STOPPED
+        self.end = "complete"
+        return ExitCode.RUNS_FAILED if self.n_failed or plan.faults else ExitCode.OK
+
+    def finish(self, code: ExitCode, clocks: list[dict]) -> ExitCode:
+        """Write how the job ended and what its ranks did; the complete file gets its name."""
+        self.writer.flush()
+        if code == ExitCode.USAGE and self.number == 0:
+            self.writer.discard()  # nothing began, and the corrected job may
+            return code
+        if self.end:
+            self.writer.add("ranks", [row("ranks", job=self.number, **clock) for clock in clocks])
+            seconds = provenance.process_seconds()
+            self.writer.update_job(
+                self.number, ended=_now(), exit_reason=self.end, wall_seconds=seconds
+            )
+        tally = f"{self.writer.n_runs} runs, {self.n_failed} failed"
+        if self.end == "complete":
+            self.writer.publish(self.final)
+            say(f"{self.final}: {tally}")
+            return code
+        self.writer.close()
+        say(f"{self.writer.path}: {tally}")
+        if code == ExitCode.STOPPED:
+            say(
+                f"mpiapp: stopped ({self.stop.reason}); everything measured is on disk. "
+                "Resume with the same command and --resume"
+            )
+        return code
+
+    def _plan(self, executor: Executor, watch: Watch) -> Plan:
+        found: dict[str, ScannedFile] = {}
+        n_files = sum(len(files.prep3) for files in self.inputs)
+
+        def scan(paths: Sequence[str]) -> list[ScannedFile]:
+            chunks = (
+                watch.parcel(paths[i : i + _SCAN_FILES]) for i in range(0, len(paths), _SCAN_FILES)
+            )
+            scanned = stream(executor, scan_parcel, chunks, self._window, watch)
+            for files in scanned:
+                found.update((file.path, file) for file in files)
+            if self.stop.reason:
+                raise Stopped
+            return [found[path] for path in paths]
+
+        n_workers = self.world.n_workers
+        seconds = self.engine.typical_seconds
+        with During(lambda: f"making the work list, {len(found)} of {n_files} files are read"):
+            plan = make_plan(self.config, self.inputs, scan, n_workers, seconds)
+            if shard := self.options.shard:
+                plan = plan._replace(units=shard.of(plan.units))
+        say(work(len(plan.inputs), plan.runs_by_level(), self.writer.n_runs))
+        for hint in plan.hints:
+            say(f"hint: {hint}")
+        return plan
+
+    @property
+    def _window(self) -> int:
+        return _WINDOW * self.world.n_workers if self.world.size > 1 else 1
+
+    def _measure(self, executor: Executor, watch: Watch, plan: Plan) -> None:
+        """All runs that are not done yet."""
+        done = Done(np.sort(self.writer.column("run_id")))
+        # Alone, this process has all files at hand anyway, and writes the more often.
+        n_workers = self.world.n_workers if self.world.size > 1 else float("inf")
+        payloads = map(watch.parcel, _payloads(plan, done, n_workers))
+        with watch.progress(plan.n_runs, self.writer.n_runs) as progress:
+            for batch in stream(executor, measure_parcel, payloads, self._window, watch):
+                with watch.clock.busy("write"):
+                    self.writer.append(batch)
+                    if self.stop.reason:
+                        self.writer.flush()  # there may not be time for another batch
+                failed = n_unplanned(batch.runs["outcome"])
+                self.n_failed += failed
+                progress.add(batch.n_runs, failed)
+                if failed and self.config.ladder.on_bad_input == "abort":
+                    self._check(batch)
+
+    def _check(self, batch: Batch) -> None:
+        bad = set(batch.runs["run_id"][batch.runs["outcome"] == Outcome.NULL_BAD_INPUT])
+        for run_id, _, _, message, _ in batch.failures:
+            if run_id in bad:
+                raise BadInput(message)
+
+    def _refuse(self, faults: list[Fault]) -> None:
+        for fault in faults:
+            say(f"mpiapp: bad input: {fault.message}")
+        known = self.writer.table("failures")
+        known = set(zip(known["where"], known["message"]))
+        new = (f for f in faults if (f.where, f.message) not in known)
+        what = {"run_id": 0, "type": "InputError", "traceback": ""}
+        rows = [row("failures", where=f.where, message=f.message, **what) for f in new]
+        self.writer.add("failures", rows)
+        if faults and self.config.ladder.on_bad_input == "abort":
+            raise BadInput(faults[0].message)
+
+    def _begin(self, ranks: list[dict], plan: Plan) -> None:
+        begun = row(
+            "jobs",
+            job=self.number,
+            started=_now(),
+            ended="",
+            exit_reason="",
+            wall_seconds=0.0,
+            config=self.config.model_dump_json(),
+            config_hash=self.config.hash(),
+            versions=json.dumps(provenance.versions(self.world.library)),
+            revision=provenance.revision(),
+            scheduler=json.dumps(scheduler.identifiers()),
+            command=provenance.command_line(),
+            ranks=json.dumps(ranks),
+            shard=str(self.options.shard or ""),
+            planned=plan.n_runs,
+        )
+        self.writer.add("jobs", [begun])
+
+
+def _payloads(plan: Plan, done: Done, n_workers: float) -> Iterator[list[Target]]:
+    """The targets of each parcel, without what is done."""
+    for parcel in parcels(plan.units, n_workers, plan.parcel_cost):
+        targets = [target for unit in parcel for target in unit.targets()]
+        if remaining := done.remaining(targets):
+            yield remaining
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
