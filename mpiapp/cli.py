@@ -185,7 +185,11 @@ def build_parser() -> argparse.ArgumentParser:
 
     p = added.add_parser("compare", help="print how two sets of photometry agree (Table 3)")
     p.add_argument("results", metavar="RESULTS", help="results file (HDF5)")
-    p.add_argument("reference", metavar="REFERENCE", help="results file, or table of the catalog")
+    p.add_argument(
+        "reference",
+        metavar="REFERENCE",
+        help="results file, table of the catalog, or simulated catalog (its folder)",
+    )
     p.add_argument("--by", default="level,quantity,band", help="groups (level,quantity,band)")
     p.add_argument("--sample", help="name of the sample (that of the file)")
     p.add_argument("--worst", type=int, default=10, help="how many of the largest f to name (10)")

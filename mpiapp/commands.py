@@ -308,8 +308,12 @@ def report(args) -> int:
 
 def compare(args) -> int:
     from .report import compare
+    from .report.against_truth import catalog_of, compare_truth
     from .report.matching import open_side
 
+    if catalog := catalog_of(args.reference):
+        print(compare_truth(args.results, catalog, args.sample, args.figures))
+        return ExitCode.OK
     with open_side(args.results) as side, open_side(args.reference) as reference:
         found = compare.compare(side, reference, args.sample, args.worst)
     by = [name.strip() for name in args.by.split(",") if name.strip()]
@@ -317,10 +321,10 @@ def compare(args) -> int:
     for path in args.out:
         compare.write_table(compare.table_3([found], by), path)
     if args.figures:
-        from .report.figures import comparison_figures
+        from .report.figures import comparison_figures, difference_figures
 
-        for path in comparison_figures(found, args.figures):
-            print(path)
+        paths = comparison_figures(found, args.figures) + difference_figures(found, args.figures)
+        print("\n".join(map(str, paths)))
     return ExitCode.OK
 
 

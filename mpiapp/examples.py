@@ -45,6 +45,7 @@ EXAMPLES = {
     "compare": (
         "mpiapp compare new.h5 old.h5 --by quantity --figures figures",
         "mpiapp compare results.h5 published.ecsv --out table3.tex",
+        "mpiapp compare mock/results.h5 mock     # with the truth of a simulated catalog",
     ),
     "plot": (
         'mpiapp plot results.h5 --run "stack S1/b0001 b aper flux" --out run.png',

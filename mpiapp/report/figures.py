@@ -158,3 +158,66 @@ def comparison_figures(
         figure.suptitle(f"{found.sample}, {QUANTITIES[quantity].description}", fontsize=9)
         paths.append(save(figure, Path(folder) / f"{found.sample}_{quantity}{suffix}"))
     return paths
+
+
+def draw_differences(axes, pairs: np.ndarray) -> None:
+    """Values less the reference's, in the reference's half-widths, against how many these are.
+
+    The square of that number is that of the counts without background.  Upper limits are no number
+    of half-widths.
+    """
+    pairs = pairs[pairs["reference_value"] > 0]
+    axes.axhline(0, color=GREY, lw=0.8, zorder=0)
+    axes.set(
+        xscale="log", xlabel="(value / half-width)$^2$, about the counts",
+        ylabel="difference (half-widths)",
+    )  # fmt: skip
+    name_panel(axes, f"{len(pairs)} values")
+    if not len(pairs):
+        return
+    half = 0.5 * (pairs["reference_hilim"] - pairs["reference_lolim"])
+    difference = _difference(pairs)
+    axes.plot(
+        (pairs["reference_value"] / half) ** 2, difference, "o", ms=2, color=BLUE,
+        rasterized=len(pairs) > 500,
+    )  # fmt: skip
+    largest = max(0.01, float(np.abs(difference).max()))
+    near = max(0.01, float(np.quantile(np.abs(difference), 0.9)))
+    if largest > 20 * near:
+        axes.set_yscale("symlog", linthresh=near)
+    axes.set_ylim(-1.2 * largest, 1.2 * largest)
+
+
+def draw_difference_histogram(axes, pairs: np.ndarray) -> None:
+    """Histogram of the differences of `draw_differences`."""
+    difference = _difference(pairs)
+    end = max(0.01, 1.2 * float(np.quantile(np.abs(difference), 0.98)))
+    axes.hist(np.clip(difference, -end, end), np.linspace(-end, end, 42), color=BLUE)
+    axes.axvline(0, color=GREY, lw=0.8)
+    median = float(np.median(difference))
+    axes.axvline(median, color=ORANGE, lw=1.5, label=f"median {median:+.2g}")
+    axes.set_ylim(top=1.3 * axes.get_ylim()[1])
+    axes.set(xlabel="difference (half-widths)", ylabel="runs")
+    name_panel(axes, f"{len(pairs)} values and limits")
+    legend(axes)
+
+
+def _difference(pairs: np.ndarray) -> np.ndarray:
+    """f with its sign: of values, or of the upper bounds where the reference is a limit."""
+    limit = pairs["reference_value"] == 0
+    half = 0.5 * (pairs["reference_hilim"] - pairs["reference_lolim"])
+    ours = np.where(limit, pairs["hilim"], pairs["value"])
+    return (ours - np.where(limit, pairs["reference_hilim"], pairs["reference_value"])) / half
+
+
+def difference_figures(found: Comparison, folder: str | Path) -> list[Path]:
+    """For each quantity a figure of differences against counts, and of how they are spread."""
+    paths = []
+    for quantity in sorted({q.decode() for q in found.pairs["quantity"]}):
+        pairs = found.pairs[found.pairs["quantity"] == quantity.encode()]
+        figure, axes = panels(2, height=3.0)
+        draw_differences(axes[0, 0], pairs)
+        draw_difference_histogram(axes[0, 1], pairs)
+        figure.suptitle(f"{found.sample}, {QUANTITIES[quantity].description}", fontsize=9)
+        paths.append(save(figure, Path(folder) / f"{found.sample}_{quantity}_differences.png"))
+    return paths

@@ -35,11 +35,14 @@ class Pulls(NamedTuple):
         Whether their 68 % intervals hold it.
     limits : (m,) bool array
         Whether the truth lies below the upper limit, for all upper limits.
+    truth : (n,) array
+        That of the pulls.
     """
 
     pulls: np.ndarray
     inside: np.ndarray
     limits: np.ndarray
+    truth: np.ndarray
 
 
 def truth_of(catalog: str | Path, level: str) -> Truth:
@@ -87,6 +90,7 @@ def pulls(photometry: np.ndarray, truth: Truth) -> dict[str, Pulls]:
                 (rows["mode"] - at) / rows["rms"],
                 (rows["lolim"] <= at) & (at <= rows["hilim"]),
                 true[limited] <= photometry["hilim"][limited],
+                at,
             )
     return found
 

@@ -12,7 +12,7 @@ from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
 from mpiapp.files.writer import Writer
 from mpiapp.photometry.outcome import Outcome
 from mpiapp.report import compare as comparing
-from mpiapp.report import matching
+from mpiapp.report import figures, matching
 from mpiapp.report.matching import REFERENCE_DTYPE, distance, open_side, published_rows, row_keys
 
 KEY = RunKey("obsid", "S/1/b1", "b", "aper", "flux")
@@ -231,7 +231,19 @@ def test_the_command_compares_two_jobs_and_draws(two_jobs, tmp_path):
     # 2000 effective draws a side: modes differ by about √2/√2000 × 1.5 σ = 0.05 half-widths,
     # and the median of several by less than three times that
     assert (table["f_median"] < 0.15).all()
-    assert list((tmp_path / "f").glob("*.png"))
+    drawn = sorted(path.name for path in (tmp_path / "f").glob("*.png"))
+    stems = [f"results_{quantity}" for quantity in ("cnts", "rate")]
+    assert drawn == sorted(f"{s}{end}.png" for s in stems for end in ("", "_differences"))
+
+
+def test_a_difference_is_f_with_a_sign(two_jobs):
+    with open_side(two_jobs[0]) as side, open_side(two_jobs[1]) as reference:
+        pairs = comparing.compare(side, reference).pairs
+    found = figures._difference(pairs)
+    assert np.abs(found) == pytest.approx(pairs["f"], rel=1e-6)
+    measured = pairs["reference_value"] > 0
+    above = pairs["value"] > pairs["reference_value"]
+    assert measured.any() and np.array_equal(found[measured] > 0, above[measured])
 
 
 def test_a_run_is_plotted_with_the_draws_that_it_had(two_jobs, tmp_path):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mpiapp.catalog.bundle import InputError
 from mpiapp.config import Config
 from mpiapp.files.schema import PHOTOMETRY_DTYPE
 from mpiapp.parallel.worker import Worker
 from mpiapp.photometry.ladder import Policy
 from mpiapp.photometry.outcome import Outcome
+from mpiapp.report.against_truth import against_truth, catalog_of, truth_figures, truth_report
+from mpiapp.report.matching import Side
 from mpiapp.report.rerun import planned_runs
 from mpiapp.report.truth import pulls, truth_of
 from mpiapp.sampling import create
@@ -74,3 +77,40 @@ def test_a_source_that_varies_has_no_truth_of_its_stack(tmp_path):
     varying = {key for key, values in by_source.items() if max(values) > 1.02 * min(values)}
     assert varying and not varying & stack.keys()
     assert all(stack[key] == pytest.approx(by_source[key][0], rel=0.01) for key in stack)
+
+
+def test_a_comparison_with_a_catalog_is_that_of_its_truth(tmp_path):
+    """In pieces as whole, at each level that there is."""
+    simulate(tmp_path, 40, 4, "sample3")
+    rows, truth = measured(tmp_path, "obsid"), truth_of(tmp_path, "obsid")
+    half = len(rows) // 2
+    side = Side(tmp_path / "r.h5", len(rows), lambda: iter([rows[:half], rows[half:]]))
+    found = against_truth(side, tmp_path)
+    expected = pulls(rows, truth)
+    assert set(found) == {("obsid", quantity) for quantity in expected}
+    for quantity, whole in expected.items():
+        for mine, theirs in zip(found["obsid", quantity], whole):
+            assert mine.tolist() == theirs.tolist()
+    flux = found["obsid", "flux"]
+    assert set(flux.truth) <= {value for key, value in truth.items() if key[3] == "flux"}
+    said = truth_report(found)
+    assert f"{flux.inside.mean():.1%}" in said and str(len(flux.limits)) in said
+    pytest.importorskip("matplotlib")
+    (path,) = truth_figures(found, "r", tmp_path / "figures")
+    assert path.name == "r_obsid_truth.png" and path.stat().st_size > 10_000
+
+
+def test_a_simulated_catalog_is_known_by_its_truth(tmp_path):
+    assert catalog_of(tmp_path) is None
+    (tmp_path / "truth.fits").touch()
+    assert catalog_of(tmp_path) == catalog_of(tmp_path / "truth.fits") == tmp_path
+    assert catalog_of(tmp_path / "old.h5") is None
+
+
+def test_results_of_another_catalog_are_refused(tmp_path):
+    simulate(tmp_path, 20, 4, "sample3")
+    rows = measured(tmp_path, "obsid")
+    rows["target"] = "other/1/b1"
+    side = Side(tmp_path / "r.h5", len(rows), lambda: iter([rows]))
+    with pytest.raises(InputError, match="no row of it has a truth"):
+        against_truth(side, tmp_path)
