@@ -80,9 +80,9 @@ def main():
     parser.add_argument("--repeats", type=int, default=1, help="sets of draws")
     parser.add_argument("--mended", action="store_true", help="correct pymc3's NUTS first")
     options = parser.parse_args()
+    compiledir.claim(0, tempfile.mkdtemp(prefix="mpiapp-bench-"))
     if options.mended:
         mend()
-    compiledir.claim(0, tempfile.mkdtemp(prefix="mpiapp-bench-"))
     logging.getLogger("pymc3").setLevel(logging.ERROR)
     exact = create("exact")
     if options.engine.startswith("pymc"):
