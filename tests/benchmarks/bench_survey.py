@@ -77,10 +77,11 @@ def hardness(folder: Path, truth: Table) -> None:
     print("hardness of observations     in all: inside, median bias   bright: inside, median bias")
     for x, y in ("hm", "hs", "ms"):
         mode, low, high = columns(table, *(f"hard_{x}{y}{end}" for end in ("", "_lolim", "_hilim")))
-        true = np.array([(f[x] - f[y]) / (f[x] + f[y]) for f in fluxes])
         rms_x, rms_y = columns(table, f"photflux_aper_rms_{x}", f"photflux_aper_rms_{y}")
         # Chosen by the truth: what is chosen by its own numbers has fluctuated towards them.
-        bright = [f[x] > BRIGHT * a and f[y] > BRIGHT * b for f, a, b in zip(fluxes, rms_x, rms_y)]
+        true_x, true_y = (np.array([f.get(band, np.nan) for f in fluxes]) for band in (x, y))
+        true = (true_x - true_y) / (true_x + true_y)
+        bright = (true_x > BRIGHT * rms_x) & (true_y > BRIGHT * rms_y)
         line = f"hard_{x}{y}"
         for chosen in (np.isfinite(mode), np.isfinite(mode) & bright):
             inside = (low <= true) & (true <= high)
@@ -109,22 +110,29 @@ def variability(folder: Path, constant: dict[str, bool]) -> None:
 
 
 def blocks(folder: Path, n_true: dict[str, int]) -> None:
+    """How often a source ends in several blocks of one instrument; no block has both."""
     found = read_mst3(folder / "blocks.fits").associations
-    names = [m for m in found.masters() if m in n_true]
-    n_obsids = {m: sum(map(len, found.blocks_of(m).values())) for m in names}
-    several = [m for m in names if n_obsids[m] > 1]
-    n_found = np.array([len(found.blocks_of(m)) for m in several])
-    true = np.array([n_true[m] for m in several])
-    print(f"\nblocks of {len(several)} masters in several observations")
-    constant, variable = n_found[true == 1], n_found[true > 1]
-    print(f"  {len(constant)} constant ones: {100 * (constant > 1).mean():.1f} % are split")
-    print(f"  {len(variable)} variable ones: {100 * (variable > 1).mean():.1f} % are split")
+    split, constant = [], []
+    for master in found.masters():
+        observed = [list(obsids) for obsids in found.blocks_of(master).values()]
+        stacks = [{stack[:4] for stack, _ in obsids} for obsids in observed]
+        instruments = set().union(*stacks)
+        if master in n_true and sum(map(len, observed)) > 1:
+            split.append(len(observed) > len(instruments))
+            constant.append(n_true[master] == 1)
+    split, constant = np.array(split), np.array(constant)
+    print(f"\nblocks of {len(split)} masters in several observations")
+    for what, group in (("constant", split[constant]), ("variable", split[~constant])):
+        error = group.std() / np.sqrt(len(group))
+        print(
+            f"  {len(group)} {what} ones: {100 * group.mean():.1f} ± {100 * error:.1f} % are split"
+        )
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", default=tempfile.mkdtemp(prefix="mpiapp-survey-"))
-    parser.add_argument("--detections", type=int, default=6000)
+    parser.add_argument("--detections", type=int, default=7000)
     options = parser.parse_args()
     folder = Path(options.folder).resolve()
     folder.mkdir(exist_ok=True)
