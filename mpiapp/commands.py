@@ -2,33 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import sys
 
 from .exit_code import ExitCode
-
-
-class _Deaf(io.TextIOBase):
-    """A stream that goes on when its reader is gone, its disk is full or it was never open."""
-
-    def __init__(self, stream):
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            self._stream.flush()
-
-    def isatty(self) -> bool:
-        return self._stream is not None and self._stream.isatty()
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
 
 
 def init(args) -> int:
@@ -46,7 +22,7 @@ def init(args) -> int:
 
 
 def run(args) -> int:
-    from .parallel.progress import During
+    from .parallel.progress import Deaf, During
 
     with During("starting", silent=not sys.stderr.isatty()):
         from .parallel import job, world
@@ -65,7 +41,7 @@ def run(args) -> int:
         return ExitCode.USAGE
     options = job.Options(args.resume, args.force, shard or None, args.output)
     # A job that is measured for hours must not end because nobody reads what it says.
-    sys.stdout, sys.stderr = _Deaf(sys.stdout), _Deaf(sys.stderr)
+    sys.stdout, sys.stderr = Deaf(sys.stdout), Deaf(sys.stderr)
     with here.guard():
         return job.run(args.config, here, options)
 

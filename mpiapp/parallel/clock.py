@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from .. import provenance
+from ..stopwatch import timed
 
 
 class Clock:
@@ -25,14 +25,9 @@ class Clock:
         self._startup = provenance.process_seconds()
         self._since = time.perf_counter()
 
-    @contextmanager
-    def busy(self, what: str) -> Iterator[None]:
+    def busy(self, what: str) -> AbstractContextManager[None]:
         """Count the time of the block as spent on "scan", "measure", "write" or "idle"."""
-        t0 = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._seconds[what] += time.perf_counter() - t0
+        return timed(self._seconds, what)
 
     def row(self) -> dict:
         """The columns of this rank in /ranks, without the job.

@@ -5,6 +5,8 @@ On a terminal a line or a bar that is never still, in a log file few lines.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 import threading
 import time
@@ -149,3 +151,25 @@ class Progress:
             self._bar.close()
         else:
             self.log()
+
+
+class Deaf(io.TextIOBase):
+    """A stream that goes on when its reader is gone, its disk is full or it was never open."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream is not None and self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import compress
@@ -15,6 +14,7 @@ from ..files.prep3 import Prep3File
 from ..photometry.ladder import Policy
 from ..photometry.rules import energy_floor
 from ..photometry.stack import StackEngine, measure_stack
+from ..stopwatch import timed
 from .gather import Gathered, Gatherer
 from .rows import Rows
 from .time_limit import RunTimeLimit, time_limit
@@ -49,12 +49,10 @@ class StackedRuns:
 
     def add(self, target: Target, files: Sequence[Prep3File], read: float) -> None:
         """Add the runs of a target, whose files took `read` seconds, that fit into stacks."""
-        t0 = time.perf_counter()
-        # What is wrong with a file is said where its runs are done one by one.
-        with suppress(InputError):
-            self._gatherer.add(target, files)
         self._seconds["read"] += read
-        self._seconds["assemble"] += time.perf_counter() - t0
+        # What is wrong with a file is said where its runs are done one by one.
+        with timed(self._seconds, "assemble"), suppress(InputError):
+            self._gatherer.add(target, files)
 
     def solve(self) -> int:
         """Measure what has been added; returns how many runs are done."""
@@ -66,16 +64,16 @@ class StackedRuns:
 
     def _solve(self, gathered: Gathered, seconds: dict[str, float]) -> int:
         stack, _, shares = gathered
-        t0 = time.perf_counter()
         floor = self.policy.energy_floor
+        spent: dict[str, float] = {}
         floors = [energy_floor(m.quantity, floor) for s in shares for m in s.matrices]
         try:
-            with time_limit(self.limit):
+            with timed(spent, "sample"), time_limit(self.limit):
                 found = measure_stack(stack, self.engine, self.policy, np.array(floors))
         except (Exception, RunTimeLimit):
             # It comes again, and is recorded, where the runs are done one by one.
             return 0
-        seconds = seconds | {"sample": (time.perf_counter() - t0) / len(stack)}
+        seconds = seconds | {"sample": spent["sample"] / len(stack)}
         self.rows.add_stack(gathered, found, seconds)
         at = 0
         for target, matrices in shares:

@@ -20,6 +20,7 @@ from ..photometry.ladder import Ladder, Policy, Run, null
 from ..photometry.outcome import Flag, Outcome, unplanned
 from ..photometry.stack import StackEngine
 from ..sampling import Engine
+from ..stopwatch import timed
 from .board import LEAVE, At, Board
 from .dispatch import Parcel
 from .mpdf_rows import MpdfRows
@@ -87,19 +88,19 @@ class Worker:
             others = [target for target in targets if target not in alone] if alone else targets
             targets = [*self._measure_stacks(others, rows), *alone]
         for target in targets:
-            t0 = time.perf_counter()
-            self.board.at("reading", f"{target.level} {target.name}")
-            files, fault = self._read(target)
-            read = time.perf_counter() - t0
+            spent: dict[str, float] = {}
+            with timed(spent, "read"):
+                self.board.at("reading", f"{target.level} {target.name}")
+                files, fault = self._read(target)
             for key in target.run_keys():
                 if self.stop.asked or self.board.word:
                     return rows.batch()
                 self.board.at("measuring", str(key), key.run_id)
-                t0 = time.perf_counter()
-                run = self._run(target, files, key, fault)
-                run.seconds["read"] = read
-                rows.add(target, key, run, read + time.perf_counter() - t0)
-                read = 0.0
+                with timed(spent, "run"):
+                    run = self._run(target, files, key, fault)
+                run.seconds["read"] = spent.get("read", 0.0)
+                rows.add(target, key, run, sum(spent.values()))
+                spent.clear()
                 self.clock.runs += 1
         return rows.batch()
 
@@ -114,11 +115,12 @@ class Worker:
         for target in targets:
             if self.stop.asked or self.board.word:
                 return []
-            t0 = time.perf_counter()
-            self.board.at("reading", f"{target.level} {target.name}")
-            files, fault = self._read(target)
+            spent: dict[str, float] = {}
+            with timed(spent, "read"):
+                self.board.at("reading", f"{target.level} {target.name}")
+                files, fault = self._read(target)
             if not fault:
-                stacked.add(target, files, time.perf_counter() - t0)
+                stacked.add(target, files, spent["read"])
             if stacked.is_full:
                 solve(target)
         if targets:
@@ -175,13 +177,13 @@ class Worker:
         return assemble(bundles, key.matrix, label=labels and (lambda stack, c: labels[stack, c]))
 
     def _run(self, target: Target, files: list[Prep3File], key: RunKey, fault: str) -> Run:
-        t0 = time.perf_counter()
+        spent: dict[str, float] = {}
         try:
             with time_limit(self.run_seconds):
-                problem = self._assemble(target, files, fault, key)
+                with timed(spent, "assemble"):
+                    problem = self._assemble(target, files, fault, key)
                 if problem is None:
                     return Run([null(s, Outcome.NULL_UNSEEN, Flag(0)) for s in target.reported])
-                assembled = time.perf_counter() - t0
                 run = Ladder(
                     problem,
                     self.engine,
@@ -190,7 +192,7 @@ class Worker:
                     key.quantity,
                     target.reported,
                 ).measure()
-            run.seconds["assemble"] = assembled
+            run.seconds |= spent
         except RunTimeLimit as error:
             run = _failed(target, Outcome.NULL_TIME_LIMIT, error, traceback.format_exc())
         except InputError as error:

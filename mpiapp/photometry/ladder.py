@@ -13,7 +13,6 @@ problem as assembled and climbs:
 
 from __future__ import annotations
 
-import time
 import traceback
 from dataclasses import dataclass, field, replace
 
@@ -22,6 +21,7 @@ import numpy as np
 from ..catalog.problem import Problem
 from ..posterior import Posterior, SamplingError, Smoothing, Summary
 from ..sampling import Engine
+from ..stopwatch import timed
 from .outcome import Flag, Outcome
 from .rules import energy_floor, judge, reach
 
@@ -193,31 +193,31 @@ class Ladder:
         """Sample once; the next rung, or None when the run has ended."""
         run, problem = self.run, self.run.problem
         seed = np.random.SeedSequence([self.seed, len(run.attempts)])
-        t0 = time.perf_counter()
+        spent: dict[str, float] = {}
         try:
-            run.posterior = self.engine.sample(problem, seed, tune_factor=rung.tune_factor)
-            t1 = time.perf_counter()
-            summaries = self._summaries(problem, run.posterior)
-            self._spent("summarise", time.perf_counter() - t1)
+            with timed(spent, "sample"):
+                run.posterior = self.engine.sample(problem, seed, tune_factor=rung.tune_factor)
+            with timed(spent, "summarise"):
+                summaries = self._summaries(problem, run.posterior)
         except Exception as error:
-            self._spent("sample", time.perf_counter() - t0)  # of what phases, the engine alone knew
-            self._record(rung, f"failed: {type(error).__name__}: {error}", t0)
+            self._spent(spent)  # of what phases, the engine alone knew
+            self._record(rung, f"failed: {type(error).__name__}: {error}", spent)
             return self._after_failure(rung, error)
-        for phase, seconds in run.posterior.seconds.items():
-            self._spent(phase, seconds)
+        self._spent(run.posterior.seconds)
+        self._spent({"summarise": spent["summarise"]})
 
         pegged = self._pegged(problem, summaries)
         if pegged:
             labels = [problem.labels[i] for i in pegged]
-            self._record(rung, f"pegged: {', '.join(labels)}", t0)
+            self._record(rung, f"pegged: {', '.join(labels)}", spent)
             return self._after_pegged(rung, pegged)
 
         rhat = run.posterior.rhat
         unconverged = run.posterior.n_draws > 0 and not np.max(rhat) <= self.policy.rhat_limit
         if unconverged and rung.tune_factor == 1:
-            self._record(rung, f"not converged: r-hat {np.max(rhat):.3f}", t0)
+            self._record(rung, f"not converged: r-hat {np.max(rhat):.3f}", spent)
             return replace(rung, tune_factor=2)
-        self._record(rung, "not converged" if unconverged else "done", t0)
+        self._record(rung, "not converged" if unconverged else "done", spent)
         self._finish(rung, summaries, unconverged)
         return None
 
@@ -318,11 +318,12 @@ class Ladder:
         self.run.photometry = [self._null_row(s, outcome, rung.flags) for s in self.reported]
         self.run.excluded = rung.excluded
 
-    def _record(self, rung: _Rung, ended: str, since: float) -> None:
-        self.run.attempts.append(Attempt(rung.changes, ended, time.perf_counter() - since))
+    def _record(self, rung: _Rung, ended: str, spent: dict[str, float]) -> None:
+        self.run.attempts.append(Attempt(rung.changes, ended, sum(spent.values())))
 
-    def _spent(self, phase: str, seconds: float) -> None:
-        self.run.seconds[phase] = self.run.seconds.get(phase, 0.0) + seconds
+    def _spent(self, phases: dict[str, float]) -> None:
+        for phase, seconds in phases.items():
+            self.run.seconds[phase] = self.run.seconds.get(phase, 0.0) + seconds
 
 
 def null(source: str, outcome: Outcome, flags: Flag) -> Photometry:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from time import perf_counter
 
 import numpy as np
 
 from ..catalog.problem import Problem
 from ..posterior import SamplingError, Smoothing, Summary
 from ..posterior.marginals import Marginal, MarginalAnswers
+from ..stopwatch import timed
 from .compressed import compress
 from .cubature import LEVELS
 from .one_source import NOT_RESOLVED, background_marginal, marginal
@@ -28,13 +28,13 @@ class OneSource(MarginalAnswers):
     method = "quadrature"
 
     def __init__(self, problem: Problem):
-        t0 = perf_counter()
-        compress(problem)
+        self.seconds: dict[str, float] = {}
+        with timed(self.seconds, "sample"):
+            compress(problem)
         self.problem = problem
         self._found: dict[Smoothing, tuple] = {}
         self._marginals: dict[int, Marginal] = {}
         self.rhat = self.ess = np.full(problem.n_columns, np.nan)
-        self.seconds = {"sample": perf_counter() - t0}
 
     def marginal(self, column: int) -> Marginal:
         """The marginal of the source or of a background."""
@@ -89,7 +89,6 @@ class SeveralSources(MarginalAnswers):
     method = "quadrature"
 
     def __init__(self, problem: Problem, accuracy: float):
-        t0 = perf_counter()
         self._compressed = compress(problem)
         self._accuracy = accuracy
         self._found: dict[Smoothing, tuple] = {}
@@ -100,9 +99,10 @@ class SeveralSources(MarginalAnswers):
         self._seen = problem.without_sources(unseen)
         self._place = {j: i for i, j in enumerate(np.flatnonzero(sums > 0.0))}
         self._problem = problem
-        self.limited = self._place != {} and self._numbers(Smoothing())[3][0] == LIMITED
+        self.seconds: dict[str, float] = {}
+        with timed(self.seconds, "sample"):
+            self.limited = self._place != {} and self._numbers(Smoothing())[3][0] == LIMITED
         self.rhat = self.ess = np.full(problem.n_columns, np.nan)
-        self.seconds = {"sample": perf_counter() - t0}
 
     def marginal(self, column: int) -> Marginal:
         """The marginal of a source or of a background."""

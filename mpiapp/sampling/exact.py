@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from time import perf_counter
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from ..catalog.problem import Problem
 from ..catalog.stack import Stack
 from ..posterior import Draws, Posterior, SamplingError, Smoothing, StackSummary
 from ..posterior.marginals import Marginal, MarginalAnswers, Marginals
+from ..stopwatch import timed
 from .answers import InUnits, OneSource, SeveralSources
 from .canonical import Canonical, canonical
 from .compressed import compress
@@ -64,10 +64,9 @@ class ExactEngine:
         self, problem: Problem, seed: np.random.SeedSequence, *, tune_factor: int = 1
     ) -> Posterior:
         """The marginals of every source; see `Engine`."""
-        t0 = perf_counter()
         if problem.n_sources == 1:
             return OneSource(problem)
-        return self._several(problem, tune_factor, t0)
+        return self._several(problem, tune_factor)
 
     def summarise(self, stack: Stack, smoothing: Smoothing) -> StackSummary:
         """The numbers of all problems of a stack, those that `sample` gives for each of them."""
@@ -86,11 +85,12 @@ class ExactEngine:
         """Two chains a group, each with so many draws; the noise says whether they suffice."""
         return GibbsEngine(chains=2 * _GROUPS, draws=draws, ess_target=1.0)
 
-    def _several(self, problem: Problem, tune_factor: int, t0: float) -> Posterior:
-        own = canonical(problem)
-        if own.digest != self._last[0]:
-            self._last = own.digest, self._solved(own, tune_factor)
-        seconds = {"sample": perf_counter() - t0}
+    def _several(self, problem: Problem, tune_factor: int) -> Posterior:
+        seconds: dict[str, float] = {}
+        with timed(seconds, "sample"):
+            own = canonical(problem)
+            if own.digest != self._last[0]:
+                self._last = own.digest, self._solved(own, tune_factor)
         return InUnits(self._last[1], own.units, problem.upper, seconds)
 
     def _solved(self, own: Canonical, tune_factor: int) -> MarginalAnswers:

@@ -9,7 +9,6 @@ is done about what makes it fail.
 
 from __future__ import annotations
 
-import time
 import warnings
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from ..catalog.problem import Problem
 from ..posterior.diagnostics import rhat_and_ess
 from ..posterior.draws import Draws, SamplingError
+from ..stopwatch import timed
 
 # "A very small positive number" (memo, section 2.3), in units of the upper bound.
 LOWEST = 1e-10
@@ -120,34 +120,27 @@ def _run(problem, sigmas, n_draws, rng) -> tuple[np.ndarray, dict[str, float]]:
     from sherpa.stats import Cash
     from sherpa.utils.logging import SherpaVerbosity
 
-    seconds = {}
-    t0 = time.perf_counter()
-    lowest, highest = prior_range(problem, sigmas)
-    seconds["prior"] = time.perf_counter() - t0
-
-    t0 = time.perf_counter()
-    # In units of the upper bounds every parameter is of order one, as sherpa's steps,
-    # tolerances and determinants like it.
-    start = np.clip(maximum_likelihood(problem)[0], lowest, highest)
-    model = _model(problem.F * highest, problem.offset, start / highest, lowest / highest)
-    data = Data1D("counts", np.arange(len(problem.counts)), problem.counts)
-    seconds["likelihood"] = time.perf_counter() - t0
-
+    seconds: dict[str, float] = {}
+    with timed(seconds, "prior"):
+        lowest, highest = prior_range(problem, sigmas)
+    with timed(seconds, "likelihood"):
+        # In units of the upper bounds every parameter is of order one, as sherpa's steps,
+        # tolerances and determinants like it.
+        start = np.clip(maximum_likelihood(problem)[0], lowest, highest)
+        model = _model(problem.F * highest, problem.offset, start / highest, lowest / highest)
+        data = Data1D("counts", np.arange(len(problem.counts)), problem.counts)
     with SherpaVerbosity("CRITICAL"), np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of indefinite covariances
-        t0 = time.perf_counter()
-        fit = Fit(data, model, stat=Cash(), method=NelderMead(), estmethod=Covariance())
-        fit.fit()
-        covariance = fit.est_errors().extra_output
-        if covariance is None or not np.isfinite(covariance).all():
-            raise SamplingError("get_draws: the fit has no covariance")
-        seconds["init"] = time.perf_counter() - t0
-
-        t0 = time.perf_counter()
-        sampler = sim.MCMC()
-        sampler.set_sampler("MetropolisMH")
-        _, _, chain = sampler.get_draws(fit, covariance, niter=n_draws, cache=False, rng=rng)
-        seconds["sample"] = time.perf_counter() - t0
+        with timed(seconds, "init"):
+            fit = Fit(data, model, stat=Cash(), method=NelderMead(), estmethod=Covariance())
+            fit.fit()
+            covariance = fit.est_errors().extra_output
+            if covariance is None or not np.isfinite(covariance).all():
+                raise SamplingError("get_draws: the fit has no covariance")
+        with timed(seconds, "sample"):
+            sampler = sim.MCMC()
+            sampler.set_sampler("MetropolisMH")
+            _, _, chain = sampler.get_draws(fit, covariance, niter=n_draws, cache=False, rng=rng)
     return chain.T * highest, seconds
 
 

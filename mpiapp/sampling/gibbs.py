@@ -11,8 +11,6 @@ lanes of vector instructions.
 
 from __future__ import annotations
 
-from time import perf_counter
-
 import numpy as np
 from numba import njit
 
@@ -20,6 +18,7 @@ from ..catalog.problem import Problem
 from ..compiled import OPTIONS
 from ..posterior.diagnostics import rhat_and_ess
 from ..posterior.draws import Draws, SamplingError
+from ..stopwatch import timed
 from .compressed import Compressed, compress
 from .kernels import draw_on_lines, lane_states, scratch
 from .lines import INSIDE, lines, maximise
@@ -182,24 +181,26 @@ class GibbsEngine:
         self, problem: Problem, seed: np.random.SeedSequence, *, tune_factor: int = 1
     ) -> Draws:
         """Draw from the posterior; see `Engine`."""
-        t0 = perf_counter()
-        compressed = compress(problem)
+        seconds: dict[str, float] = {}
+        with timed(seconds, "init"):
+            compressed = compress(problem)
         if self.exact and problem.n_sources == 1:
-            return self._exact(compressed, seed, t0)
-        return self._gibbs(problem, compressed, seed, tune_factor, t0)
+            return self._exact(compressed, seed, seconds)
+        return self._gibbs(problem, compressed, seed, tune_factor, seconds)
 
-    def _exact(self, p: Compressed, seed, t0) -> Draws:
-        m = tabulate(p)
-        t1 = perf_counter()
+    def _exact(self, p: Compressed, seed, seconds) -> Draws:
+        with timed(seconds, "init"):
+            m = tabulate(p)
         n = max(self.chains * self.draws, int(np.ceil(self.ess_target)))
         per_chain = -(-n // self.chains)
         n = per_chain * self.chains
         values = np.empty((-(-n // _EXACT_LANES) * _EXACT_LANES, len(p.upper)))
         state = lane_states(seed, _EXACT_LANES)
-        failed = draw_exact(
-            p.counts, p.f[:, 0].copy(), p.omega, p.offset, p.first, p.omega_sum, p.upper,
-            m.lo, m.hi, m.table, m.backgrounds, state, scratch(_EXACT_LANES), values,
-        )  # fmt: skip
+        with timed(seconds, "sample"):
+            failed = draw_exact(
+                p.counts, p.f[:, 0].copy(), p.omega, p.offset, p.first, p.omega_sum, p.upper,
+                m.lo, m.hi, m.table, m.backgrounds, state, scratch(_EXACT_LANES), values,
+            )  # fmt: skip
         if failed:
             raise SamplingError(f"{failed} draws of a background found no value")
         columns = len(p.upper)
@@ -208,10 +209,11 @@ class GibbsEngine:
             rhat=np.ones(columns),
             ess=np.full(columns, float(n)),
             method="exact",
-            seconds={"init": t1 - t0, "sample": perf_counter() - t1},
+            seconds=seconds,
         )
 
-    def _gibbs(self, problem: Problem, p: Compressed, seed, tune_factor, t0) -> Draws:
+    def _start(self, problem: Problem, p: Compressed, seed) -> tuple:
+        """Lines, and where each chain begins: the arguments of `sweep` but where draws go."""
         columns = problem.n_columns
         sums = np.append(p.f_sum, p.omega_sum)
         positive = sums > 0.0
@@ -227,12 +229,21 @@ class GibbsEngine:
         start = estimate[:, None] + spread[:, None] * rng.uniform(-2.0, 2.0, (columns, self.chains))
         start = np.clip(np.abs(start), 1e-6 * unit[:, None], INSIDE * p.upper[:, None])
         state = lane_states(seed.spawn(1)[0], self.chains)
-        t1 = perf_counter()
-
-        args = (
+        return (
             p.counts, p.f, p.omega, p.offset, p.first, p.omega_sum, p.upper,
             directions, moves, totals, start, state, scratch(self.chains),
         )  # fmt: skip
+
+    def _gibbs(self, problem: Problem, p: Compressed, seed, tune_factor, seconds) -> Draws:
+        with timed(seconds, "init"):
+            start = self._start(problem, p, seed)
+        with timed(seconds, "sample"):
+            values, rhat, ess = self._chains(start, problem.n_columns, tune_factor)
+        limited = bool(ess.min() < self.ess_target)
+        return Draws(values, rhat, ess, method="gibbs", limited=limited, seconds=seconds)
+
+    def _chains(self, args: tuple, columns: int, tune_factor: int) -> tuple[np.ndarray, ...]:
+        """(values, r-hat, effective sample size), once the chains are long enough."""
         failed = sweep(*args, np.empty((self.chains, self.burn_in * tune_factor, columns)))
         values = np.empty((self.chains, 0, columns))
         n = self.draws
@@ -245,15 +256,7 @@ class GibbsEngine:
             if failed:
                 raise SamplingError(f"{failed} draws along a line found no value")
             if ess.min() >= self.ess_target or have >= self.max_draws:
-                break
+                return values, rhat, ess
             # enough for the target with a tenth to spare, at most three times what there is
             want = have * (1.1 * self.ess_target / max(ess.min(), 1.0) - 1.0)
             n = int(min(max(want, 8), 3 * have, self.max_draws - have))
-        return Draws(
-            values,
-            rhat=rhat,
-            ess=ess,
-            method="gibbs",
-            limited=bool(ess.min() < self.ess_target),
-            seconds={"init": t1 - t0, "sample": perf_counter() - t1},
-        )

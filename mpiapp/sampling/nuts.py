@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -13,16 +11,6 @@ from ..catalog.problem import Problem
 from ..posterior import SamplingError
 
 PHASES = ("prior", "likelihood", "compile", "init", "sample")
-
-
-@contextmanager
-def timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
-    """Add the wall time of the block to a phase."""
-    start = time.perf_counter()
-    try:
-        yield
-    finally:
-        seconds[phase] += time.perf_counter() - start
 
 
 def most_recent(models: OrderedDict, n_columns: int, make: Callable[[], object], kept: int):

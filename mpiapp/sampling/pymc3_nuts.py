@@ -17,7 +17,8 @@ import numpy as np
 from ..catalog.problem import Problem
 from ..posterior.diagnostics import rhat_and_ess
 from ..posterior.draws import Draws, SamplingError
-from .nuts import PHASES, most_recent, stacked, start_from_maximum_likelihood, timed
+from ..stopwatch import timed
+from .nuts import PHASES, most_recent, stacked, start_from_maximum_likelihood
 
 INITS = ("advi+adapt_diag", "adapt_diag")
 

@@ -14,7 +14,8 @@ import numpy as np
 from ..catalog.problem import Problem
 from ..posterior import Draws, SamplingError
 from ..posterior.diagnostics import rhat_and_ess
-from .nuts import PHASES, most_recent, stacked, start_from_maximum_likelihood, timed
+from ..stopwatch import timed
+from .nuts import PHASES, most_recent, stacked, start_from_maximum_likelihood
 
 # Chains start this far about the solution on the unbounded scale, as PyMC's do about its own.
 JITTER = 1.0
