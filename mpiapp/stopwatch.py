@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import perf_counter
 
 
 @contextmanager
 def timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
     """Add the wall time of the block, in seconds, to a phase, however the block ends."""
-    start = perf_counter()
+    start = time.perf_counter()
     try:
         yield
     finally:
-        seconds[phase] = seconds.get(phase, 0.0) + perf_counter() - start
+        spent = time.perf_counter() - start
+        seconds[phase] = seconds.get(phase, 0.0) + spent

@@ -37,10 +37,15 @@ PIT_BINS = 20
 
 
 class Study(NamedTuple):
-    """What a study found: a sentence with its numbers, and its figure."""
+    """What a study found: its numbers, the sentence that they stand in, and its figure."""
 
-    text: str
+    numbers: dict[str, float | str]
+    sentence: str
     figure: object
+
+    @property
+    def text(self) -> str:
+        return self.sentence.format(**self.numbers)
 
 
 def measure(problem: Problem, seed: int) -> tuple[Summary, np.ndarray]:
@@ -86,11 +91,17 @@ def priors(problems: Sequence[Problem], quantity: str) -> Study:
     b.set(xscale="log", xlabel=f"upper bound ({unit})", ylabel="runs")
     name_panel(b, "(b) all runs")
     legend(b)
+    numbers = {
+        "n": len(problems), "n_empty": n_empty, "n_zero": len(zero), "n_rest": len(rest),
+        "zero": np.median(zero), "rest": np.median(rest), "free": np.median(free),
+        "unit": QUANTITIES[quantity].unit,
+    }  # fmt: skip
     return Study(
-        f"Of {len(problems)} runs the 5-σ priors leave {n_empty} without any range. Where the "
-        f"maximum-likelihood solution is zero ({len(zero)} runs) the median upper bound is "
-        f"{np.median(zero):.2g} {QUANTITIES[quantity].unit}, where it is positive ({len(rest)} "
-        f"runs) {np.median(rest):.2g}, and with unrestricted priors {np.median(free):.2g}.",
+        numbers,
+        "Of {n} runs the 5-σ priors leave {n_empty} without any range. Where the "
+        "maximum-likelihood solution is zero ({n_zero} runs) the median upper bound is {zero:.2g} "
+        "{unit}, where it is positive ({n_rest} runs) {rest:.2g}, and with unrestricted priors "
+        "{free:.2g}.",
         figure,
     )
 
@@ -127,9 +138,10 @@ def expanded_backgrounds(problems: Sequence[Problem], quantity: str, seed: int =
         widths = np.array([(s.hilim - s.lolim) / 2 for s in large])
         distances.append(np.median(np.abs(x - y) / widths))
     return Study(
-        f"{len(plain)} runs with fewer than {EXPAND_BELOW} background counts, and the same with "
-        f"the background aperture {EXPAND_BY} times as large: modes differ by a median of "
-        f"{distances[0]:.2f} half-widths, upper bounds by {distances[1]:.2f}.",
+        {"n": len(plain), "mode": distances[0], "hilim": distances[1]},
+        f"{{n}} runs with fewer than {EXPAND_BELOW} background counts, and the same with the "
+        f"background aperture {EXPAND_BY} times as large: modes differ by a median of {{mode:.2f}} "
+        "half-widths, upper bounds by {hilim:.2f}.",
         figure,
     )
 
@@ -154,10 +166,11 @@ def frozen_backgrounds(problems: Sequence[Problem], quantity: str) -> Study:
     axes[0, 1].set(xlabel="frozen / fitted", ylabel="upper limits")
     name_panel(axes[0, 0], "(a) upper limits")
     name_panel(axes[0, 1], "(b) their ratio")
+    low, median, high = np.percentile(ratio, (5, 50, 95))
     return Study(
-        f"{len(fitted)} upper limits: with the background frozen at B/Ω_b they are a median of "
-        f"{np.median(ratio):.3f} times those with a fitted background (5 % to 95 %: "
-        f"{np.percentile(ratio, 5):.2f} to {np.percentile(ratio, 95):.2f}).",
+        {"n": len(fitted), "median": median, "low": low, "high": high},
+        "{n} upper limits: with the background frozen at B/Ω_b they are a median of {median:.3f} "
+        "times those with a fitted background (5 % to 95 %: {low:.2f} to {high:.2f}).",
         figure,
     )
 
@@ -173,10 +186,10 @@ def pegged_background(problem: Problem, quantity: str, seed: int = 6) -> Study:
     figure, axes = panels(2)
     last = len(p.upper) - 1
     label = p.labels[last]
-    said = []
-    for ax, one, title in (
-        (axes[0, 0], p, "(a) prior of Table 1: pegged"),
-        (axes[0, 1], p.with_prior_factors({label: 10.0}), "(b) prior × 10"),
+    numbers = {"background": theta[-1], "unit": QUANTITIES[quantity].unit}
+    for ax, one, which, title in (
+        (axes[0, 0], p, "first", "(a) prior of Table 1: pegged"),
+        (axes[0, 1], p.with_prior_factors({label: 10.0}), "raised", "(b) prior × 10"),
     ):
         draws = engine.sample(one, np.random.SeedSequence(seed)).of(last)
         s = summarise(draws)
@@ -189,10 +202,12 @@ def pegged_background(problem: Problem, quantity: str, seed: int = 6) -> Study:
         ax.set(xlabel=f"background\n({unit_of(quantity)} pixel$^{{-1}}$)", ylabel="draws")
         name_panel(ax, title)
         legend(ax)
-        said.append(f"{reach:.3g} against {one.upper[last]:.3g}")
+        numbers |= {f"{which}_reach": reach, f"{which}_bound": one.upper[last]}
     return Study(
-        f"A background of {theta[-1]:.2g} {QUANTITIES[quantity].unit} per pixel: mode + 3σ is "
-        f"{said[0]}, so that Eq. 11 calls it pegged; with ten times the bound {said[1]}.",
+        numbers,
+        "A background of {background:.2g} {unit} per pixel: mode + 3σ is {first_reach:.3g} against "
+        "{first_bound:.3g}, so that Eq. 11 calls it pegged; with ten times the bound "
+        "{raised_reach:.3g} against {raised_bound:.3g}.",
         figure,
     )
 
@@ -246,9 +261,9 @@ def calibration(problems: Sequence[Problem], n_runs: int = 2000, seed: int = 1) 
     chi2 = float(np.sum((counts - n_runs * share) ** 2) / (n_runs * share))
     bright = expected > 10
     return Study(
-        f"{n_runs} runs with truths drawn from the prior: χ² of the histogram {chi2:.1f} for "
-        f"{PIT_BINS - 1} degrees of freedom. Above ten counts {inside[bright].mean():.1%} of the "
-        f"intervals hold the truth; the smoothing widens those of a Gaussian by 1.092, from 68 % "
-        "to 72.5 %.",
+        {"n": n_runs, "chi2": chi2, "freedom": PIT_BINS - 1, "coverage": inside[bright].mean()},
+        "{n} runs with truths drawn from the prior: χ² of the histogram {chi2:.1f} for {freedom} "
+        "degrees of freedom. Above ten counts {coverage:.1%} of the intervals hold the truth; the "
+        "smoothing widens those of a Gaussian by 1.092, from 68 % to 72.5 %.",
         figure,
     )

@@ -73,20 +73,14 @@ def test_problems_are_collected_as_assembled(inputs):
 
 
 def test_five_sigma_priors_cut_the_bounds_of_negative_solutions(inputs):
-    study = studies.priors(problems(inputs, "sample1", 40), "flux")
-    words = study.text.split()
-    zero = float(words[words.index("bound") + 2])
-    free = float(words[-1].rstrip("."))
-    assert zero < 0.5 * free
+    found = studies.priors(problems(inputs, "sample1", 40), "flux").numbers
+    assert found["zero"] < 0.5 * found["free"]
 
 
 def test_a_background_beyond_its_prior_is_pegged_and_then_not(inputs):
-    text = studies.pegged_background(problems(inputs, "sample4", 1)[0], "flux").text
-    assert "calls it pegged" in text
-    reach, upper = (
-        float(w) for w in text.split("times the bound ")[1].rstrip(".").split(" against ")
-    )
-    assert 1e-12 < reach < upper == 1e-11
+    found = studies.pegged_background(problems(inputs, "sample4", 1)[0], "flux").numbers
+    assert found["first_reach"] > found["first_bound"] == 1e-12
+    assert 1e-12 < found["raised_reach"] < found["raised_bound"] == pytest.approx(1e-11)
 
 
 def test_frozen_backgrounds_hardly_change_two_hundred_upper_limits(tmp_path):
@@ -96,12 +90,10 @@ def test_frozen_backgrounds_hardly_change_two_hundred_upper_limits(tmp_path):
     median over 200 to 0.5 %; the tenth to which the background is known adds little.
     """
     simulate(tmp_path / "inputs" / "sample4", 350, 1, "sample4")
-    text = studies.frozen_backgrounds(problems(tmp_path, "sample4", 350), "flux").text
-    assert int(text.split()[0]) > 180
-    median = float(text.split("a median of ")[1].split()[0])
-    lowest, highest = (float(text.split("95 %: ")[1].rstrip(").").split(" to ")[i]) for i in (0, 1))
-    assert median == pytest.approx(1, abs=0.015)
-    assert 0.88 < lowest < highest < 1.12
+    found = studies.frozen_backgrounds(problems(tmp_path, "sample4", 350), "flux").numbers
+    assert found["n"] > 180
+    assert found["median"] == pytest.approx(1, abs=0.015)
+    assert 0.88 < found["low"] < found["high"] < 1.12
 
 
 @pytest.mark.slow
