@@ -16,13 +16,17 @@ from .exit_code import ExitCode
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
+_SKIES = ("survey", "crowded", "single", "bright", "faint")
 _KINDS = ("job", "requeue", "array", "merge", "scaling")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the `mpiapp` command."""
     parser = argparse.ArgumentParser(
-        prog="mpiapp", description="Bulk Bayesian aperture photometry for the CSC, under MPI."
+        prog="mpiapp",
+        description="Bulk Bayesian aperture photometry for the CSC, under MPI.",
+        epilog="exit codes:\n" + "\n".join(f"  {c.value}  {c.description}" for c in ExitCode),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"mpiapp {__version__}")
     added = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -103,7 +107,11 @@ def build_parser() -> argparse.ArgumentParser:
     p = added.add_parser("simulate", help="write a mock catalog: prep3, mst3 and truth")
     p.add_argument("directory", metavar="DIR", help="folder for the catalog")
     p.add_argument("--detections", type=int, default=100, help="at least so many (100)")
-    p.add_argument("--preset", default="survey", help="kind of sky (survey)")
+    p.add_argument(
+        "--preset",
+        default="survey",
+        help=f"kind of sky: {', '.join(_SKIES)}, or sample1 to sample10",
+    )
     p.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes (0)")
     p.set_defaults(call=commands.simulate)
 

@@ -299,7 +299,9 @@ def compare(args) -> int:
     if args.figures:
         from .report.figures import comparison_figures, difference_figures
 
-        paths = comparison_figures(found, args.figures) + difference_figures(found, args.figures)
+        names = side.path.name, f"reference {reference.path.name}"
+        paths = comparison_figures(found, args.figures, names)
+        paths += difference_figures(found, args.figures)
         print("\n".join(map(str, paths)))
     return ExitCode.OK
 

@@ -16,6 +16,7 @@ from jobs import mpiapp, write_job
 from mpiapp.cli import build_parser
 from mpiapp.config import Config, tomllib
 from mpiapp.examples import EXAMPLES
+from mpiapp.exit_code import ExitCode
 from mpiapp.simulate import PRESETS
 
 # Commands that a machine or a site brings, and what is made by hand before they are called.
@@ -111,6 +112,16 @@ def test_help_shows_the_examples(name, capsys):
     assert left.value.code == 0
     shown = capsys.readouterr().out.splitlines()
     assert set(EXAMPLES[name]) <= {line.strip() for line in shown}
+
+
+def test_help_names_exit_codes_and_presets():
+    shown = " ".join(build_parser().format_help().split())
+    for code in ExitCode:
+        assert f"{code.value} {code.description}" in shown
+    shown = " ".join(parser_of("simulate").format_help().split())
+    named = set(re.findall(r"\w+", shown[shown.index("kind of sky") :]))
+    assert named >= {name for name in PRESETS if not name.startswith("sample")}
+    assert {f"sample{i}" for i in range(1, 11)} <= set(PRESETS)
 
 
 def test_commands_named_in_the_text_exist_with_their_options():

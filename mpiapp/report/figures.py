@@ -21,6 +21,7 @@ PAGE_WIDTH = 6.5  # inches
 BLUE, ORANGE, GREEN, RED, BLACK, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#000000", "#888888",
 )  # fmt: skip
+_BARS = 300
 STYLE = {
     "font.size": 8,
     "axes.spines.top": False,
@@ -99,7 +100,7 @@ def draw_distances(axes, f: np.ndarray) -> None:
 
 
 def draw_values(axes, pairs: np.ndarray, quantity: str, names=("this", "reference")) -> None:
-    """Value against value with 68 % bounds; where the reference is an upper limit, the bounds."""
+    """Value against value, a few with 68 % bounds; for limits of the reference, upper bounds."""
     p = pairs[pairs["quantity"] == quantity.encode()]
     limit = p["reference_value"] == 0
     v, lo, hi = (p[n][~limit] for n in ("value", "lolim", "hilim"))
@@ -113,10 +114,12 @@ def draw_values(axes, pairs: np.ndarray, quantity: str, names=("this", "referenc
         # an upper limit on this side has its lower bound at zero, below any logarithmic axis
         return np.nan_to_num(np.abs([value - lower, upper - value]))
 
-    if len(v):
+    if len(v) > _BARS:  # so many bars would hide all else
+        axes.plot(rv, v, "o", ms=2, color=BLUE, label="values", rasterized=True)
+    elif len(v):
         axes.errorbar(
             rv, v, xerr=bars(rv, rlo, rhi), yerr=bars(v, lo, hi), fmt="o", ms=2, lw=0.5,
-            color=BLUE, label="values", rasterized=len(v) > 500,
+            color=BLUE, label="values",
         )  # fmt: skip
     if limit.any():
         axes.plot(
