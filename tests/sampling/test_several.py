@@ -161,6 +161,28 @@ def test_reach_is_beyond_what_pegs():
             assert s.mode + 1.5 * (s.hilim - s.lolim) < reach[column]
 
 
+def test_reach_leaves_room_for_any_unimodal_density():
+    """mode + 3/2 (hilim − lolim) ≤ mean + 11.3 σ: docs/engines.md; 12 fitted σ have to cover it."""
+    compared = 0
+    for seed in range(25):
+        rng = np.random.default_rng(seed)
+        n, m = rng.integers(2, 4), rng.integers(1, 3)
+        p = simulated(
+            n, m, rng.choice([0.0, 1.0, 3.0, 30.0, 1000.0], n), rng.choice([1e-4, 1e-3, 0.02, 1.0]),
+            rng, blend=rng.choice([0.0, 0.3, 0.8, 0.95]), wings=rng.choice([0.0, 0.05, 0.3]),
+            background_area=rng.choice([20.0, 200.0, 2000.0]),
+        )  # fmt: skip
+        c = compress(p)
+        reach = fit(c).reach
+        for k in range(m):
+            if reach[n + k] == p.upper[n + k]:
+                continue
+            marginal = marginals(fit(with_background_as_source(c, k)), n, 0.003, SEED)[0]
+            assert reach[n + k] > marginal.mean + 11.3 * marginal.std
+            compared += 1
+    assert compared > 20
+
+
 @pytest.mark.parametrize(
     ("shape", "source", "background", "blend"),
     [
