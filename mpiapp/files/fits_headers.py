@@ -8,6 +8,7 @@ differ, each distinct one once.  Whatever is unusual about a header is left to a
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from functools import lru_cache
 from typing import BinaryIO, NamedTuple
 
@@ -105,6 +106,20 @@ def known_table(file: BinaryIO, begin: int, end: int) -> KnownTable | None:
     size = header["NAXIS1"] * header["NAXIS2"] + header["PCOUNT"]
     table = KnownTable(header, layout, begin + len(image), size)
     return table if table.start + table.span <= end else None
+
+
+def n_axes(file: BinaryIO, begin: int) -> int:
+    """NAXIS of the header that begins there, 0 where there is none that is a number."""
+    file.seek(begin)
+    image = file.read(_MOST_BLOCKS * _BLOCK)
+    for at in range(0, len(image), _CARD):
+        if image[at : at + 10] == b"NAXIS   = ":
+            with suppress(ValueError):
+                return int(image[at + 10 : at + _CARD].partition(b"/")[0])
+            return 0
+        if image[at : at + 8] == b"END     ":
+            return 0
+    return 0
 
 
 def remember(image: bytes, hdu: fits.BinTableHDU, layout: Layout) -> None:

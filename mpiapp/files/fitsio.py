@@ -23,7 +23,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from ..catalog.bundle import is_name
 from ..catalog.fault import InputError
-from .fits_headers import KnownTable, Layout, known_table, remember
+from .fits_headers import KnownTable, Layout, known_table, n_axes, remember
 from .regular import open_regular
 
 # FITS Standard 4.0, section 7.3.1.
@@ -31,6 +31,7 @@ MAX_FIELDS = 999
 # A file up to this many bytes is kept in memory while it is in use.
 SMALL = 8 << 20
 _CHUNK = 1 << 20
+_MOST_AXES = 999  # FITS Standard 4.0, 4.4.1.1
 _EXPECTED = {"text": "text (nA)", "number": "a number (K or D)", "array": "doubles (QD)"}
 
 
@@ -259,9 +260,10 @@ def open_hdus(path: str | os.PathLike, verify: bool) -> Iterator[Iterator[HDU]]:
 def _hdus(file: BinaryIO, source: _Source, verify: bool) -> Iterator[HDU]:
     path = source.path
     size = file.seek(0, os.SEEK_END)
-    file.seek(0)
     end = number = 0
     with _named(f"{path}, HDU 0"):
+        _check_axes(file, 0, f"{path}, HDU 0")
+        file.seek(0)
         hdus = fits.open(
             file,
             memmap=False,
@@ -273,6 +275,7 @@ def _hdus(file: BinaryIO, source: _Source, verify: bool) -> Iterator[HDU]:
         with _named(place):
             hdu = known_table(file, end, size)
             if hdu is None:
+                _check_axes(file, end, place)
                 hdu = hdus[number]
                 name = hdu.name  # astropy reads EXTNAME only now
                 start, span = (hdu.fileinfo()[key] for key in ("datLoc", "datSpan"))
@@ -291,6 +294,15 @@ def _hdus(file: BinaryIO, source: _Source, verify: bool) -> Iterator[HDU]:
                 )
         yield HDU(place, name, hdu, begin, start, source)
         number += 1
+
+
+def _check_axes(file: BinaryIO, begin: int, place: str) -> None:
+    """InputError for more axes than FITS has: astropy would look for each, for hours."""
+    if (found := n_axes(file, begin)) > _MOST_AXES:
+        raise InputError(
+            f"{place}: keyword NAXIS is {found}, and FITS has at most {_MOST_AXES}; the header "
+            "is damaged: get the file again"
+        )
 
 
 def _sums_to_zero(file: BinaryIO, begin: int, end: int) -> bool:

@@ -194,6 +194,22 @@ def test_absurd_sizes_in_a_header_end_in_a_message(keyword, tmp_path):
             check_prep3(path)
 
 
+@pytest.mark.parametrize("header", [b"SIMPLE  =", b"XTENSION="])
+def test_more_axes_than_fits_has_are_refused_at_once(header, tmp_path):
+    # astropy would look for each of them: 2^31 take hours.
+    data = bytearray(unverified(small_prep3(tmp_path / "good_prep3.fits")))
+    begin = data.index(header)
+    if header == b"XTENSION=":
+        data[begin : begin + 80] = b"XTENSION= 'IMAGE   '".ljust(80)
+    at = data.index(b"NAXIS   =", begin)
+    data[at : at + 80] = f"NAXIS   = {2**31 - 1:>20}".encode().ljust(80)
+    path = tmp_path / "axes_prep3.fits"
+    path.write_bytes(data)
+    for function in (scan_prep3, read_prep3):
+        with pytest.raises(InputError, match=r"HDU [01]: keyword NAXIS is 2147483647"):
+            function(path)
+
+
 def edit_cell(hdus, rng: np.random.Generator) -> str:
     """Change one cell of one table through astropy; the bundle that it belonged to."""
     hdu = hdus[int(rng.integers(1, len(hdus)))]
