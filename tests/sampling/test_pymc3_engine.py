@@ -1,6 +1,5 @@
 """The pymc3 engine against quadrature, closed forms, pm.sample itself and the memo's recipe."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,11 +26,10 @@ SEED = np.random.SeedSequence(1575)
 PATHS = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
 
-def run(code, **variables):
-    """What a new Python process prints that runs `code`, with more environment variables."""
+def run(code):
+    """What a new Python process prints that runs `code`."""
     command = [sys.executable, "-c", code]
-    env = os.environ | variables
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -82,20 +80,39 @@ def test_draws_depend_on_problem_and_seed_alone():
     assert (first.values != other.values).all()
 
 
-def test_a_used_engine_draws_as_a_new_one_in_a_new_process():
-    engine = Pymc3Engine(draws=200, tune=200)
-    engine.sample(one_source(500, 3), np.random.SeedSequence(9))
-    here = engine.sample(one_source(12, 300), SEED).values
-    code = (
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    """What a new process says that has an empty compile directory, which it warms: the modules
+    that there are then, those after problems of many shapes, and draws, as hexadecimal digits."""
+    stdout = run(
         f"import sys; sys.path[:0] = {PATHS!r}\n"
+        "from mpiapp.parallel.compiledir import claim\n"
+        f"directory = claim(0, {str(tmp_path_factory.mktemp('fresh'))!r})\n"
+        "from mpiapp.sampling.pymc3_nuts import Pymc3Engine\n"
+        "engine = Pymc3Engine(draws=20, tune=20)\n"
+        "engine.warm()\n"
+        "from posteriors import many_columns\n"
+        "modules = lambda: len(list(directory.glob('*/tmp*/*.so')))\n"
+        "warmed = modules()\n"
         "import test_pymc3_engine as t\n"
         "engine = t.Pymc3Engine(draws=200, tune=200)\n"
         "values = engine.sample(t.one_source(12, 300), t.SEED).values\n"
-        "print('VALUES', values.tobytes().hex())\n"
+        "engine = Pymc3Engine(draws=20, tune=20)\n"
+        "problem = t.two_sources_two_obsids()\n"
+        "for p in (problem, problem.with_frozen_backgrounds(), t.one_source(9, 90),\n"
+        "          t.one_source(9, 90).with_frozen_backgrounds(), many_columns(7),\n"
+        "          many_columns(12)):\n"
+        "    engine.sample(p, t.SEED)\n"
+        "print('FOUND', warmed, modules(), values.tobytes().hex())\n"
     )
-    stdout = run(code)
-    there = np.frombuffer(bytes.fromhex(stdout.split("VALUES")[1].strip()))
-    np.testing.assert_array_equal(here.ravel(), there)
+    return stdout.split("FOUND")[1].split()
+
+
+def test_a_used_engine_draws_as_a_new_one_in_a_new_process(fresh):
+    engine = Pymc3Engine(draws=200, tune=200)
+    engine.sample(one_source(500, 3), np.random.SeedSequence(9))
+    here = engine.sample(one_source(12, 300), SEED).values
+    np.testing.assert_array_equal(here.ravel(), np.frombuffer(bytes.fromhex(fresh[2])))
 
 
 def test_draws_are_those_of_pm_sample_with_the_same_seeds():
@@ -227,28 +244,8 @@ def test_keeps_the_models_used_last(monkeypatch):
     assert list(pymc3_nuts._models) == [2, 1]
 
 
-def test_warming_compiles_for_every_shape(tmp_path):
-    code = (
-        f"import sys; sys.path[:0] = {PATHS!r}\n"
-        "from mpiapp.parallel.compiledir import claim\n"
-        f"directory = claim(0, {str(tmp_path)!r})\n"
-        "from mpiapp.sampling.pymc3_nuts import Pymc3Engine\n"
-        "engine = Pymc3Engine(draws=20, tune=20)\n"
-        "engine.warm()\n"
-        "from posteriors import many_columns\n"
-        "modules = lambda: len(list(directory.glob('*/tmp*/*.so')))\n"
-        "warmed = modules()\n"
-        "import test_pymc3_engine as t\n"
-        "problem = t.two_sources_two_obsids()\n"
-        "for p in (problem, problem.with_frozen_backgrounds(), t.one_source(9, 90),\n"
-        "          t.one_source(9, 90).with_frozen_backgrounds(), many_columns(7),\n"
-        "          many_columns(12)):\n"
-        "    engine.sample(p, t.SEED)\n"
-        "print('MODULES', warmed, modules())\n"
-    )
-    # which modules there are does not depend on how well they are optimised, which takes longest
-    stdout = run(code, THEANO_FLAGS="gcc__cxxflags=-O0")
-    warmed, after = stdout.split("MODULES")[1].split()
+def test_warming_compiles_for_every_shape(fresh):
+    warmed, after, _ = fresh
     assert int(warmed) > 10
     assert warmed == after
 
