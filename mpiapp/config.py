@@ -196,7 +196,7 @@ class Output(_Section):
     """The results file (HDF5), which must not exist yet."""
     mpdf: Annotated[list[str], BeforeValidator(_as_list)] = []
     """Patterns of the runs whose posterior densities are kept (docs: Products); "*" for all."""
-    batch_runs: PositiveInt = 1000
+    batch_runs: PositiveInt = 100_000
     """Results are made safe on disk after so many runs …"""
     flush_seconds: Positive = 10.0
     """… or so many seconds, whichever comes first."""

@@ -133,7 +133,7 @@ def test_a_finished_file_whose_text_has_been_zeroed_is_refused(tmp_path, finishe
     content = bytearray(finished.read_bytes())
     begin = content.rindex(b"GCOL")
     size = int.from_bytes(content[begin + 8 : begin + 16], "little")
-    content[begin + 512 : begin + size] = bytes(size - 512)
+    content[begin + 16 : begin + size] = bytes(size - 16)  # from the first entry on
     path.write_bytes(content)
     for argv in commands(path, tmp_path):
         assert f"{path}: text in it is damaged; restore it" in check(capsys, *argv)

@@ -60,7 +60,7 @@ class Writer:
         path: str | Path,
         *,
         resume: bool = False,
-        batch_runs: int = 1000,
+        batch_runs: int = 100_000,
         flush_seconds: float = 10.0,
         again: str = "continue with --resume; all but the last batch is safe",
     ):
