@@ -83,6 +83,8 @@ class JournaledFile(io.RawIOBase):
             if new:
                 journal_path(self.path).unlink(missing_ok=True)
                 os.ftruncate(self._fd, 0)
+            elif writable:  # a job that was killed may not have synced the name it gave
+                _sync(self.path.parent)
             self._committed = self._size = os.fstat(self._fd).st_size
             self._recover()
         except BaseException:
@@ -306,10 +308,9 @@ def _journal(path: str | Path) -> bytes:
     path = journal_path(path)
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "its journal is not a regular file")
-    try:
+    with contextlib.suppress(FileNotFoundError):
         return path.read_bytes()
-    except FileNotFoundError:
-        return b""
+    return b""
 
 
 def _newest(journal: bytes) -> tuple[dict[int, bytearray], int]:
