@@ -337,8 +337,8 @@ def _sync(path: Path) -> None:
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that cannot do it for folders
+    except OSError as error:  # some file systems cannot do it for folders
+        if error.errno != errno.EINVAL:
             raise
     finally:
         os.close(fd)

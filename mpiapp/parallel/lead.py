@@ -56,10 +56,23 @@ def prepare(path: str | Path, world: World, options: Options) -> tuple[Lead | No
         say(f"mpiapp: {error}")
         return None, ExitCode.USAGE
     if lead.writer is None:
-        say(f"{lead.final}: complete already; nothing to do")
-        return None, ExitCode.OK
+        return None, _complete_already(lead.final)
     say(banner(lead.config, path, lead.final, world.size))
     return lead, ExitCode.OK
+
+
+def _complete_already(final: Path) -> ExitCode:
+    with results.open_results(final) as found:
+        n_runs = n_unplanned(found.column("runs", "outcome"))
+        n_inputs = int((found.table("failures")["run_id"] == 0).sum())
+    if not n_runs and not n_inputs:
+        say(f"{final}: complete already; nothing to do")
+        return ExitCode.OK
+    say(
+        f"{final}: complete already, with {n_runs} failed runs and {n_inputs} bad inputs. Once "
+        f"mended: mpiapp merge NEW {final} --retry, then run with --resume --output NEW"
+    )
+    return ExitCode.RUNS_FAILED
 
 
 class Lead:
