@@ -5,6 +5,7 @@ An entry of no index and no size, as zeros are, keeps HDF5 in a loop that never 
 
 from __future__ import annotations
 
+import os
 from typing import BinaryIO
 
 # Global heap collection, version 1, of the HDF5 file format: signature, size, then entries.
@@ -13,12 +14,21 @@ _HEADER = 16
 _CHUNK = 16 << 20
 
 
+# Of a superblock's first bytes: signature, and by its version where the end of the file stands.
+_FORMAT = b"\x89HDF\r\n\x1a\n"
+_END = {0: 40, 1: 44, 2: 28, 3: 28}
+
+
 def broken_heap(file: BinaryIO) -> int | None:
-    """Where a heap begins that HDF5 would read for ever; None if there is none."""
-    begin = 0
+    """Where a heap begins that HDF5 would read for ever; None if there is none.
+
+    What lies beyond the end that the file itself tells, as pages of a commit that has not been,
+    HDF5 never reads.
+    """
+    begin, end = 0, _end(file)
     while True:
         file.seek(begin)
-        data = file.read(_CHUNK + len(_SIGNATURE))
+        data = file.read(min(_CHUNK + len(_SIGNATURE), max(0, end - begin)))
         at = data.find(_SIGNATURE)
         while at >= 0:
             if not _is_sound(file, begin + at):
@@ -27,6 +37,14 @@ def broken_heap(file: BinaryIO) -> int | None:
         if len(data) <= _CHUNK:
             return None
         begin += _CHUNK
+
+
+def _end(file: BinaryIO) -> int:
+    file.seek(0)
+    head = file.read(52)
+    if not head.startswith(_FORMAT) or head[8] not in _END:
+        return file.seek(0, os.SEEK_END)
+    return int.from_bytes(head[(at := _END[head[8]]) : at + 8], "little")
 
 
 def _is_sound(file: BinaryIO, begin: int) -> bool:
