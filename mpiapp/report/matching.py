@@ -101,7 +101,8 @@ def read_published(path: str | Path) -> Table:
     try:
         table = Table.read(path)
     except Exception as error:
-        raise InputError(f"{path}: cannot be read as a table: {error}") from error
+        reason = str(error).strip().partition("\n")[0]  # astropy lists all its formats below
+        raise InputError(f"{path}: cannot be read as a table: {reason}") from error
     if missing := [n for n in (*KEY, "value", "lolim", "hilim") if n not in table.colnames]:
         raise InputError(f"{path}: column {missing[0]} is missing")
     return table

@@ -192,6 +192,14 @@ def test_a_published_table_is_matched_by_its_keys(tmp_path):
     assert {group[2]: f[0] for group, f in found.f.items()} == pytest.approx({"b": 0.5, "s": 0.6})
 
 
+def test_a_file_that_is_no_table_is_refused_in_one_line(tmp_path):
+    path = tmp_path / "results.h5"
+    path.write_bytes(b"\x89HDf, one bit of its signature changed")
+    with pytest.raises(InputError, match="cannot be read as a table") as refused:
+        matching.read_published(path)
+    assert "\n" not in str(refused.value)
+
+
 def test_tables_are_written_as_text_ecsv_and_latex(tmp_path):
     a, b = scattered(60, 1), scattered(60, 2)
     table = comparing.table_3([compared(write(tmp_path / "a.h5", a), write(tmp_path / "b.h5", b))])
