@@ -10,7 +10,7 @@ import numpy as np
 
 from .results import Results, ResultsError, check_rows, open_results, readable, work_path
 from .retry import Retry
-from .schema import RUNS_DTYPE, Batch
+from .schema import Batch
 from .writer import Writer, discard
 
 _CHUNK_RUNS = 50_000
@@ -89,8 +89,7 @@ def merge(
 def _column(path: Path, name: str) -> np.ndarray:
     """One column of /runs."""
     with open_results(path) as results:
-        found = [np.empty(0, RUNS_DTYPE)[name], *(rows[name] for rows in results.chunks("runs"))]
-    return np.concatenate(found)
+        return results.column("runs", name)
 
 
 def _merged_already(out: Path, paths: Sequence[Path]) -> Merged | None:

@@ -228,7 +228,7 @@ def check_rows(results: Results) -> np.ndarray:
             raise _disagreement(results.path, "mpdf")
         start = int(stops[-1])
         n_attempts += int(runs["attempts"][runs["attempts"] > 1].sum(dtype="i8"))
-        seen.append(runs["run_id"])
+        seen.append(runs["run_id"].copy())  # a view would keep all of the rows
     ids = np.concatenate([np.empty(0, "u8"), *seen])
     if start != n_rows:
         raise _disagreement(results.path, "photometry")

@@ -114,7 +114,9 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--detections", type=int, default=100_000)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--kill", type=float, default=0.4, help="share of the runs (0.4)")
+    parser.add_argument(
+        "--kill", type=float, default=0.4, help="at this share of the runs; 0: not at all (0.4)"
+    )
     options = parser.parse_args()
     folder = options.folder.resolve()
     if not (folder / "sky" / "mst3.fits").exists():
@@ -124,9 +126,10 @@ def main():
     print("seconds      runs   MB of each rank, the leading one first   MB read, written by all")
     expected = 52 * options.detections  # as `mpiapp plan` would say, about
     results = folder / "results.h5"
-    first, killed = job(folder, options.workers, options.kill * expected)
-    kept = len_of(folder / "results.h5.part")
-    print(f"killed after {first:.0f} s: {kept} runs are on disk")
+    first, killed = 0.0, []
+    if options.kill:
+        first, killed = job(folder, options.workers, options.kill * expected)
+        print(f"killed after {first:.0f} s: {len_of(folder / 'results.h5.part')} runs are on disk")
     second, resumed = job(folder, options.workers, np.inf)
     print((folder / "log").read_text().splitlines()[-1])
     n_runs = len_of(results)
@@ -136,7 +139,7 @@ def main():
     assert len(np.unique(ids)) == len(ids)
     wall = first + second
     seconds = sum(rank.seconds for rank in (*killed, *resumed))
-    lead = sum(rank.seconds for rank in (killed[0], resumed[0]))
+    lead = sum(rank.seconds for rank in (*killed[:1], resumed[0]))
     print(f"{n_runs} runs in {wall:.0f} s of wall time, {seconds:.0f} s of processor time")
     print(f"  {dict(zip(*(a.tolist() for a in outcomes)))} runs of each outcome")
     print(f"  {n_runs / wall:.0f} runs/s, {1e3 * seconds / n_runs:.3f} ms of processor time a run,")
