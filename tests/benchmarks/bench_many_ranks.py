@@ -31,7 +31,8 @@ from mpiapp.files.blocks import pack
 from mpiapp.files.merge import merge
 from mpiapp.files.results import open_results
 from mpiapp.files.writer import Writer
-from mpiapp.parallel.planning import find_inputs, scan_here
+from mpiapp.parallel.planning import find_inputs
+from mpiapp.parallel.scanning import scan_here
 from mpiapp.parallel.shares import parcels
 from mpiapp.parallel.worker import Worker
 from mpiapp.parallel.world import connect
