@@ -42,7 +42,6 @@ _HEADER = struct.Struct("<8sQQQ")
 _CHECKSUM = struct.Struct("<I")
 _HEADER_BYTES = _HEADER.size + _CHECKSUM.size
 _MAGIC = b"mpiappJ3"
-_ATTEMPTS = 100
 
 
 class JournaledFile(io.RawIOBase):
@@ -293,7 +292,7 @@ def snapshot(path: str | Path) -> BinaryIO:
     OSError
         If there is no such file, no room for the copy, or the job commits without a pause.
     """
-    for _ in range(_ATTEMPTS):
+    for _ in range(100):  # attempts
         before = _journal(path)
         with JournaledFile(path) as source:
             copy = tempfile.TemporaryFile()  # noqa: SIM115 (the caller's)
