@@ -123,7 +123,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--target",
         metavar="NAME",
-        help="only rows of this target, component, or part of a target's name; * stands for any",
+        help="only rows of this target, component, or part of a target's name, '*' for any",
     )
     p.add_argument("--level", choices=("obsid", "stack", "master"), help="only this level")
     for name in ("band", "aperture", "quantity"):
