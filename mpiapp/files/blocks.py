@@ -121,11 +121,11 @@ def pack(batch: Batch, loose: np.ndarray | None = None) -> Batch:
     for n in np.unique(n_rows[n_rows >= 0]):
         mine = np.flatnonzero(n_rows == n)
         for which in mine[: len(mine) // CHUNK_ROWS * CHUNK_ROWS].reshape(-1, CHUNK_ROWS):
-            blocks.append(Block.of(_take(batch, which)))
+            blocks.append(Block.of(take(batch, which)))
             left[which] = False
     if not blocks:
         return batch
-    rest = _take(batch, np.flatnonzero(left))
+    rest = take(batch, np.flatnonzero(left))
     return rest._replace(
         attempts=batch.attempts, failures=batch.failures, blocks=[*batch.blocks, *blocks]
     )
@@ -153,8 +153,8 @@ def unpack(batch: Batch) -> Batch:
     return join([batch._replace(blocks=()), *(block.unpacked() for block in batch.blocks)])
 
 
-def _take(batch: Batch, which: np.ndarray) -> Batch:
-    """Some runs of a batch, in this order, with their rows."""
+def take(batch: Batch, which: np.ndarray) -> Batch:
+    """Some runs of a batch, in this order, with their rows; those in blocks are left out."""
     runs = batch.runs[which]
     n_rows = runs["n_rows"].astype(int)
     shift = starts(batch.runs["n_rows"])[which] - starts(n_rows)

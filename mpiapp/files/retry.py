@@ -9,6 +9,7 @@ import numpy as np
 
 from ..catalog.fault import InputError
 from ..photometry.outcome import unplanned
+from .blocks import take
 from .prep3 import scan_prep3
 from .results import Results, open_results
 from .schema import Batch
@@ -80,8 +81,4 @@ class Retry:
 
     def kept(self, batch: Batch) -> Batch:
         """What a batch holds of the other runs."""
-        keep = ~self.left_out(batch.runs)
-        rows = np.repeat(keep, batch.runs["n_rows"])
-        mpdf = batch.mpdf[rows[batch.mpdf["row"]]]
-        mpdf["row"] = (np.cumsum(rows) - 1)[mpdf["row"]]
-        return batch._replace(photometry=batch.photometry[rows], runs=batch.runs[keep], mpdf=mpdf)
+        return take(batch, np.flatnonzero(~self.left_out(batch.runs)))
