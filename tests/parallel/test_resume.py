@@ -34,7 +34,10 @@ pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("MPIAPP_KILLS", "12"))
 MPI_KILLS = KILLS if "MPIAPP_KILLS" in os.environ else 2
 BATCH = 16
-UNIT = 4  # runs of one target: the smallest unit, and here every unit
+UNIT = 4  # runs of one target: the smallest unit, and what one process is at
+# With two workers: four parcels under way of at most three targets, all of which may be measured
+# while the batch before them is written.
+UNDER_WAY = 4 * 3 * UNIT
 
 
 def batched_job(folder):
@@ -131,7 +134,7 @@ def test_a_job_under_mpi_killed_at_random_moments_ends_with_the_same_rows(tmp_pa
         done = mpiapp("run", config, "--resume", ranks=3)
         assert done.returncode == 0, done.stderr
         assert photometry(folder / "results.h5").tobytes() == undisturbed.tobytes()
-        assert n_computed(folder) <= LOGGED_RUNS + BATCH + 2 * UNIT
+        assert n_computed(folder) <= LOGGED_RUNS + BATCH + UNDER_WAY
 
 
 def cut_short(folder, config, after):
