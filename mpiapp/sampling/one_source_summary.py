@@ -92,7 +92,7 @@ def _summarise(
     found = np.empty(6)
     backgrounds = np.empty(columns - 1)
     for i in range(n):
-        to_own_units(counts[i], F[i], upper[i], 4.0 + bandwidth, F_own, bounds, units)
+        to_own_units(counts[i], F[i], upper[i], 1, 4.0 + bandwidth, F_own, bounds, units)
         if last >= 0 and is_same(
             counts[i], counts[last], offset[i], offset[last], F_own, F_last, bounds, bounds_last
         ):

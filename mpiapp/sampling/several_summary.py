@@ -172,7 +172,7 @@ def _summarise(
     depth = np.zeros(n_sources, dtype=np.int8)
     last = -1
     for i in range(n):
-        to_own_units(counts[i], F[i], upper[i], ROOM, F_own, bounds, units)
+        to_own_units(counts[i], F[i], upper[i], n_sources, ROOM, F_own, bounds, units)
         if last >= 0 and is_same(
             counts[i], counts[last], offset[i], offset[last], F_own, F_last, bounds, bounds_last
         ):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from problems import problem, simulated
+from scipy.stats import gamma
 
 from mpiapp.catalog.stack import Stack
 from mpiapp.posterior import SamplingError, Smoothing
@@ -84,3 +85,23 @@ def test_quantities_are_solved_once_and_what_fails_costs_its_neighbours_nothing(
     assert found.value[3].tolist() == found.value[0].tolist()
     with pytest.raises(SamplingError, match="row 0 holds"):
         EXACT.sample(impossible, SEED)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_priors_that_cut_nothing_make_no_other_problem(n):
+    """Quantities have background priors of their own, which rarely reach into the likelihood."""
+    rng = np.random.default_rng(3)
+    p = simulated(n, 2, np.full(n, 300.0), 0.02, rng)
+    far, near = p.upper.copy(), p.upper.copy()
+    far[n:] *= 1.7
+    near[n:] = 5.0 / p.F[:, n:].max(axis=0)
+    stack = Stack.of([problem(p.counts, p.F, n, upper) for upper in (p.upper, far, near)])
+    assert EXACT.summarise(stack, Smoothing()).is_scaled.tolist() == [False, True, False]
+    own = canonical(p)
+    beyond = own.problem.upper[n:]
+    assert (beyond < (p.upper * own.units)[n:]).all()
+    # b given the sources is at most Gamma(counts it sees + 1, what one of it makes expected)
+    for k in range(2):
+        F = own.problem.F[:, n + k]
+        seen = p.counts[F > 0].sum()
+        assert gamma.sf(beyond[k], seen + 1, scale=1.0 / F.sum()) < 1e-11
