@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import translate
 
+import numpy as np
+
+from ..catalog.quantities import Matrix
 from ..catalog.runs import RunKey
 from ..catalog.worklist import Target
-from ..files.schema import MPDF_POINTS
+from ..files.schema import MPDF_DTYPE, MPDF_POINTS
 from ..photometry.ladder import Run
+from ..photometry.stack import StackPhotometry
 from ..posterior import Smoothing
 
 
@@ -33,9 +37,13 @@ class MpdfRows:
         """Whether the densities of a run are asked for."""
         return self._matches is not None and self._matches(str(key)) is not None
 
-    def wants_of(self, target: Target) -> bool:
-        """Whether those of any run of a target are."""
-        return self._matches is not None and any(map(self.wants, target.run_keys()))
+    def wanted(self, runs: Iterable[tuple[Target, Sequence[Matrix]]]) -> np.ndarray:
+        """(n,) whether those of each run are, of targets and their matrices; (0,) if none is."""
+        if self._matches is None:
+            return np.zeros(0, bool)
+        keys = (RunKey(t.level, t.name, *matrix) for t, matrices in runs for matrix in matrices)
+        found = np.array([self.wants(key) for key in keys], bool)
+        return found if found.any() else found[:0]
 
     def of(self, key: RunKey, run: Run, first_row: int) -> Iterator[tuple]:
         """A row for every result that has numbers; first_row is that of its first result."""
@@ -46,3 +54,23 @@ class MpdfRows:
                 column = run.problem.sources.index(p.source)
                 found = run.posterior.tabulated(column, MPDF_POINTS, self._smoothing)
                 yield key.run_id, row, found.low, found.high, found.kernel, found.density
+
+
+def mpdf_rows(
+    reported: Sequence[int], found: StackPhotometry, wanted: np.ndarray, photometry: np.ndarray
+) -> np.ndarray:
+    """Rows of /mpdf of a stack.
+
+    reported : the source columns that are results
+    wanted : (n,) bool, of its problems
+    photometry : the rows of those that are done, one for each result
+    """
+    done = found.is_done
+    rows = np.flatnonzero(np.repeat(wanted[done], len(reported)) & np.isfinite(photometry["mode"]))
+    low, high, density, kernel = found.summary.tabulated
+    mpdf = np.empty(len(rows), MPDF_DTYPE)
+    mpdf["run_id"], mpdf["row"], mpdf["kernel"] = photometry["run_id"][rows], rows, kernel
+    for name, values in {"low": low, "high": high, "density": density}.items():
+        values = values[done][:, reported]
+        mpdf[name] = values.reshape(-1, *values.shape[2:])[rows]
+    return mpdf

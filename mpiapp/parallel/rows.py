@@ -16,7 +16,7 @@ from ..photometry.outcome import Flag
 from ..photometry.stack import StackPhotometry
 from .clock import peak_memory
 from .gather import Gathered
-from .mpdf_rows import MpdfRows
+from .mpdf_rows import MpdfRows, mpdf_rows
 from .stack_rows import stack_rows
 
 _NAMES = {table: tuple(c.name for c in columns) for table, (columns, _) in TABLES.items()}
@@ -46,11 +46,11 @@ class Rows:
     engine : str
         The engine asked for.
     job_seed, job : int
-    mpdf : MpdfRows
+    densities : MpdfRows
     """
 
     def __init__(
-        self, rank: int, host: bytes, engine: str, job_seed: int, job: int, mpdf: MpdfRows
+        self, rank: int, host: bytes, engine: str, job_seed: int, job: int, densities: MpdfRows
     ):
         self.rank = rank
         self.host = host
@@ -58,26 +58,38 @@ class Rows:
         self.job_seed = job_seed
         self.job = job
         self.photometry, self.runs, self.attempts, self.failures = [], [], [], []
-        self._mpdf_rows = mpdf
+        self.densities = densities
         self._mpdf: list[tuple] = []
-        self._stacks: list[tuple[np.ndarray, np.ndarray]] = []
+        self._stacks: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
     def batch(self) -> Batch:
         """What has been added."""
-        alone = np.array(self.photometry, PHOTOMETRY_DTYPE), np.array(self.runs, RUNS_DTYPE)
+        added = (
+            (self.photometry, PHOTOMETRY_DTYPE),
+            (self.runs, RUNS_DTYPE),
+            (self._mpdf, MPDF_DTYPE),
+        )
+        parts = [*self._stacks, tuple(np.array(rows, dtype) for rows, dtype in added)]
         n_rows = 0
-        for photometry, runs in (*self._stacks, alone):
+        for photometry, runs, mpdf in parts:
             runs["first_row"] += n_rows
+            mpdf["row"] += np.uint64(n_rows)
             n_rows += len(photometry)
-        photometry, runs = map(np.concatenate, zip(*self._stacks, alone))
-        mpdf = np.array(self._mpdf, MPDF_DTYPE)
-        mpdf["row"] += np.uint64(n_rows - len(alone[0]))
+        photometry, runs, mpdf = map(np.concatenate, zip(*parts))
         return Batch(photometry, runs, self.attempts, self.failures, mpdf)
 
     def add_stack(
-        self, gathered: Gathered, found: StackPhotometry, seconds: dict[str, float]
+        self,
+        gathered: Gathered,
+        found: StackPhotometry,
+        seconds: dict[str, float],
+        wanted: np.ndarray,
     ) -> None:
-        """The runs of a stack that are done; `seconds` of each by phase."""
+        """The runs of a stack that are done.
+
+        seconds : of each by phase
+        wanted : (n,) whether its densities are, (0,) if none is
+        """
         common = {
             "engine": self.engine,
             "rank": self.rank,
@@ -86,14 +98,17 @@ class Rows:
             "rss": peak_memory(),
         }
         rows = stack_rows(gathered, found, seconds, job_seed=self.job_seed, **common)
-        self._stacks.append(rows)
+        kept = np.zeros(0, MPDF_DTYPE)
+        if len(wanted):
+            kept = mpdf_rows(gathered.shape.reported, found, wanted, rows[0])
+        self._stacks.append((*rows, kept))
 
     def add(self, target: Target, key: RunKey, run: Run, seconds: float) -> None:
         """A run that took so long."""
         names = {"run_id": key.run_id}
         names |= {name: text.encode() for name, text in zip(key._fields, key)}
         self.runs.append(self._run(names, key, run, seconds))
-        self._mpdf += self._mpdf_rows.of(key, run, len(self.photometry))
+        self._mpdf += self.densities.of(key, run, len(self.photometry))
         best = Flag.BEST_BLOCK if target.is_best_block else Flag(0)
         self.photometry += [_photometry(names, key, p, best) for p in run.photometry]
         if len(run.attempts) > 1:

@@ -11,6 +11,7 @@ import numpy as np
 from ..catalog.fault import InputError
 from ..catalog.worklist import Target
 from ..files.prep3 import Prep3File
+from ..files.schema import MPDF_POINTS
 from ..photometry.ladder import Policy
 from ..photometry.rules import energy_floor
 from ..photometry.stack import StackEngine, measure_stack
@@ -66,15 +67,17 @@ class StackedRuns:
         stack, _, shares = gathered
         floor = self.policy.energy_floor
         spent: dict[str, float] = {}
+        wanted = self.rows.densities.wanted(shares)
         floors = [energy_floor(m.quantity, floor) for s in shares for m in s.matrices]
         try:
             with timed(spent, "sample"), time_limit(self.limit):
-                found = measure_stack(stack, self.engine, self.policy, np.array(floors))
+                points = MPDF_POINTS if len(wanted) else 0
+                found = measure_stack(stack, self.engine, self.policy, np.array(floors), points)
         except (Exception, RunTimeLimit):
             # It comes again, and is recorded, where the runs are done one by one.
             return 0
         seconds = seconds | {"sample": spent["sample"] / len(stack)}
-        self.rows.add_stack(gathered, found, seconds)
+        self.rows.add_stack(gathered, found, seconds, wanted)
         at = 0
         for target, matrices in shares:
             is_done = found.is_done[at : at + len(matrices)]

@@ -73,7 +73,7 @@ class Worker:
         self.clock = self.board.clock
         self.stop = stop or Stop()
         self._files = Prep3Cache()
-        self._mpdf = MpdfRows(mpdf, policy.smoothing)
+        self._densities = MpdfRows(mpdf, policy.smoothing)
 
     def measure(self, targets: Sequence[Target]) -> Batch:
         """All runs of the targets; bad input and failed runs are rows, never exceptions.
@@ -83,10 +83,7 @@ class Worker:
         """
         rows = self._rows()
         if isinstance(self.engine, StackEngine):
-            # A stack gives numbers, not posteriors.
-            alone = [target for target in targets if self._mpdf.wants_of(target)]
-            others = [target for target in targets if target not in alone] if alone else targets
-            targets = [*self._measure_stacks(others, rows), *alone]
+            targets = self._measure_stacks(targets, rows)
         for target in targets:
             spent: dict[str, float] = {}
             with timed(spent, "read"):
@@ -140,7 +137,8 @@ class Worker:
 
     def _rows(self, rank: int | None = None) -> Rows:
         rank = self.clock.rank if rank is None else rank
-        return Rows(rank, self.clock.host, self.engine.name, self.job_seed, self.job, self._mpdf)
+        clock, engine = self.clock, self.engine
+        return Rows(rank, clock.host, engine.name, self.job_seed, self.job, self._densities)
 
     def problem(self, target: Target, key: RunKey) -> Problem | None:
         """A run's problem as assembled, None where no aperture sees it.

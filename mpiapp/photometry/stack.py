@@ -20,8 +20,8 @@ from .rules import judge, reach
 class StackEngine(Protocol):
     """An engine that can answer a stack of problems at once, as it would answer each of them."""
 
-    def summarise(self, stack: Stack, smoothing: Smoothing) -> StackSummary:
-        """The numbers of every problem."""
+    def summarise(self, stack: Stack, smoothing: Smoothing, points: int = 0) -> StackSummary:
+        """The numbers of every problem, and if asked for its densities at so many points."""
         ...
 
 
@@ -39,14 +39,15 @@ class StackPhotometry(NamedTuple):
 
 
 def measure_stack(
-    stack: Stack, engine: StackEngine, policy: Policy, floors: np.ndarray
+    stack: Stack, engine: StackEngine, policy: Policy, floors: np.ndarray, points: int = 0
 ) -> StackPhotometry:
     """Mode and bounds of every problem at its first attempt.
 
-    floors : (n,) below which numbers mean nothing, −inf for none.
+    floors : (n,) below which numbers mean nothing, −inf for none
+    points : of the tables of the densities; 0 for none
     """
     n = stack.n_sources
-    found = engine.summarise(stack, policy.smoothing)
+    found = engine.summarise(stack, policy.smoothing, points)
     value, lolim, hilim, outcome = judge(
         found.value, found.lolim, found.hilim, found.is_upper_limit, floors[:, None]
     )

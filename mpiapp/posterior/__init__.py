@@ -90,6 +90,8 @@ class StackSummary(NamedTuple):
     reach : (n, n_obsids) what mode + 3/2 (hilim − lolim) of each background cannot exceed
     is_solved : (n,) bool; the numbers of the others mean nothing
     is_scaled : (n,) bool; whether they are those of the problem before, in other units
+    tabulated : the densities of all, with axes (n, n_sources) before those of `Tabulated`; None
+        if they were not asked for
     """
 
     value: np.ndarray
@@ -103,3 +105,4 @@ class StackSummary(NamedTuple):
     reach: np.ndarray
     is_solved: np.ndarray
     is_scaled: np.ndarray
+    tabulated: Tabulated | None = None

@@ -126,7 +126,7 @@ class MarginalAnswers:
         """The density itself at n points of its range."""
         m = self.marginal(column)
         values = normalised(m.coefficients, m.integrals, np.linspace(-1.0, 1.0, n))
-        return Tabulated(m.lo, m.hi, values / (0.5 * (m.hi - m.lo)), 0.0)
+        return Tabulated.of(np.array([m.lo, m.hi]), values)
 
     def pdf(self, column: int, x: np.ndarray) -> np.ndarray:
         """Density at x, not smoothed."""

@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Tabulated(NamedTuple):
-    """The density of one parameter at equidistant points.
+    """The density of a parameter at equidistant points; of many, with axes before these.
 
     Attributes
     ----------
@@ -25,6 +25,12 @@ class Tabulated(NamedTuple):
     high: float
     density: np.ndarray
     kernel: float
+
+    @classmethod
+    def of(cls, ends: np.ndarray, values: np.ndarray) -> Tabulated:
+        """From (…, 2) where densities begin and end and values (…, n) per half of that range."""
+        low, high = ends[..., 0], ends[..., 1]
+        return cls(low, high, values / (0.5 * (high - low))[..., None], 0.0)
 
     @property
     def x(self) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 from ..catalog.problem import Problem
 from ..posterior import SamplingError, Smoothing, Summary
 from ..posterior.marginals import Marginal, MarginalAnswers
+from ..posterior.tabulated import Tabulated
 from ..stopwatch import timed
 from .compressed import compress
 from .cubature import LEVELS
@@ -78,6 +79,18 @@ class OneSource(MarginalAnswers):
                 raise SamplingError(NOT_RESOLVED)
             self._found[smoothing] = found
         return self._found[smoothing]
+
+    def tabulated(self, column: int, n: int, smoothing: Smoothing) -> Tabulated:
+        """The density itself at n points of its range, as in a stack."""
+        if column:
+            return super().tabulated(column, n, smoothing)
+        p = self.problem
+        _, _, _, status, _, ends, tables = summarise_problems(
+            p.counts[None], p.F[None], p.offset[None], p.row_obsid, p.upper[None], smoothing, n
+        )
+        if status[0] != SOLVED:
+            raise SamplingError(NOT_RESOLVED)
+        return Tabulated.of(ends[0], tables[0])
 
 
 class SeveralSources(MarginalAnswers):

@@ -17,6 +17,7 @@ from ..catalog.problem import Problem
 from ..catalog.stack import Stack
 from ..posterior import Draws, Posterior, SamplingError, Smoothing, StackSummary
 from ..posterior.marginals import Marginal, MarginalAnswers, Marginals
+from ..posterior.tabulated import Tabulated
 from ..stopwatch import timed
 from .answers import InUnits, OneSource, SeveralSources
 from .canonical import Canonical, canonical
@@ -68,18 +69,24 @@ class ExactEngine:
             return OneSource(problem)
         return self._several(problem, tune_factor)
 
-    def summarise(self, stack: Stack, smoothing: Smoothing) -> StackSummary:
-        """The numbers of all problems of a stack, those that `sample` gives for each of them."""
+    def summarise(self, stack: Stack, smoothing: Smoothing, points: int = 0) -> StackSummary:
+        """The numbers of all problems of a stack, those that `sample` gives for each of them.
+
+        points : of the tables of the densities, which are not made if it is 0
+        """
         arrays = stack.counts, stack.F, np.zeros(stack.counts.shape), stack.row_obsid, stack.upper
         if stack.n_sources > 1:
-            found = summarise_several(*arrays, stack.n_sources, smoothing, self.accuracy)
-            numbers, is_limit, reach, status, is_scaled, _ = found
+            n = stack.n_sources
+            found = summarise_several(*arrays, n, smoothing, self.accuracy, points)
+            numbers, is_limit, reach, status, is_scaled, _, ends, tables = found
         else:
-            numbers, is_limit, reach, status, is_scaled = summarise_problems(*arrays, smoothing)
+            found = summarise_problems(*arrays, smoothing, points)
+            numbers, is_limit, reach, status, is_scaled, ends, tables = found
             numbers = np.insert(numbers, 6, 0.0, axis=1)[:, None]
-            is_limit = is_limit[:, None]
+            is_limit, ends, tables = is_limit[:, None], ends[:, None], tables[:, None]
         columns = np.moveaxis(numbers, -1, 0)
-        return StackSummary(*columns, is_limit, reach, status == SOLVED, is_scaled)
+        tabulated = Tabulated.of(ends, tables) if points else None
+        return StackSummary(*columns, is_limit, reach, status == SOLVED, is_scaled, tabulated)
 
     def _drawer(self, draws: int) -> GibbsEngine:
         """Two chains a group, each with so many draws; the noise says whether they suffice."""

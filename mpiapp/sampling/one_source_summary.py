@@ -13,7 +13,7 @@ from numba import njit
 
 from ..compiled import OPTIONS
 from ..posterior import Smoothing
-from ..posterior.series import catalog_numbers, integrals
+from ..posterior.series import catalog_numbers, integrals, normalised
 from .canonical import to_own_units
 from .compressed import compress_rows
 from .one_source import NODES, ORDERS, find_series
@@ -31,11 +31,13 @@ def summarise_problems(
     row_obsid: np.ndarray,
     upper: np.ndarray,
     smoothing: Smoothing,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    points: int = 0,
+) -> tuple[np.ndarray, ...]:
     """The catalog's numbers of n problems with one source, in the limit of infinitely many draws.
 
     counts, offset : (n, rows); F : (n, rows, columns); row_obsid : (rows,); upper : (n, columns),
     of every problem as in `Problem`.  What a problem gives does not depend on its neighbours.
+    points : at how many equidistant points of its range to tabulate each density
 
     Returns
     -------
@@ -44,6 +46,8 @@ def summarise_problems(
     reach : (n, columns − 1) what mode + 3/2 (hilim − lolim) of each background cannot exceed
     status : (n,) SOLVED, UNRESOLVED or IMPOSSIBLE
     is_scaled : (n,) bool; whether it was the problem before in other units
+    ends : (n, 2) where the density begins and ends, NaN if it is not found or not tabulated
+    tables : (n, points) density per half of that range
     """
     return _summarise(
         counts,
@@ -56,6 +60,7 @@ def summarise_problems(
         smoothing.bandwidth,
         smoothing.level,
         smoothing.wants_quantile,
+        np.linspace(-1.0, 1.0, points),
     )
 
 
@@ -72,7 +77,7 @@ def is_same(counts, other_counts, offset, other_offset, F, other_F, upper, other
 
 @njit(**OPTIONS)
 def _summarise(
-    counts, F, offset, row_obsid, upper, orders, nodes, bandwidth, level, wants_quantile
+    counts, F, offset, row_obsid, upper, orders, nodes, bandwidth, level, wants_quantile, at
 ):
     n, columns = upper.shape
     numbers = np.full((n, 6), np.nan)
@@ -80,6 +85,8 @@ def _summarise(
     reach = np.full((n, columns - 1), np.inf)
     status = np.zeros(n, dtype=np.int8)
     is_scaled = np.zeros(n, dtype=np.bool_)
+    ends = np.full((n, 2), np.nan)
+    tables = np.zeros((n, len(at)))
     # The smoothed density is log-concave.  Its mode is within √3 of its standard deviations of
     # the mean, and within w of the mode lies all but (4/9) (2σ/w)² (Gauss); 1/e at least lies
     # above the mean, and so within the prior (less a hundredth, where its end is as far as this).
@@ -91,6 +98,8 @@ def _summarise(
     last = -1
     found = np.empty(6)
     backgrounds = np.empty(columns - 1)
+    found_ends = np.empty(2)
+    table = np.zeros(len(at))
     for i in range(n):
         to_own_units(counts[i], F[i], upper[i], 1, 4.0 + bandwidth, F_own, bounds, units)
         if last >= 0 and is_same(
@@ -121,9 +130,16 @@ def _summarise(
             )
             for k in range(columns - 1):
                 backgrounds[k] = background[k] + spread * std[k]
+            if len(at):
+                found_ends[0], found_ends[1] = lo, hi
+                table = normalised(coefficients, A, at)
         if status[i] == SOLVED:
             for j in range(6):
                 numbers[i, j] = found[j] / units[0]
             for k in range(columns - 1):
                 reach[i, k] = backgrounds[k] / units[1 + k]
-    return numbers, is_limit, reach, status, is_scaled
+            if len(at):
+                ends[i, 0] = found_ends[0] / units[0]
+                ends[i, 1] = found_ends[1] / units[0]
+                tables[i] = table
+    return numbers, is_limit, reach, status, is_scaled, ends, tables

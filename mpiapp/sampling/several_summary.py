@@ -12,7 +12,7 @@ from numba import njit
 
 from ..compiled import OPTIONS
 from ..posterior import Smoothing
-from ..posterior.series import catalog_numbers, integrals, moments, smoothed
+from ..posterior.series import catalog_numbers, integrals, moments, normalised, smoothed
 from .canonical import ROOM, to_own_units
 from .compressed import compress_rows
 from .one_source_summary import IMPOSSIBLE, SOLVED, UNRESOLVED, is_same
@@ -37,6 +37,7 @@ def summarise_several(
     n_sources: int,
     smoothing: Smoothing,
     accuracy: float,
+    points: int = 0,
 ) -> tuple[np.ndarray, ...]:
     """The catalog's numbers of n problems with several sources; arguments as for one source.
 
@@ -54,11 +55,12 @@ def summarise_several(
         of which nothing is found
     is_scaled : (n,) bool; whether it was the problem before in other units
     depth : (n, n_sources) the level of `cubature` that was enough
+    ends : (n, n_sources, 2), tables : (n, n_sources, points) as for one source
     """
-    points, weights = levels(n_sources, SHIFTS)
+    cube, weights = levels(n_sources, SHIFTS)
     return _summarise(
-        counts, F, offset, row_obsid, upper, n_sources, points, weights, grids(), accuracy,
-        _as_numbers(smoothing), _as_numbers(Smoothing()),
+        counts, F, offset, row_obsid, upper, n_sources, cube, weights, grids(), accuracy,
+        _as_numbers(smoothing), _as_numbers(Smoothing()), np.linspace(-1.0, 1.0, points),
     )  # fmt: skip
 
 
@@ -125,8 +127,10 @@ def _summary(lo, hi, upper, series, smoothing, out):
 
 
 @njit(**OPTIONS)
-def _solve(p, points, weights, g, accuracy, smoothing, usual, numbers, is_limit, depth):
-    """Fill numbers, is_limit and depth of one problem in its own units; returns its status.
+def _solve(
+    p, points, weights, g, accuracy, smoothing, usual, at, numbers, is_limit, depth, ends, tables
+):
+    """Fill what is written of one problem in its own units, from `numbers`; returns its status.
 
     Points are added until moments, mode and bounds are as accurate as is asked for.
     """
@@ -148,14 +152,18 @@ def _solve(p, points, weights, g, accuracy, smoothing, usual, numbers, is_limit,
                 noise = other[6]
             if noise <= accuracy:
                 break
+        if len(at):
+            ends[j, 0], ends[j, 1] = lo, hi
+            tables[j] = normalised(series[0], integrals(series[0]), at)
         worst = max(worst, noise)
     return LIMITED if worst > _LIMIT * accuracy else SOLVED
 
 
 @njit(**OPTIONS)
 def _summarise(
-    counts, F, offset, row_obsid, upper, n_sources, points, weights, g, accuracy, smoothing, usual
-):
+    counts, F, offset, row_obsid, upper, n_sources, points, weights, g, accuracy, smoothing, usual,
+    at,
+):  # fmt: skip
     n, columns = upper.shape
     numbers = np.full((n, n_sources, 7), np.nan)
     is_limit = np.zeros((n, n_sources), dtype=np.bool_)
@@ -163,6 +171,8 @@ def _summarise(
     status = np.zeros(n, dtype=np.int8)
     is_scaled = np.zeros(n, dtype=np.bool_)
     depths = np.zeros((n, n_sources), dtype=np.int8)
+    ends = np.full((n, n_sources, 2), np.nan)
+    tables = np.zeros((n, n_sources, len(at)))
     F_own, F_last = np.empty(F.shape[1:]), np.empty(F.shape[1:])
     bounds, bounds_last = np.empty(columns), np.empty(columns)
     units = np.empty(columns)
@@ -170,6 +180,8 @@ def _summarise(
     found_limit = np.zeros(n_sources, dtype=np.bool_)
     found_reach = np.empty(columns)
     depth = np.zeros(n_sources, dtype=np.int8)
+    found_ends = np.empty((n_sources, 2))
+    found_tables = np.zeros((n_sources, len(at)))
     last = -1
     for i in range(n):
         to_own_units(counts[i], F[i], upper[i], n_sources, ROOM, F_own, bounds, units)
@@ -192,8 +204,9 @@ def _summarise(
             else:
                 p = fit_posterior(kept, f, omega, rest, first, f_sum, omega_sum, bounds_last)
                 status[i] = _solve(
-                    p, points, weights, g, accuracy, smoothing, usual, found, found_limit, depth
-                )
+                    p, points, weights, g, accuracy, smoothing, usual, at,
+                    found, found_limit, depth, found_ends, found_tables,
+                )  # fmt: skip
                 found_reach[:] = p.reach
         if status[i] == SOLVED or status[i] == LIMITED:
             is_limit[i], depths[i] = found_limit, depth
@@ -201,6 +214,10 @@ def _summarise(
                 for m in range(6):
                     numbers[i, j, m] = found[j, m] / units[j]
                 numbers[i, j, 6] = found[j, 6]
+                if len(at):
+                    ends[i, j, 0] = found_ends[j, 0] / units[j]
+                    ends[i, j, 1] = found_ends[j, 1] / units[j]
+                    tables[i, j] = found_tables[j]
             for k in range(n_sources, columns):
                 reach[i, k - n_sources] = found_reach[k] / units[k]
-    return numbers, is_limit, reach, status, is_scaled, depths
+    return numbers, is_limit, reach, status, is_scaled, depths, ends, tables

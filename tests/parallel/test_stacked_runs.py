@@ -28,9 +28,9 @@ class Counting(type(create("exact"))):
 
     n_stacked = 0
 
-    def summarise(self, stack, smoothing):
+    def summarise(self, stack, smoothing, points=0):
         self.n_stacked += len(stack)
-        return super().summarise(stack, smoothing)
+        return super().summarise(stack, smoothing, points)
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +65,13 @@ def rows(batch):
         mine = batch.photometry[run["first_row"] : run["first_row"] + run["n_rows"]]
         assert (mine["run_id"] == run["run_id"]).all()
     kept = [name for name in batch.runs.dtype.names if name not in {*ABOUT_THE_RUN, "first_row"}]
+    of = batch.photometry[batch.mpdf["row"]]
+    assert (of["run_id"] == batch.mpdf["run_id"]).all()
+    densities = batch.mpdf[np.lexsort((of["component"], of["run_id"]))]
     return (
         np.sort(batch.photometry, order=("run_id", "component")),
         np.sort(batch.runs, order="run_id")[kept],
+        densities[["run_id", "low", "high", "kernel", "density"]],
     )
 
 
@@ -78,7 +82,7 @@ def assert_same_rows(batch, other):
 
 
 @pytest.mark.parametrize("spoiled", [False, True])
-def test_stacks_give_the_rows_that_runs_give_one_by_one(tmp_path, spoiled):
+def test_stacks_give_the_rows_and_densities_that_runs_give_one_by_one(tmp_path, spoiled):
     catalog = simulate(tmp_path, 40, seed=4)
     if spoiled:
         # Without their checksums, which would refuse the file as a whole.
@@ -94,8 +98,10 @@ def test_stacks_give_the_rows_that_runs_give_one_by_one(tmp_path, spoiled):
     policy = Policy(energy_floor=2e-15, prior_factor=3.0)
     engine = Counting()
     assert isinstance(engine, StackEngine)
-    together = Worker(engine, policy, job_seed=3).measure(targets)
-    alone = Worker(OneByOneEngine(), policy, job_seed=3).measure(targets)
+    wanted = ["* flux", "master *"]
+    together = Worker(engine, policy, job_seed=3, mpdf=wanted).measure(targets)
+    alone = Worker(OneByOneEngine(), policy, job_seed=3, mpdf=wanted).measure(targets)
+    assert 0 < len(together.mpdf) < len(together.photometry)
     assert engine.n_stacked > 0.9 * len(alone.runs)
     assert (together.runs["n_sources"] > 1).any()
     assert_same_rows(together, alone)
@@ -108,7 +114,7 @@ def test_stacks_give_the_rows_that_runs_give_one_by_one(tmp_path, spoiled):
 
 def test_what_a_stack_cannot_do_is_done_run_by_run(catalog):
     class Failing(Counting):
-        def summarise(self, stack, smoothing):
+        def summarise(self, stack, smoothing, points=0):
             raise MemoryError("no room")
 
     targets = targets_of(catalog, ("obsid",))[:20]
