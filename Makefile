@@ -87,7 +87,7 @@ install: ## Install into the active Python 3.10 environment, with its MPI (EXTRA
 
 constraints: ## Pin the newest versions that setup.cfg allows, for both Pythons; then run the tests
 	.make/freeze 3.10 pymc3,mpich,csc20,test,docs,lint config/constraints.txt
-	.make/freeze 3.13 pymc,mpich,test config/constraints-current.txt
+	.make/freeze 3.13 pymc,mpich,hats,test config/constraints-current.txt
 
 clean: ## Remove everything that make has made
 	rm -rf .venv .venv-current out docs/_build build *.egg-info .pytest_cache .ruff_cache .hypothesis
@@ -121,5 +121,5 @@ comma := ,
 
 .venv-current/test: .venv-current/made setup.cfg pyproject.toml
 	.venv-current/bin/python $(PIP_INSTALL) --no-build-isolation \
-	    --constraint config/constraints-current.txt --editable '.[pymc,mpich,test]'
+	    --constraint config/constraints-current.txt --editable '.[pymc,mpich,hats,test]'
 	touch $@

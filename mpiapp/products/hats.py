@@ -20,8 +20,9 @@ def write_hats(
 ) -> Path:
     """Write a product with the columns ra and dec, in degrees, as the folder of a HATS catalog.
 
-    The folder appears in one step.  Raises InputError if it is there already, if positions are
-    missing, or if the package hats-import is not installed.
+    The folder appears in one step.  What the table says of itself are properties `mpiapp_…` of
+    the catalog.  Raises InputError if the folder is there already, if positions are missing, or
+    if the package hats-import is not installed.
     """
     path = Path(path)
     if path.exists():
@@ -54,6 +55,7 @@ def write_hats(
             input_file_list=[parquet],
             file_reader="parquet",
             expected_total_rows=len(table),
+            addl_hats_properties={f"mpiapp_{key}": value for key, value in table.meta.items()},
             output_path=folder,
             output_artifact_name=path.stem,
             tmp_dir=folder,

@@ -18,17 +18,31 @@ def product(**more):
     return table
 
 
-def test_a_hats_catalog_has_the_rows_of_the_product(tmp_path):
+def test_a_hats_catalog_has_the_rows_and_the_provenance_of_the_product_in_the_right_pixels(
+    tmp_path,
+):
     hats = pytest.importorskip("hats")
     pytest.importorskip("hats_import")
-    table = product(dec=[1.0, -2.0, 30.0])
-    table["flux_aper_b"].mask[1] = True
+    # the centres of base pixels 0, 6 and 11 (Gorski et al. 2005, figure 3), but for half a degree
+    table = product(ra=[45.0, 180.0, 315.0], dec=[42.0, 0.0, -42.0], outcome_b=[0, 13, 1])
+    table["flux_aper_b"].mask[1] = table["outcome_b"].mask[2] = True
+    table["flux_aper_b"].unit = "erg / (s cm2)"
     path = write_table(table, tmp_path / "catalog.hats")
-    assert hats.read_hats(path).catalog_info.total_rows == 3
-    parts = [pyarrow.parquet.read_table(p).to_pylist() for p in path.rglob("Npix=*.parquet")]
-    found = {row["name"]: row["flux_aper_b"] for part in parts for row in part}
-    assert found == {"a": 1e-15, "b": None, "c": 2e-15}
     assert list(tmp_path.iterdir()) == [path]
+
+    about = hats.read_hats(path).catalog_info
+    assert (about.total_rows, about.catalog_type, about.ra_column) == (3, "object", "ra")
+    assert about.extra_dict()["mpiapp_level"] == "master"
+    listed = Table.read(path / "partition_info.csv")
+    found = {}
+    for order, pixel in listed.iterrows("Norder", "Npix"):
+        (file,) = path.rglob(f"Norder={order}/*/Npix={pixel}.parquet")
+        of = pyarrow.parquet.read_table(file)
+        assert of.schema.field("flux_aper_b").metadata[b"unit"] == b"erg / (s cm2)"
+        for row in of.to_pylist():
+            assert row["_healpix_29"] >> 2 * (29 - order) == pixel
+            found[row["name"]] = (pixel >> 2 * order, row["flux_aper_b"], row["outcome_b"])
+    assert found == {"a": (0, 1e-15, 0), "b": (6, None, 13), "c": (11, 2e-15, None)}
 
 
 @pytest.mark.parametrize(
