@@ -43,7 +43,8 @@ class Fit(NamedTuple):
     model, rule : arguments of `log_likelihood`
     theta : (n_seen + n_backgrounds,) centre; precision : (n_seen, n_seen) about it
     upper : (n_seen + n_backgrounds,) prior bounds
-    reach : (n_columns,) twelve standard deviations beyond the centre, or the prior's bound
+    reach : (n_columns,) twelve standard deviations beyond the centre, even where that is beyond the
+        prior's bound; the bound itself of unseen sources
     """
 
     seen: np.ndarray
@@ -116,7 +117,7 @@ def fit_posterior(counts, f, omega, offset, first, f_sum, omega_sum, upper):
     )
     reach = upper.copy()
     for j in range(len(column)):
-        reach[column[j]] = min(theta[j] + 12.0 * spread[j], bounds[j])
+        reach[column[j]] = theta[j] + 12.0 * spread[j]
     rule = rules(counts, f_seen, omega, offset, first, omega_sum, bounds[n:], theta, shift)
     model = (counts, f_seen, omega, offset, first, f_sum_seen)
     return Fit(seen, model, rule, theta, precision, bounds, reach)

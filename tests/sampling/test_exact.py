@@ -1,11 +1,15 @@
 """The engine without noise: against draws, grids and itself."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from problems import matrix, problem, simulated
 
+from mpiapp.catalog.stack import Stack
 from mpiapp.photometry.ladder import Ladder, Policy
 from mpiapp.photometry.outcome import Outcome
+from mpiapp.photometry.stack import measure_stack
 from mpiapp.posterior import Smoothing
 from mpiapp.sampling import create, several_summary
 
@@ -179,6 +183,21 @@ def test_the_marginal_of_a_background_is_that_of_its_draws():
             assert s.mode == pytest.approx(d.mode, abs=(4 * d.noise + 0.04) * half)
             assert s.hilim == pytest.approx(d.hilim, abs=(4 * d.noise + 0.04) * half)
             assert posterior.reach(column, Smoothing()) >= s.mode + 1.5 * (s.hilim - s.lolim)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("far", [1e-3, 0.6, 0.98, 1.02, 1.4, 3.0])
+def test_a_background_pegs_where_its_own_density_says(n, far):
+    """Where the prior ends at `far` times what Eq. 11 asks for, alone and in a stack."""
+    p = simulated(n, 2, 50.0, 0.5, np.random.default_rng(n))
+    s = sampled(p).summary(n, Smoothing())
+    upper = p.upper.copy()
+    upper[n] = far * (s.mode + 1.5 * (s.hilim - s.lolim))
+    p = replace(p, upper=upper)
+    run = Ladder(p, create("exact"), Policy(), 1, "cnts", p.sources).measure()
+    assert ("pegged: o0" in run.attempts[0].ended) == (far < 1.0)
+    found = measure_stack(Stack.of([p]), create("exact"), Policy(), np.array([-np.inf]))
+    assert not (found.is_done[0] and far < 1.0)
 
 
 def test_it_climbs_the_ladder_as_the_draws_do():
