@@ -184,7 +184,7 @@ def count_nodes(shift):
 
 
 @njit(**OPTIONS)
-def rules(counts, f, omega, offset, first, omega_sum, upper, theta, shift):
+def rules(p, theta, shift):
     """The rules of all obsids about theta (n_columns,): (first node of each, nodes, log weights).
 
     shift : (n_backgrounds,) by how many of its conditional standard deviations each
@@ -192,8 +192,9 @@ def rules(counts, f, omega, offset, first, omega_sum, upper, theta, shift):
     likelihood at theta, so that of the collapsed likelihood they are the constant.
     Frozen backgrounds make one block with one node at zero.
     """
-    sources = f.shape[1]
-    blocks = len(omega_sum)
+    counts, f, omega, offset, first = p.counts, p.f, p.omega, p.offset, p.first
+    omega_sum, upper = p.omega_sum, p.upper
+    sources, blocks = len(p.f_sum), len(omega_sum)
     if blocks == 0:
         return np.array([0, 1]), np.zeros(1), np.zeros(1)
     mu = np.empty(len(counts))
@@ -212,7 +213,7 @@ def rules(counts, f, omega, offset, first, omega_sum, upper, theta, shift):
                 mu[r] = offset[r]
                 for j in range(sources):
                     mu[r] += f[r, j] * theta[j]
-            b = min(theta[sources + k], 0.999 * upper[k])
+            b = min(theta[sources + k], 0.999 * upper[sources + k])
             bend = 1.0 / (b * b)
             for r in range(begin, end):
                 bend += counts[r] * (omega[r] / (mu[r] + omega[r] * b)) ** 2
@@ -229,7 +230,7 @@ def rules(counts, f, omega, offset, first, omega_sum, upper, theta, shift):
             at = begins[k]
             x = nodes[at : at + n]
             w = logs[at : at + n]
-            gauss_rule(powers, omega, mu, begin, end, total, upper[k], b, x, w)
+            gauss_rule(powers, omega, mu, begin, end, total, upper[sources + k], b, x, w)
             best = 0
             for q in range(n):
                 if w[q] > w[best]:
@@ -244,11 +245,14 @@ def rules(counts, f, omega, offset, first, omega_sum, upper, theta, shift):
 
 
 @njit(**OPTIONS)
-def log_likelihood(counts, f, omega, offset, first, f_sum, begins, nodes, logs, s, mu, h, out):
+def log_likelihood(p, rule, s, mu, h, out):
     """Collapsed log-likelihood of s (n_sources, lanes) in out (lanes,), up to a constant.
 
+    rule : of p, from `rules`
     mu, h : scratch (most rows of an obsid, lanes) and (2, lanes)
     """
+    counts, f, omega, offset, f_sum = p.counts, p.f, p.omega, p.offset, p.f_sum
+    begins, nodes, logs = rule
     sources, lanes = s.shape
     for i in range(lanes):
         out[i] = 0.0
@@ -256,8 +260,8 @@ def log_likelihood(counts, f, omega, offset, first, f_sum, begins, nodes, logs, 
         for i in range(lanes):
             out[i] -= f_sum[j] * s[j, i]
     for k in range(len(begins) - 1):
-        begin = first[k]
-        end = first[k + 1] if len(first) > 1 else len(counts)
+        begin = p.first[k]
+        end = p.first[k + 1] if len(p.first) > 1 else len(counts)
         for r in range(begin, end):
             for i in range(lanes):
                 mu[r - begin, i] = offset[r]

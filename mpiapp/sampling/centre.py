@@ -33,8 +33,10 @@ def cholesky_solve(a, x):
 
 
 @njit(**OPTIONS)
-def _expand(counts, f, omega, offset, first, f_sum, omega_sum, upper, theta, gradient, ss, sb, bb):
+def _expand(p, theta, gradient, ss, sb, bb):
     """Gradient of the centred density at theta, and the blocks of its negative Hessian."""
+    counts, f, omega, offset = p.counts, p.f, p.omega, p.offset
+    f_sum, omega_sum, upper = p.f_sum, p.omega_sum, p.upper
     sources, blocks = len(f_sum), len(omega_sum)
     for j in range(len(theta)):
         total = f_sum[j] if j < sources else omega_sum[j - sources]
@@ -50,7 +52,7 @@ def _expand(counts, f, omega, offset, first, f_sum, omega_sum, upper, theta, gra
             for i in range(sources):
                 sb[i, j - sources] = 0.0
     for k in range(max(blocks, 1)):
-        begin, end = (first[k], first[k + 1]) if blocks else (0, len(counts))
+        begin, end = (p.first[k], p.first[k + 1]) if blocks else (0, len(counts))
         b = theta[sources + k] if blocks else 0.0
         for r in range(begin, end):
             mu = offset[r] + omega[r] * b
@@ -70,7 +72,7 @@ def _expand(counts, f, omega, offset, first, f_sum, omega_sum, upper, theta, gra
 
 
 @njit(**OPTIONS)
-def centre(counts, f, omega, offset, first, f_sum, omega_sum, upper):
+def centre(p):
     """(theta, precision of the sources, shift of the backgrounds, spread).
 
     theta : (n_columns,) the peak of p(θ | C) Π θ (U − θ), which for one source
@@ -84,6 +86,7 @@ def centre(counts, f, omega, offset, first, f_sum, omega_sum, upper):
     the sources, in units of its own with the sources given.
     spread : (n_columns,) standard deviations of all columns about theta.
     """
+    f_sum, omega_sum, upper = p.f_sum, p.omega_sum, p.upper
     sources, blocks = len(f_sum), len(omega_sum)
     columns = sources + blocks
     theta = np.empty(columns)
@@ -92,9 +95,9 @@ def centre(counts, f, omega, offset, first, f_sum, omega_sum, upper):
         total = f_sum[j] if j < sources else omega_sum[j - sources]
         theta[j] = 0.5 * upper[j]
         if total > 0.0:
-            theta[j] = min(theta[j], (1.0 + counts.sum() / columns) / total)
+            theta[j] = min(theta[j], (1.0 + p.counts.sum() / columns) / total)
     for _ in range(_EM_ROUNDS):
-        gains(counts, f, omega, offset, first, theta, gain)
+        gains(p, theta, gain)
         for j in range(columns):
             total = f_sum[j] if j < sources else omega_sum[j - sources]
             if total > 0.0:
@@ -106,8 +109,7 @@ def centre(counts, f, omega, offset, first, f_sum, omega_sum, upper):
     step = np.empty(columns)
     factor = np.empty((sources, sources))
     for _ in range(_NEWTON_ROUNDS):
-        _expand(counts, f, omega, offset, first, f_sum, omega_sum, upper, theta,
-                gradient, ss, sb, bb)  # fmt: skip
+        _expand(p, theta, gradient, ss, sb, bb)
         for j in range(sources):
             step[j] = gradient[j]
             for k in range(blocks):

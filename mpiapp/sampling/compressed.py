@@ -36,7 +36,7 @@ class Compressed(NamedTuple):
 
 def compress(problem: Problem) -> Compressed:
     """Drop the rows without counts; raise SamplingError for counts that nothing can explain."""
-    impossible, *parts = compress_rows(
+    impossible, compressed = compress_rows(
         problem.counts,
         problem.F,
         problem.offset,
@@ -49,12 +49,12 @@ def compress(problem: Problem) -> Compressed:
             f"row {impossible} holds {problem.counts[impossible]} counts but all its elements of F "
             "are zero: correct the matrix or leave this aperture out"
         )
-    return Compressed(*parts)
+    return compressed
 
 
 @njit(**OPTIONS)
 def compress_rows(counts, F, offset, row_obsid, upper, sources):
-    """The fields of Compressed, after the first row whose counts nothing explains, or −1."""
+    """The first row whose counts nothing explains, or −1, and the problem compressed."""
     backgrounds = F.shape[1] - sources
     sums = np.zeros(F.shape[1])
     rows = np.empty(len(counts), dtype=np.int64)
@@ -91,7 +91,5 @@ def compress_rows(counts, F, offset, row_obsid, upper, sources):
             f[i, j] = F[r, j]
         if backgrounds:
             omega[i] = F[r, sources + row_obsid[r]]
-    return (
-        impossible, rows, kept, f, omega, rest, first,
-        sums[:sources].copy(), sums[sources:].copy(), upper,
-    )  # fmt: skip
+    f_sum, omega_sum = sums[:sources].copy(), sums[sources:].copy()
+    return impossible, Compressed(rows, kept, f, omega, rest, first, f_sum, omega_sum, upper)

@@ -219,7 +219,7 @@ class GibbsEngine:
         positive = sums > 0.0
         unit = np.where(positive, 1.0 / np.where(positive, sums, 1.0), p.upper)
         estimate = np.minimum(0.5 * p.upper, unit * (1.0 + p.counts.sum() / columns))
-        maximise(p.counts, p.f, p.omega, p.offset, p.first, p.f_sum, p.omega_sum, p.upper, estimate)
+        maximise(p, estimate)
         directions = lines(problem, estimate)
         moves = directions @ problem.F.T
         totals = moves.sum(axis=1)

@@ -17,13 +17,13 @@ INSIDE = 1.0 - 1e-9  # of an upper bound: where estimates that it cuts stand
 
 
 @njit(**OPTIONS)
-def gains(counts, f, omega, offset, first, theta, gain):
+def gains(p, theta, gain):
     """gain (n_columns,), written: Σ_r C_r F_rj / μ_r at theta, for Richardson and Lucy."""
-    sources = f.shape[1]
-    blocks = len(theta) - sources
+    counts, f, omega, offset = p.counts, p.f, p.omega, p.offset
+    sources, blocks = len(p.f_sum), len(p.omega_sum)
     gain[:] = 0.0
     for k in range(max(blocks, 1)):
-        begin, end = (first[k], first[k + 1]) if blocks else (0, len(counts))
+        begin, end = (p.first[k], p.first[k + 1]) if blocks else (0, len(counts))
         b = theta[sources + k] if blocks else 0.0
         for r in range(begin, end):
             mu = offset[r] + omega[r] * b
@@ -37,17 +37,17 @@ def gains(counts, f, omega, offset, first, theta, gain):
 
 
 @njit(**OPTIONS)
-def maximise(counts, f, omega, offset, first, f_sum, omega_sum, upper, theta):
+def maximise(p, theta):
     """Improve the positive estimate theta (n_columns,) by expectation maximisation.
 
     The multiplicative update of Richardson (1972) and Lucy (1974), kept inside the box.
     """
-    sources = len(f_sum)
+    sources, upper = len(p.f_sum), p.upper
     gain = np.empty(len(theta))
     for _ in range(_ROUNDS):
-        gains(counts, f, omega, offset, first, theta, gain)
+        gains(p, theta, gain)
         for j in range(len(theta)):
-            total = f_sum[j] if j < sources else omega_sum[j - sources]
+            total = p.f_sum[j] if j < sources else p.omega_sum[j - sources]
             if total > 0.0:
                 theta[j] = min(max(theta[j] * gain[j] / total, 1e-3 / total), INSIDE * upper[j])
 

@@ -136,7 +136,7 @@ class Series(NamedTuple):
 
 def density_series(p: Compressed) -> Series:
     """The marginal of the only source of p; SamplingError where it is not resolved."""
-    series = Series(*find_series(p.counts, p.f, *p[3:], ORDERS, NODES))
+    series = Series(*find_series(*p[1:], ORDERS, NODES))
     if len(series.coefficients) == 0:
         raise SamplingError(NOT_RESOLVED)
     return series

@@ -112,14 +112,21 @@ def _summarise(
             last = i
             F_own, F_last = F_last, F_own
             bounds, bounds_last = bounds_last, bounds
-            impossible, _, kept, f, omega, rest, first, f_sum, omega_sum, _ = compress_rows(
-                counts[i], F_last, offset[i], row_obsid, bounds_last, 1
-            )
+            impossible, p = compress_rows(counts[i], F_last, offset[i], row_obsid, bounds_last, 1)
             if impossible >= 0:
                 status[i] = IMPOSSIBLE
                 continue
             lo, hi, coefficients, _, background, std = find_series(
-                kept, f, omega, rest, first, f_sum, omega_sum, bounds_last, orders, nodes
+                p.counts,
+                p.f,
+                p.omega,
+                p.offset,
+                p.first,
+                p.f_sum,
+                p.omega_sum,
+                p.upper,
+                orders,
+                nodes,
             )
             if len(coefficients) == 0:
                 status[i] = UNRESOLVED

@@ -40,19 +40,17 @@ class Fit(NamedTuple):
     """A problem without its unseen sources, and what is known of its posterior beforehand.
 
     seen : (n_seen,) the sources that any aperture sees
-    model, rule : arguments of `log_likelihood`
+    model : the problem with these alone; rule : of its backgrounds, as `rules` makes it
     theta : (n_seen + n_backgrounds,) centre; precision : (n_seen, n_seen) about it
-    upper : (n_seen + n_backgrounds,) prior bounds
     reach : (n_columns,) twelve standard deviations beyond the centre, even where that is beyond the
         prior's bound; the bound itself of unseen sources
     """
 
     seen: np.ndarray
-    model: tuple
+    model: Compressed
     rule: tuple
     theta: np.ndarray
     precision: np.ndarray
-    upper: np.ndarray
     reach: np.ndarray
 
 
@@ -97,38 +95,17 @@ def grids() -> Grids:
 
 
 @njit(**OPTIONS)
-def fit_posterior(counts, f, omega, offset, first, f_sum, omega_sum, upper):
-    """The `Fit` of a problem, given by the fields of `Compressed` after `rows`."""
-    seen = np.flatnonzero(f_sum > 0.0)
-    n, blocks = len(seen), len(omega_sum)
-    f_seen = np.empty((len(counts), n))
-    f_sum_seen = np.empty(n)
-    column = np.empty(n + blocks, dtype=np.int64)
-    for j in range(n):
-        column[j] = seen[j]
-        f_sum_seen[j] = f_sum[seen[j]]
-        for r in range(len(counts)):
-            f_seen[r, j] = f[r, seen[j]]
-    for k in range(blocks):
-        column[n + k] = len(f_sum) + k
-    bounds = upper[column]
-    theta, precision, shift, spread = centre(
-        counts, f_seen, omega, offset, first, f_sum_seen, omega_sum, bounds
-    )
-    reach = upper.copy()
-    for j in range(len(column)):
-        reach[column[j]] = theta[j] + 12.0 * spread[j]
-    rule = rules(counts, f_seen, omega, offset, first, omega_sum, bounds[n:], theta, shift)
-    model = (counts, f_seen, omega, offset, first, f_sum_seen)
-    return Fit(seen, model, rule, theta, precision, bounds, reach)
+def fit_posterior(c):
+    """The `Fit` of a problem, `Compressed`, every source of which some aperture sees."""
+    theta, precision, shift, spread = centre(c)
+    reach = theta + 12.0 * spread
+    return Fit(np.arange(len(c.f_sum)), c, rules(c, theta, shift), theta, precision, reach)
 
 
 @njit(**OPTIONS)
 def _log_density(model, rule, fit, t, points, out):
     """out (n_points, len(t)): log density at t and points times the map's weight."""
-    counts, f, omega, offset, first, f_sum = model
-    begins, nodes, logs = rule
-    theta, upper, order, pulls, own, bend, side = fit
+    order = fit[2]
     n, many = len(order), len(t)
     group = min(max(_LANES // many, 1), len(points))
     lanes = group * many
@@ -136,7 +113,7 @@ def _log_density(model, rule, fit, t, points, out):
     u = np.empty((n, lanes))
     weight = np.empty(lanes)
     value = np.empty(lanes)
-    mu = np.empty((len(counts) + 1, lanes))
+    mu = np.empty((len(model.counts) + 1, lanes))
     h = np.empty((2, lanes))
     for z in range(0, len(points), group):
         for g in range(group):
@@ -145,8 +122,8 @@ def _log_density(model, rule, fit, t, points, out):
                 s[order[0], g * many + i] = t[i]
                 for d in range(n - 1):
                     u[d, g * many + i] = points[point, d]
-        map_points(theta, upper, order, pulls, own, bend, side, u, s, weight)
-        log_likelihood(counts, f, omega, offset, first, f_sum, begins, nodes, logs, s, mu, h, value)
+        map_points(*fit, u, s, weight)
+        log_likelihood(model, rule, s, mu, h, value)
         for g in range(min(group, len(points) - z)):
             for i in range(many):
                 out[z + g, i] = value[g * many + i] + log(weight[g * many + i])
@@ -195,9 +172,9 @@ def _integrate(p, column, points, weights, x, values):
             order[i] = j
             i += 1
     pulls, own, bend, side = np.zeros((n, n)), np.empty(n), np.empty(n), np.empty(n)
-    sigma = fit_conditionals(p.precision, p.theta, p.upper, order, pulls, own, bend, side)
-    fitted = (p.theta, p.upper, order, pulls, own, bend, side)
-    ends = np.array([0.0, p.upper[column]])
+    fitted = (p.theta, p.model.upper, order, pulls, own, bend, side)
+    sigma = fit_conditionals(p.precision, *fitted)
+    ends = np.array([0.0, p.model.upper[column]])
     top = _find_ends(p.model, p.rule, fitted, p.theta[column], sigma, ends)
     lo, hi = ends
     logs = np.empty((len(points), len(x)))
@@ -295,7 +272,13 @@ def levels(n_sources: int, seed: np.random.SeedSequence) -> tuple[tuple, tuple]:
 
 def fit(c: Compressed) -> Fit:
     """Find the centre of a posterior and the rules for its backgrounds."""
-    return fit_posterior(*c[1:])
+    seen = np.flatnonzero(c.f_sum > 0.0)
+    column = np.append(seen, np.arange(len(c.f_sum), len(c.upper)))
+    f, f_sum, upper = c.f.take(seen, axis=1), c.f_sum[seen], c.upper[column]
+    p = fit_posterior(c._replace(f=f, f_sum=f_sum, upper=upper))
+    reach = c.upper.copy()
+    reach[column] = p.reach
+    return p._replace(seen=seen, reach=reach)
 
 
 def with_background_as_source(c: Compressed, k: int) -> Compressed:
@@ -338,5 +321,5 @@ def marginals(
             raise SamplingError(NOT_FINITE)
         if error <= accuracy:
             break
-    upper = float(p.upper[index])
+    upper = float(p.model.upper[index])
     return [Marginal(lo, hi, upper, s) for s in series]

@@ -145,10 +145,11 @@ def _solve(
                 return UNRESOLVED
             if error > MARGIN * accuracy and level < len(points) - 1:
                 continue
-            is_limit[j] = _summary(lo, hi, p.upper[j], series, smoothing, numbers[j])
+            upper = p.model.upper[j]
+            is_limit[j] = _summary(lo, hi, upper, series, smoothing, numbers[j])
             noise = numbers[j, 6]
             if smoothing != usual:
-                _summary(lo, hi, p.upper[j], series, usual, other)
+                _summary(lo, hi, upper, series, usual, other)
                 noise = other[6]
             if noise <= accuracy:
                 break
@@ -194,15 +195,15 @@ def _summarise(
             last = i
             F_own, F_last = F_last, F_own
             bounds, bounds_last = bounds_last, bounds
-            impossible, _, kept, f, omega, rest, first, f_sum, omega_sum, _ = compress_rows(
+            impossible, c = compress_rows(
                 counts[i], F_last, offset[i], row_obsid, bounds_last, n_sources
             )
             if impossible >= 0:
                 status[i] = IMPOSSIBLE
-            elif (f_sum <= 0.0).any():
+            elif (c.f_sum <= 0.0).any():
                 status[i] = UNSEEN
             else:
-                p = fit_posterior(kept, f, omega, rest, first, f_sum, omega_sum, bounds_last)
+                p = fit_posterior(c)
                 status[i] = _solve(
                     p, points, weights, g, accuracy, smoothing, usual, at,
                     found, found_limit, depth, found_ends, found_tables,
