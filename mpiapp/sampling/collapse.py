@@ -11,7 +11,7 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
 
 
 @njit(**OPTIONS)
-def collapse(counts, f, omega, offset, first, f_sum, omega_sum, upper, s, start, out, powers):
+def collapse(p, s, start, out, powers):
     """Log marginal of s with its first and second derivatives, backgrounds integrated out.
 
     s : (lanes,); start : (n_backgrounds,) guesses of the background, overwritten
@@ -19,6 +19,8 @@ def collapse(counts, f, omega, offset, first, f_sum, omega_sum, upper, s, start,
     lanes), written: the latter with the means of each background and of its square given s
     (of an obsid without counts, what they are at most).
     """
+    counts, omega, offset, omega_sum = p.counts, p.omega, p.offset, p.omega_sum
+    f, f_sum = p.f[:, 0], p.f_sum[0]
     lanes = len(s)
     nodes = len(_NODES)
     for i in range(lanes):
@@ -46,7 +48,7 @@ def collapse(counts, f, omega, offset, first, f_sum, omega_sum, upper, s, start,
     pull = np.empty(nodes)
     bend = np.empty(nodes)
     for k in range(len(omega_sum)):
-        begin, end = first[k], first[k + 1]
+        begin, end, bound = p.first[k], p.first[k + 1], p.upper[1 + k]
         # Without counts, or without background, this obsid says the same about every s.
         if begin == end:
             for i in range(lanes):
@@ -55,7 +57,7 @@ def collapse(counts, f, omega, offset, first, f_sum, omega_sum, upper, s, start,
             continue
         for i in range(lanes):
             lo[i] = 0.0
-            hi[i] = upper[k]
+            hi[i] = bound
             peak[i] = start[k]
         approach_modes(
             counts, mu, omega, begin, end, omega_sum[k], lo, hi, peak, slope, curvature, right, gain
@@ -66,13 +68,13 @@ def collapse(counts, f, omega, offset, first, f_sum, omega_sum, upper, s, start,
         for i in range(lanes):
             root = np.sqrt(slope[i] * slope[i] + 2.0 * _DROP * curvature[i])
             lo[i] = max(0.0, peak[i] - 2.0 * _DROP / max(slope[i] + root, 1e-300))
-            hi[i] = min(upper[k], peak[i] + 2.0 * _DROP / max(root - slope[i], 1e-300))
+            hi[i] = min(bound, peak[i] + 2.0 * _DROP / max(root - slope[i], 1e-300))
         for _ in range(2):
             rise(counts, mu, omega, begin, end, omega_sum[k], peak, hi, gain)
             slopes(counts, mu, omega, begin, end, omega_sum[k], hi, right)
             for i in range(lanes):
                 if right[i] < 0.0:
-                    hi[i] = min(upper[k], hi[i] - (gain[i] + _DROP) / right[i])
+                    hi[i] = min(bound, hi[i] - (gain[i] + _DROP) / right[i])
         for i in range(lanes):
             half = 0.5 * (hi[i] - lo[i])
             base = -omega_sum[k] * peak[i]
@@ -110,20 +112,19 @@ def collapse(counts, f, omega, offset, first, f_sum, omega_sum, upper, s, start,
 
 
 @njit(**OPTIONS)
-def bracket(counts, f, omega, offset, first, f_sum, omega_sum, upper, s, start):
+def bracket(p, s, start):
     """(lo, hi, log density at the peak) of the marginal of s, searched from s.
 
     lo and hi are bounds of the prior or points where the density has fallen by e⁻²⁴ or more.
     """
     at = np.empty(1)
     out = np.empty((3, 1))
-    powers = np.empty((2, len(omega_sum), 1))
-    bound = upper[0]
-    args = (counts, f, omega, offset, first, f_sum, omega_sum, upper[1:])
+    powers = np.empty((2, len(p.omega_sum), 1))
+    bound = p.upper[0]
     at[0] = s
     below, above = 0.0, bound
     for _ in range(100):
-        collapse(*args, at, start, out, powers)
+        collapse(p, at, start, out, powers)
         g, h = out[1, 0], max(-out[2, 0], 1e-300)
         edge = at[0] if g < 0.0 else bound - at[0]
         if g * g <= 0.01 * h or abs(g) * edge <= 0.01:
@@ -148,7 +149,7 @@ def bracket(counts, f, omega, offset, first, f_sum, omega_sum, upper, s, start):
                 at[0] = peak + sign * room * (1.0 - 1e-9)
             else:
                 at[0] = peak + sign * x
-            collapse(*args, at, start, out, powers)
+            collapse(p, at, start, out, powers)
             fall = top - out[0, 0]
             if (x >= room and fall <= _DROP) or (_DROP <= fall <= 1.3 * _DROP):
                 break

@@ -29,22 +29,7 @@ _EXACT_LANES = 64
 
 
 @njit(**OPTIONS)
-def sweep(
-    counts,
-    f,
-    omega,
-    offset,
-    first,
-    omega_sum,
-    upper,
-    directions,
-    moves,
-    totals,
-    theta,
-    state,
-    work,
-    values,
-):
+def sweep(p, directions, moves, totals, theta, state, work, values):
     """Advance every chain by len(values[0]) sweeps and record where each ends.
 
     directions : (n_lines, n_columns); moves : (n_lines, n) their effect on μ of
@@ -52,6 +37,8 @@ def sweep(
     chains); values : (chains, sweeps, n_columns), written.
     Returns the number of lines that gave no draw.
     """
+    counts, f, omega, offset, first = p.counts, p.f, p.omega, p.offset, p.first
+    omega_sum, upper = p.omega_sum, p.upper
     columns, chains = theta.shape
     backgrounds = len(omega_sum)
     sources = columns - backgrounds
@@ -197,10 +184,7 @@ class GibbsEngine:
         values = np.empty((-(-n // _EXACT_LANES) * _EXACT_LANES, len(p.upper)))
         state = lane_states(seed, _EXACT_LANES)
         with timed(seconds, "sample"):
-            failed = draw_exact(
-                p.counts, p.f[:, 0].copy(), p.omega, p.offset, p.first, p.omega_sum, p.upper,
-                m.lo, m.hi, m.table, m.backgrounds, state, scratch(_EXACT_LANES), values,
-            )  # fmt: skip
+            failed = draw_exact(p, m, state, scratch(_EXACT_LANES), values)
         if failed:
             raise SamplingError(f"{failed} draws of a background found no value")
         columns = len(p.upper)
@@ -229,10 +213,7 @@ class GibbsEngine:
         start = estimate[:, None] + spread[:, None] * rng.uniform(-2.0, 2.0, (columns, self.chains))
         start = np.clip(np.abs(start), 1e-6 * unit[:, None], INSIDE * p.upper[:, None])
         state = lane_states(seed.spawn(1)[0], self.chains)
-        return (
-            p.counts, p.f, p.omega, p.offset, p.first, p.omega_sum, p.upper,
-            directions, moves, totals, start, state, scratch(self.chains),
-        )  # fmt: skip
+        return p, directions, moves, totals, start, state, scratch(self.chains)
 
     def _gibbs(self, problem: Problem, p: Compressed, seed, tune_factor, seconds) -> Draws:
         with timed(seconds, "init"):

@@ -85,14 +85,11 @@ def background_marginal(problem: Problem, column: int) -> Marginal:
     start = np.minimum(start, (p.counts.sum() + 1.0) / np.maximum(p.omega_sum, 1e-300))
     others = np.empty((3, len(s)))
     powers = np.empty((2, len(p.omega_sum), len(s)))
-    keep = np.ones(len(p.counts), dtype=bool)
-    keep[rows] = False
     gone = rows.stop - rows.start
     first = np.where(np.arange(len(p.first)) > k, p.first - gone, p.first)
-    collapse(
-        p.counts[keep], p.f[keep, 0].copy(), p.omega[keep], p.offset[keep], first, p.f_sum[0],
-        p.omega_sum, p.upper[1:], s, start, others, powers,
-    )  # fmt: skip
+    of_rows = ("rows", "counts", "f", "omega", "offset")
+    rest = {name: np.delete(getattr(p, name), rows, axis=0) for name in of_rows}
+    collapse(p._replace(first=first, **rest), s, start, others, powers)
     f, omega, counts = p.f[rows, 0], p.omega[rows], p.counts[rows]
     total = p.omega_sum[k]
 
@@ -136,24 +133,23 @@ class Series(NamedTuple):
 
 def density_series(p: Compressed) -> Series:
     """The marginal of the only source of p; SamplingError where it is not resolved."""
-    series = Series(*find_series(*p[1:], ORDERS, NODES))
+    series = Series(*find_series(p, ORDERS, NODES))
     if len(series.coefficients) == 0:
         raise SamplingError(NOT_RESOLVED)
     return series
 
 
 @njit(**OPTIONS)
-def find_series(counts, columns, omega, offset, first, f_sums, omega_sum, upper, orders, all_nodes):
+def find_series(p, orders, all_nodes):
     """The fields of a Series; no coefficients where the density is not resolved."""
-    f = columns[:, 0].copy()
-    bound, f_sum = upper[0], f_sums[0]
-    rest = upper[1:].copy()
+    counts, f, first, omega_sum = p.counts, p.f, p.first, p.omega_sum
+    bound, f_sum = p.upper[0], p.f_sum[0]
     start = np.empty(len(omega_sum))
     for k in range(len(omega_sum)):
         total = 1.0
         for r in range(first[k], first[k + 1]):
             total += counts[r]
-        start[k] = 0.5 * rest[k]
+        start[k] = 0.5 * p.upper[1 + k]
         if omega_sum[k] > 0.0:
             start[k] = min(start[k], total / omega_sum[k])
     n = len(omega_sum)
@@ -164,16 +160,16 @@ def find_series(counts, columns, omega, offset, first, f_sums, omega_sum, upper,
         return 0.0, bound, np.array([1.0 / bound]), start, unknown, unknown
     seen = 1.0
     for r in range(len(counts)):
-        seen += counts[r] if f[r] > 0.0 else 0.0
+        seen += counts[r] if f[r, 0] > 0.0 else 0.0
     guess = min(seen / f_sum, 0.5 * bound)
-    lo, hi, top = bracket(counts, f, omega, offset, first, f_sum, omega_sum, upper, guess, start)
+    lo, hi, top = bracket(p, guess, start)
     begin = 0
     for order in orders:
         x = all_nodes[begin : begin + order].copy()
         s = lo + 0.5 * (hi - lo) * (1.0 + x)
         out = np.empty((3, order))
         powers = np.empty((2, n, order))
-        collapse(counts, f, omega, offset, first, f_sum, omega_sum, rest, s, start, out, powers)
+        collapse(p, s, start, out, powers)
         values = np.exp(out[0] - top)
         coefficients = np.empty(order)
         interpolate(x, values, coefficients)
@@ -199,13 +195,14 @@ def tabulate(p: Compressed) -> Table:
 
 
 @njit(**OPTIONS)
-def draw(
-    counts, f, omega, offset, first, omega_sum, upper, lo, hi, table, start, state, work, values
-):
-    """Fill values (n, 1 + n_backgrounds), n a multiple of the lanes.
+def draw(p, marginal, state, work, values):
+    """Fill values (n, 1 + n_backgrounds), n a multiple of the lanes, from the `Table` of p.
 
     Returns the number of background draws that failed.
     """
+    counts, f, omega, offset, first = p.counts, p.f, p.omega, p.offset, p.first
+    omega_sum, upper = p.omega_sum, p.upper
+    lo, hi, table, start = marginal
     cells = len(table) - 1
     width = (hi - lo) / cells
     cdf = np.empty(cells + 1)
@@ -241,7 +238,7 @@ def draw(
             values[begin + i, 0] = lo + width * (cell + part)
         for r in range(len(counts)):
             for i in range(lanes):
-                mu[r, i] = offset[r] + f[r] * values[begin + i, 0]
+                mu[r, i] = offset[r] + f[r, 0] * values[begin + i, 0]
         for k in range(len(omega_sum)):
             for i in range(lanes):
                 t[i] = start[k]

@@ -116,18 +116,7 @@ def _summarise(
             if impossible >= 0:
                 status[i] = IMPOSSIBLE
                 continue
-            lo, hi, coefficients, _, background, std = find_series(
-                p.counts,
-                p.f,
-                p.omega,
-                p.offset,
-                p.first,
-                p.f_sum,
-                p.omega_sum,
-                p.upper,
-                orders,
-                nodes,
-            )
+            lo, hi, coefficients, _, background, std = find_series(p, orders, nodes)
             if len(coefficients) == 0:
                 status[i] = UNRESOLVED
                 continue
