@@ -35,6 +35,9 @@ class Problem:
     offset : (n_rows,) float64
         Expected counts that are not sampled: zero, or the frozen background
         (section 6.1).
+    reported : tuple of str, optional
+        Labels of the sources that are results; all if it is not given.  Of the others an engine
+        need not know more than that they are not pegged.
     """
 
     counts: np.ndarray
@@ -44,6 +47,7 @@ class Problem:
     backgrounds: tuple[str, ...]
     row_obsid: np.ndarray
     offset: np.ndarray
+    reported: tuple[str, ...] | None = None
 
     @classmethod
     def of(
@@ -107,6 +111,12 @@ class Problem:
     @property
     def n_sources(self) -> int:
         return len(self.sources)
+
+    @property
+    def wanted(self) -> list[int]:
+        """Columns of the sources that are results."""
+        reported = self.sources if self.reported is None else self.reported
+        return [j for j, label in enumerate(self.sources) if label in reported]
 
     @property
     def n_columns(self) -> int:

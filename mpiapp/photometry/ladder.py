@@ -156,6 +156,7 @@ class Ladder:
         quantity: str,
         reported: tuple[str, ...],
     ):
+        problem = replace(problem, reported=reported)
         self.assembled = problem.without_sources(problem.unseen_sources(policy.prior_factor))
         self.engine = engine
         self.policy = policy

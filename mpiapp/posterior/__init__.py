@@ -87,7 +87,8 @@ class StackSummary(NamedTuple):
     value, lolim, hilim, mode, mean, rms, noise : (n, n_sources) float64 as in `Summary` and
         `Posterior`
     is_upper_limit : (n, n_sources) bool
-    reach : (n, n_obsids) what mode + 3/2 (hilim − lolim) of each background cannot exceed
+    reach : (n, n_sources + n_obsids) what mode + 3/2 (hilim − lolim) of each cannot exceed; of
+        sources that are reported it is not asked
     is_solved : (n,) bool; the numbers of the others mean nothing
     is_scaled : (n,) bool; whether they are those of the problem before, in other units
     tabulated : the densities of all, with axes (n, n_sources) before those of `Tabulated`; None

@@ -111,10 +111,11 @@ class SeveralSources(MarginalAnswers):
         unseen = tuple(s for s, total in zip(problem.sources, sums) if total <= 0.0)
         self._seen = problem.without_sources(unseen)
         self._place = {j: i for i, j in enumerate(np.flatnonzero(sums > 0.0))}
+        self._wanted = [j for j in problem.wanted if j in self._place]
         self._problem = problem
         self.seconds: dict[str, float] = {}
         with timed(self.seconds, "sample"):
-            self.limited = self._place != {} and self._numbers(Smoothing())[3][0] == LIMITED
+            self.limited = self._wanted != [] and self._numbers(Smoothing())[3][0] == LIMITED
         self.rhat = self.ess = np.full(problem.n_columns, np.nan)
 
     def marginal(self, column: int) -> Marginal:
@@ -124,7 +125,7 @@ class SeveralSources(MarginalAnswers):
             if column >= n:
                 c = with_background_as_source(c, column - n)
             accuracy = MARGIN * self._accuracy
-            if column in self._place:  # the same points as those of the summary
+            if column in self._wanted:  # the same points as those of the summary
                 level = self._numbers(Smoothing())[5][0, self._place[column]]
                 accuracy = 0.0
             found = marginals(fit(c), min(column, n), accuracy, SHIFTS, level)
@@ -133,26 +134,27 @@ class SeveralSources(MarginalAnswers):
 
     def summary(self, column: int, smoothing: Smoothing) -> Summary:
         """Mode and bounds in the limit of infinitely many draws, with what noise is left."""
-        if column not in self._place:
+        if column not in self._wanted:
             return self.marginal(column).summary(smoothing)
         numbers, is_limit, *_ = self._numbers(smoothing)
         *four, _, _, noise = numbers[0, self._place[column]].tolist()
         return Summary(*four, bool(is_limit[0, self._place[column]]), noise)
 
     def reach(self, column: int, smoothing: Smoothing) -> float:
-        """What mode + 3/2 (hilim − lolim) of a background cannot exceed."""
+        """What mode + 3/2 (hilim − lolim) cannot exceed."""
         n = self._problem.n_sources
-        if column < n or not self._place:
+        if not self._place or (column < n and column not in self._place):
             return np.inf
-        return self._numbers(smoothing)[2][0, column - n]
+        place = self._place.get(column, column - n + len(self._place))
+        return self._numbers(smoothing)[2][0, place]
 
     def mean(self, column: int) -> float:
         """Posterior mean."""
-        return self._moment(column, 4) if column in self._place else super().mean(column)
+        return self._moment(column, 4) if column in self._wanted else super().mean(column)
 
     def std(self, column: int) -> float:
         """Posterior standard deviation."""
-        return self._moment(column, 5) if column in self._place else super().std(column)
+        return self._moment(column, 5) if column in self._wanted else super().std(column)
 
     def _moment(self, column: int, which: int) -> float:
         return float(self._numbers(Smoothing())[0][0, self._place[column], which])
@@ -162,7 +164,7 @@ class SeveralSources(MarginalAnswers):
             p = self._seen
             found = summarise_several(
                 p.counts[None], p.F[None], p.offset[None], p.row_obsid, p.upper[None],
-                p.n_sources, smoothing, self._accuracy,
+                p.n_sources, smoothing, self._accuracy, 0, [self._place[j] for j in self._wanted],
             )  # fmt: skip
             if found[3][0] not in (SOLVED, LIMITED):
                 raise SamplingError(NOT_FINITE)

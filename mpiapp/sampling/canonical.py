@@ -21,7 +21,7 @@ class Canonical(NamedTuple):
     """A problem in units in which the largest element of each column of F is one.
 
     units : (n_columns,) by which its θ are divided to be those of the original
-    digest : bytes, equal for equal problems
+    digest : bytes, equal for equal problems with equal sources to report
     """
 
     problem: Problem
@@ -58,7 +58,7 @@ def canonical(problem: Problem) -> Canonical:
     units = np.empty_like(upper)
     to_own_units(problem.counts, problem.F, problem.upper, problem.n_sources, ROOM, F, upper, units)
     own = replace(problem, F=F, upper=upper)
-    h = blake2b(digest_size=16)
+    h = blake2b(repr(own.wanted).encode(), digest_size=16)
     for array in (own.counts, own.F, own.upper, own.row_obsid, own.offset):
         h.update(repr(array.shape).encode())
         h.update(np.ascontiguousarray(array).tobytes())

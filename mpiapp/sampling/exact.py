@@ -8,7 +8,7 @@ averaged (`line_densities`).  What error is left is measured from independent re
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -69,20 +69,28 @@ class ExactEngine:
             return OneSource(problem)
         return self._several(problem, tune_factor)
 
-    def summarise(self, stack: Stack, smoothing: Smoothing, points: int = 0) -> StackSummary:
+    def summarise(
+        self,
+        stack: Stack,
+        smoothing: Smoothing,
+        points: int = 0,
+        reported: Sequence[int] | None = None,
+    ) -> StackSummary:
         """The numbers of all problems of a stack, those that `sample` gives for each of them.
 
+        reported : the source columns that are results, if not all are; those of the others are NaN
         points : of the tables of the densities, which are not made if it is 0
         """
         arrays = stack.counts, stack.F, np.zeros(stack.counts.shape), stack.row_obsid, stack.upper
         if stack.n_sources > 1:
             n = stack.n_sources
-            found = summarise_several(*arrays, n, smoothing, self.accuracy, points)
+            found = summarise_several(*arrays, n, smoothing, self.accuracy, points, reported)
             numbers, is_limit, reach, status, is_scaled, _, ends, tables = found
         else:
             found = summarise_problems(*arrays, smoothing, points)
             numbers, is_limit, reach, status, is_scaled, ends, tables = found
             numbers = np.insert(numbers, 6, 0.0, axis=1)[:, None]
+            reach = np.insert(reach, 0, np.inf, axis=1)
             is_limit, ends, tables = is_limit[:, None], ends[:, None], tables[:, None]
         columns = np.moveaxis(numbers, -1, 0)
         tabulated = Tabulated.of(ends, tables) if points else None
@@ -111,15 +119,14 @@ class ExactEngine:
             return self.along_lines(problem, seed, tune_factor)
         if best.limited:
             lines = self.along_lines(problem, seed, tune_factor)
-            sources = range(problem.n_sources)
-            return min(best, lines, key=lambda found: _noise(found, sources))
+            return min(best, lines, key=lambda found: _noise(found, problem.wanted))
         return best
 
     def along_lines(self, problem: Problem, seed, tune_factor: int = 1) -> Marginals:
         """Averages of densities along lines through draws, which the noise says how many."""
         draws = self.gibbs.sample(problem, seed, tune_factor=tune_factor)
         found = self._averaged(problem, draws)
-        noise = _noise(found, range(problem.n_sources))
+        noise = _noise(found, problem.wanted)
         if noise > self.accuracy:
             more = min((1.2 * noise / self.accuracy) ** 2, _MOST)
             engine = self._drawer(int(_FIRST_LOOK * more))
@@ -135,7 +142,7 @@ class ExactEngine:
         bounds = 4.0 * draws.values.max(axis=(0, 1))
         bounds[: len(found)] = np.inf
         answer = Marginals(found, bounds, lambda column: marginal_of(column)[0], "lines")
-        is_noisy = _noise(answer, range(len(found))) > 1.5 * self.accuracy
+        is_noisy = _noise(answer, problem.wanted) > 1.5 * self.accuracy
         return replace(answer, limited=bool(is_noisy))
 
 

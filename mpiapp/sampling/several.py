@@ -28,6 +28,7 @@ from .kernels import exp, log
 
 _DROP = 16.0  # logarithm of the peak density over that at the ends of the range
 _LANES = 128
+_REACH = 13.0  # standard deviations that no density's Eq. 11 exceeds: docs/engines.md
 _ORDERS = (16, 32, 64)  # Chebyshev nodes for the logarithm of a density, tried one by one
 _UNRESOLVED = 0.003  # in that logarithm
 _FINER = (48, 96)  # Chebyshev terms of the density itself
@@ -42,7 +43,7 @@ class Fit(NamedTuple):
     seen : (n_seen,) the sources that any aperture sees
     model : the problem with these alone; rule : of its backgrounds, as `rules` makes it
     theta : (n_seen + n_backgrounds,) centre; precision : (n_seen, n_seen) about it
-    reach : (n_columns,) twelve standard deviations beyond the centre, even where that is beyond the
+    reach : (n_columns,) _REACH standard deviations beyond the centre, even where that is beyond the
         prior's bound; the bound itself of unseen sources
     """
 
@@ -98,7 +99,7 @@ def grids() -> Grids:
 def fit_posterior(c):
     """The `Fit` of a problem, `Compressed`, every source of which some aperture sees."""
     theta, precision, shift, spread = centre(c)
-    reach = theta + 12.0 * spread
+    reach = theta + _REACH * spread
     return Fit(np.arange(len(c.f_sum)), c, rules(c, theta, shift), theta, precision, reach)
 
 

@@ -7,6 +7,8 @@ the repeats of a marginal, each taken as a small change of their mean.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numba import njit
 
@@ -38,18 +40,19 @@ def summarise_several(
     smoothing: Smoothing,
     accuracy: float,
     points: int = 0,
+    wanted: Sequence[int] | None = None,
 ) -> tuple[np.ndarray, ...]:
     """The catalog's numbers of n problems with several sources; arguments as for one source.
 
     accuracy : standard deviation that chance may leave in mode and bounds, in half-widths
+    wanted : the sources whose numbers are; all if it is not given
 
     Returns
     -------
     numbers : (n, n_sources, 7) value, lolim, hilim, mode, mean, rms and noise, the latter in
-        half-widths; value and lolim are 0 for an upper limit
+        half-widths; value and lolim are 0 for an upper limit; NaN for sources that are not wanted
     is_limit : (n, n_sources) bool
-    reach : (n, columns − n_sources) what mode + 3/2 (hilim − lolim) of each background cannot
-        exceed
+    reach : (n, columns) what mode + 3/2 (hilim − lolim) of each source and background cannot exceed
     status : (n,) SOLVED; LIMITED where under the catalog's own smoothing more noise is left than
         was asked for; UNRESOLVED, IMPOSSIBLE, or UNSEEN if no aperture sees one of the sources,
         of which nothing is found
@@ -58,8 +61,9 @@ def summarise_several(
     ends : (n, n_sources, 2), tables : (n, n_sources, points) as for one source
     """
     cube, weights = levels(n_sources, SHIFTS)
+    sources = np.array(range(n_sources) if wanted is None else wanted, dtype=np.int64)
     return _summarise(
-        counts, F, offset, row_obsid, upper, n_sources, cube, weights, grids(), accuracy,
+        counts, F, offset, row_obsid, upper, n_sources, sources, cube, weights, grids(), accuracy,
         _as_numbers(smoothing), _as_numbers(Smoothing()), np.linspace(-1.0, 1.0, points),
     )  # fmt: skip
 
@@ -128,15 +132,16 @@ def _summary(lo, hi, upper, series, smoothing, out):
 
 @njit(**OPTIONS)
 def _solve(
-    p, points, weights, g, accuracy, smoothing, usual, at, numbers, is_limit, depth, ends, tables
-):
+    p, wanted, points, weights, g, accuracy, smoothing, usual, at,
+    numbers, is_limit, depth, ends, tables,
+):  # fmt: skip
     """Fill what is written of one problem in its own units, from `numbers`; returns its status.
 
     Points are added until moments, mode and bounds are as accurate as is asked for.
     """
     worst = 0.0
     other = np.empty(7)
-    for j in range(len(p.seen)):
+    for j in wanted:
         noise = np.inf
         for level in range(len(points)):
             depth[j] = level
@@ -162,13 +167,13 @@ def _solve(
 
 @njit(**OPTIONS)
 def _summarise(
-    counts, F, offset, row_obsid, upper, n_sources, points, weights, g, accuracy, smoothing, usual,
-    at,
+    counts, F, offset, row_obsid, upper, n_sources, wanted, points, weights, g, accuracy, smoothing,
+    usual, at,
 ):  # fmt: skip
     n, columns = upper.shape
     numbers = np.full((n, n_sources, 7), np.nan)
     is_limit = np.zeros((n, n_sources), dtype=np.bool_)
-    reach = np.full((n, columns - n_sources), np.inf)
+    reach = np.full((n, columns), np.inf)
     status = np.zeros(n, dtype=np.int8)
     is_scaled = np.zeros(n, dtype=np.bool_)
     depths = np.zeros((n, n_sources), dtype=np.int8)
@@ -177,11 +182,11 @@ def _summarise(
     F_own, F_last = np.empty(F.shape[1:]), np.empty(F.shape[1:])
     bounds, bounds_last = np.empty(columns), np.empty(columns)
     units = np.empty(columns)
-    found = np.empty((n_sources, 7))
+    found = np.full((n_sources, 7), np.nan)
     found_limit = np.zeros(n_sources, dtype=np.bool_)
     found_reach = np.empty(columns)
     depth = np.zeros(n_sources, dtype=np.int8)
-    found_ends = np.empty((n_sources, 2))
+    found_ends = np.full((n_sources, 2), np.nan)
     found_tables = np.zeros((n_sources, len(at)))
     last = -1
     for i in range(n):
@@ -205,7 +210,7 @@ def _summarise(
             else:
                 p = fit_posterior(c)
                 status[i] = _solve(
-                    p, points, weights, g, accuracy, smoothing, usual, at,
+                    p, wanted, points, weights, g, accuracy, smoothing, usual, at,
                     found, found_limit, depth, found_ends, found_tables,
                 )  # fmt: skip
                 found_reach[:] = p.reach
@@ -219,6 +224,6 @@ def _summarise(
                     ends[i, j, 0] = found_ends[j, 0] / units[j]
                     ends[i, j, 1] = found_ends[j, 1] / units[j]
                     tables[i, j] = found_tables[j]
-            for k in range(n_sources, columns):
-                reach[i, k - n_sources] = found_reach[k] / units[k]
+            for k in range(columns):
+                reach[i, k] = found_reach[k] / units[k]
     return numbers, is_limit, reach, status, is_scaled, depths, ends, tables

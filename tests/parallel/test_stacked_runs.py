@@ -28,9 +28,9 @@ class Counting(type(create("exact"))):
 
     n_stacked = 0
 
-    def summarise(self, stack, smoothing, points=0):
+    def summarise(self, stack, *args):
         self.n_stacked += len(stack)
-        return super().summarise(stack, smoothing, points)
+        return super().summarise(stack, *args)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_stacks_give_the_rows_and_densities_that_runs_give_one_by_one(tmp_path, 
 
 def test_what_a_stack_cannot_do_is_done_run_by_run(catalog):
     class Failing(Counting):
-        def summarise(self, stack, smoothing, points=0):
+        def summarise(self, stack, *args):
             raise MemoryError("no room")
 
     targets = targets_of(catalog, ("obsid",))[:20]

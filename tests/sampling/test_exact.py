@@ -200,6 +200,31 @@ def test_a_background_pegs_where_its_own_density_says(n, far):
     assert not (found.is_done[0] and far < 1.0)
 
 
+def test_of_several_sources_those_are_solved_that_are_reported():
+    p = simulated(3, 2, np.array([20.0, 200.0, 5.0]), 0.3, np.random.default_rng(2))
+    whole = EXACT.summarise(Stack.of([p]), Smoothing())
+    part = EXACT.summarise(Stack.of([p]), Smoothing(), reported=[1])
+    for name in ("value", "lolim", "hilim", "mode", "mean", "rms", "noise"):
+        numbers = getattr(part, name)[0]
+        assert numbers[1] == getattr(whole, name)[0, 1]
+        assert np.isnan(numbers[[0, 2]]).all()
+    assert (part.reach == whole.reach).all()
+
+
+@pytest.mark.parametrize("far", [0.5, 0.95, 1.05, 2.0])
+def test_a_source_that_is_not_reported_may_peg(far):
+    p = simulated(2, 1, np.array([20.0, 200.0]), 0.3, np.random.default_rng(2))
+    s = sampled(p).summary(1, Smoothing())
+    upper = p.upper.copy()
+    upper[1] = far * (s.mode + 1.5 * (s.hilim - s.lolim))
+    p = replace(p, upper=upper)
+    run = Ladder(p, create("exact"), Policy(), 1, "cnts", ("r0",)).measure()
+    assert ("pegged: r1" in run.attempts[0].ended) == (far < 1.0)
+    floor = np.array([-np.inf])
+    found = measure_stack(Stack.of([p]), create("exact"), Policy(), floor, reported=[0])
+    assert not (found.is_done[0] and far < 1.0)
+
+
 def test_it_climbs_the_ladder_as_the_draws_do():
     cases = {
         "pegged source": (problem([3000, 20], matrix(1, 1), 1, [1e3, 1e3]), Outcome.MEASURED),

@@ -27,7 +27,7 @@ def test_a_stack_gives_what_its_problems_give_one_by_one(n_obsids, smoothing):
         numbers = (one.value, one.lolim, one.hilim, one.mode, posterior.mean(0), posterior.std(0))
         assert tuple(column[i, 0] for column in found[:6]) == numbers
         assert found.is_upper_limit[i, 0] == one.is_upper_limit
-        reach = [posterior.reach(column, smoothing) for column in range(1, p.n_columns)]
+        reach = [posterior.reach(column, smoothing) for column in range(p.n_columns)]
         assert found.reach[i].tolist() == reach
 
 

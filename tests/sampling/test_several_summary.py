@@ -42,7 +42,7 @@ def test_a_stack_gives_what_its_problems_give_one_by_one(n, m, smoothing):
             numbers = *s[:4], posterior.mean(j), posterior.std(j), s.noise
             assert tuple(column[i, j] for column in found[:7]) == numbers
             assert found.is_upper_limit[i, j] == s.is_upper_limit
-        reach = [posterior.reach(column, smoothing) for column in range(n, n + m)]
+        reach = [posterior.reach(column, smoothing) for column in range(n + m)]
         assert found.reach[i].tolist() == reach
 
 
