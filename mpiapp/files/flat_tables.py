@@ -94,16 +94,18 @@ def import_table(
             except InputError as error:
                 bundle = record.get("bundle", record.get("component")) if record else None
                 faults.append(Fault(f"{place}: {error}", str(path), bundle=bundle and str(bundle)))
-    if not accepted:
-        raise InputError(f"{path}: {_nothing('bundle or aperture pair', faults)}")
-    out_dir = Path(out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    files = []
-    for (stack, obsid), content in obsids.items():
-        file = out_dir / prep3_name(stack, obsid)
-        bundles = content.bundles.values()
-        write_prep3(file, stack, obsid, content.instrument, bundles, content.exposure, content.info)
-        files.append(file)
+        if not accepted:
+            raise InputError(f"{path}: {_nothing('bundle or aperture pair', faults)}")
+        out_dir = Path(out_dir)
+        out_dir.mkdir(parents=True, exist_ok=True)
+        files = []
+        for (stack, obsid), content in obsids.items():
+            file = out_dir / prep3_name(stack, obsid)
+            bundles = content.bundles.values()
+            write_prep3(
+                file, stack, obsid, content.instrument, bundles, content.exposure, content.info
+            )
+            files.append(file)
     return ImportReport(accepted, files, faults, notes)
 
 
@@ -194,7 +196,9 @@ def _bundle_record(record: dict) -> tuple[str, tuple[str, ...], np.ndarray, dict
     F = {q: array(value, f"F, {q}") for q, value in matrices.items()}
     counts = array(get(record, "counts"), "counts")
     _check(counts, F, len(names))
-    return text(record, "bundle"), names, counts, F
+    if counts.max() > MAX_COUNTS:
+        raise InputError(f"column counts: {counts.max()}, expected at most 2^53; correct it")
+    return text(record, "bundle"), names, counts.astype(np.int64), F
 
 
 def _pair_record(record: dict) -> tuple[str, tuple[str, ...], np.ndarray, dict]:
@@ -213,7 +217,7 @@ def _pair_record(record: dict) -> tuple[str, tuple[str, ...], np.ndarray, dict]:
             if exposure_bkg in record:
                 E_bkg = number(record, exposure_bkg, positive=True)
             rows[quantity] = ((f * E, area * E), (g * E_bkg, area_bkg * E_bkg))
-    counts, F = np.array(counts), dict(zip(rows, np.array(list(rows.values()))))
+    counts, F = np.array(counts, dtype=np.int64), dict(zip(rows, np.array(list(rows.values()))))
     # Numbers of 0 and more in an aperture that sees something can only overflow.
     largest = max([max(m[0] + m[1]) for m in rows.values()])
     if not (largest < math.inf and area > 0 and min([m[1][1] for m in rows.values()]) > 0):
@@ -248,9 +252,6 @@ def _accept(record: dict, place: str, obsids: dict, first_place: dict) -> None:
             f"column components: {list(components)}, expected different names, none of them "
             f"{BACKGROUND!r}"
         )
-    if counts.max() > MAX_COUNTS:
-        raise InputError(f"column counts: {counts.max()}, expected at most 2^53; correct it")
-    counts = counts.astype(np.int64)
 
     known = obsids.get((stack, obsid)) or _Obsid(instrument)
     if known.instrument != instrument:

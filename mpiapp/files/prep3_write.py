@@ -66,13 +66,16 @@ def write_prep3(
         if read_back.get(keyword) != name:
             raise InputError(f"{keyword} {name!r} does not survive in a FITS header; rename it")
     hdus = [header_hdu(primary.header), _srcprop_hdu(bundles)]
+    with_matrix = defaultdict(list)
+    for bundle in bundles:
+        for matrix in bundle.F:
+            with_matrix[matrix].append(bundle)
     for quantity in QUANTITIES:
         for band in INSTRUMENT_BANDS[instrument]:
             for aperture in APERTURES:
                 matrix = Matrix(band, aperture, quantity)
-                has = [bundle for bundle in bundles if matrix in bundle.F]
-                if has:
-                    hdus.append(_psf_hdu(matrix, has))
+                if matrix in with_matrix:
+                    hdus.append(_psf_hdu(matrix, with_matrix[matrix]))
     if len(hdus) == 2:
         raise InputError(f"{path}: no bundle with a matrix; a prep3 file needs one")
     if (others := info_hdu(info)) is not None:
@@ -156,7 +159,7 @@ def _srcprop_hdu(bundles: list[Bundle]) -> HDU:
 def _psf_hdu(matrix: Matrix, bundles: list[Bundle]) -> HDU:
     quantity = QUANTITIES[matrix.quantity]
     n = np.array([len(bundle.components) for bundle in bundles], dtype=np.int64)
-    heap = np.concatenate([np.ravel(bundle.F[matrix]) for bundle in bundles])
+    heap = np.concatenate([bundle.F[matrix] for bundle in bundles], axis=None)
     return table_hdu(
         f"PSF_{quantity.name}_{matrix.band}_{matrix.aperture}".upper(),
         [

@@ -134,9 +134,9 @@ _is_name = lru_cache(maxsize=1 << 16)(is_name)
 
 def get(record: dict, column: str) -> object:
     """A value that must be there."""
-    if record.get(column) is None:
+    if (value := record.get(column)) is None:
         raise InputError(f"column {column}: no value; give one")
-    return record[column]
+    return value
 
 
 def text(record: dict, column: str) -> str:
@@ -168,20 +168,17 @@ def choice(record: dict, column: str, allowed: Collection[str]) -> str:
 def number(record: dict, column: str, positive: bool = False) -> float:
     """A finite number that is not negative, or not zero either."""
     value = get(record, column)
-    result = math.nan
-    if isinstance(value, (int, float, str)) and value is not True and value is not False:
-        result = _as_float(value)
+    try:
+        is_number = (
+            isinstance(value, (int, float, str)) and value is not True and value is not False
+        )
+        result = float(value) if is_number else math.nan
+    except (ValueError, OverflowError):
+        result = math.nan
     if not 0 <= result < math.inf or (positive and result == 0):
         kind = "a positive number" if positive else "a number that is not negative"
         raise InputError(f"column {column}: {value!r}, expected {kind}; correct it")
     return result
-
-
-def _as_float(value: int | float | str) -> float:
-    try:
-        return float(value)
-    except (ValueError, OverflowError):
-        return math.nan
 
 
 def whole(record: dict, column: str) -> int:
