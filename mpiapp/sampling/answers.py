@@ -11,6 +11,7 @@ from ..posterior import SamplingError, Smoothing, Summary
 from ..posterior.marginals import Marginal, MarginalAnswers
 from ..posterior.tabulated import Tabulated
 from ..stopwatch import timed
+from .canonical import Found
 from .compressed import compress
 from .cubature import LEVELS
 from .one_source import NOT_RESOLVED, background_marginal, marginal
@@ -33,7 +34,7 @@ class OneSource(MarginalAnswers):
         with timed(self.seconds, "sample"):
             compress(problem)
         self.problem = problem
-        self._found: dict[Smoothing, tuple] = {}
+        self._found: dict[Smoothing, Found] = {}
         self._marginals: dict[int, Marginal] = {}
         self.rhat = self.ess = np.full(problem.n_columns, np.nan)
 
@@ -50,12 +51,12 @@ class OneSource(MarginalAnswers):
         if column:
             return self.marginal(column).summary(smoothing)
         numbers, is_limit, *_ = self._numbers(smoothing)
-        value, lolim, hilim, mode = numbers[0, :4].tolist()
-        return Summary(value, lolim, hilim, mode, bool(is_limit[0]), 0.0)
+        value, lolim, hilim, mode = numbers[0, 0, :4].tolist()
+        return Summary(value, lolim, hilim, mode, bool(is_limit[0, 0]), 0.0)
 
     def reach(self, column: int, smoothing: Smoothing) -> float:
         """What mode + 3/2 (hilim − lolim) of a background cannot exceed."""
-        return self._numbers(smoothing)[2][0, column - 1] if column else np.inf
+        return self._numbers(smoothing).reach[0, column] if column else np.inf
 
     def mean(self, column: int) -> float:
         """Posterior mean."""
@@ -67,15 +68,15 @@ class OneSource(MarginalAnswers):
 
     def _moment(self, which: int) -> float:
         smoothing = next(iter(self._found), Smoothing())
-        return float(self._numbers(smoothing)[0][0, which])
+        return float(self._numbers(smoothing).numbers[0, 0, which])
 
-    def _numbers(self, smoothing: Smoothing) -> tuple:
+    def _numbers(self, smoothing: Smoothing) -> Found:
         if smoothing not in self._found:
             p = self.problem
             found = summarise_problems(
                 p.counts[None], p.F[None], p.offset[None], p.row_obsid, p.upper[None], smoothing
             )
-            if found[3][0] != SOLVED:
+            if found.status[0] != SOLVED:
                 raise SamplingError(NOT_RESOLVED)
             self._found[smoothing] = found
         return self._found[smoothing]
@@ -85,12 +86,12 @@ class OneSource(MarginalAnswers):
         if column:
             return super().tabulated(column, n, smoothing)
         p = self.problem
-        _, _, _, status, _, ends, tables = summarise_problems(
+        found = summarise_problems(
             p.counts[None], p.F[None], p.offset[None], p.row_obsid, p.upper[None], smoothing, n
         )
-        if status[0] != SOLVED:
+        if found.status[0] != SOLVED:
             raise SamplingError(NOT_RESOLVED)
-        return Tabulated.of(ends[0], tables[0])
+        return Tabulated.of(found.ends[0, 0], found.tables[0, 0])
 
 
 class SeveralSources(MarginalAnswers):
@@ -104,7 +105,7 @@ class SeveralSources(MarginalAnswers):
     def __init__(self, problem: Problem, accuracy: float):
         self._compressed = compress(problem)
         self._accuracy = accuracy
-        self._found: dict[Smoothing, tuple] = {}
+        self._found: dict[Smoothing, Found] = {}
         self._marginals: dict[int, Marginal] = {}
         # What no aperture sees has its prior and changes nothing.
         sums = problem.F[:, : problem.n_sources].sum(axis=0)
@@ -115,7 +116,7 @@ class SeveralSources(MarginalAnswers):
         self._problem = problem
         self.seconds: dict[str, float] = {}
         with timed(self.seconds, "sample"):
-            self.limited = self._wanted != [] and self._numbers(Smoothing())[3][0] == LIMITED
+            self.limited = self._wanted != [] and self._numbers(Smoothing()).status[0] == LIMITED
         self.rhat = self.ess = np.full(problem.n_columns, np.nan)
 
     def marginal(self, column: int) -> Marginal:
@@ -126,7 +127,7 @@ class SeveralSources(MarginalAnswers):
                 c = with_background_as_source(c, column - n)
             accuracy = MARGIN * self._accuracy
             if column in self._wanted:  # the same points as those of the summary
-                level = self._numbers(Smoothing())[5][0, self._place[column]]
+                level = self._numbers(Smoothing()).depth[0, self._place[column]]
                 accuracy = 0.0
             found = marginals(fit(c), min(column, n), accuracy, SHIFTS, level)
             self._marginals[column] = found[0]
@@ -146,7 +147,7 @@ class SeveralSources(MarginalAnswers):
         if not self._place or (column < n and column not in self._place):
             return np.inf
         place = self._place.get(column, column - n + len(self._place))
-        return self._numbers(smoothing)[2][0, place]
+        return self._numbers(smoothing).reach[0, place]
 
     def mean(self, column: int) -> float:
         """Posterior mean."""
@@ -157,16 +158,16 @@ class SeveralSources(MarginalAnswers):
         return self._moment(column, 5) if column in self._wanted else super().std(column)
 
     def _moment(self, column: int, which: int) -> float:
-        return float(self._numbers(Smoothing())[0][0, self._place[column], which])
+        return float(self._numbers(Smoothing()).numbers[0, self._place[column], which])
 
-    def _numbers(self, smoothing: Smoothing) -> tuple:
+    def _numbers(self, smoothing: Smoothing) -> Found:
         if smoothing not in self._found:
             p = self._seen
             found = summarise_several(
                 p.counts[None], p.F[None], p.offset[None], p.row_obsid, p.upper[None],
                 p.n_sources, smoothing, self._accuracy, 0, [self._place[j] for j in self._wanted],
             )  # fmt: skip
-            if found[3][0] not in (SOLVED, LIMITED):
+            if found.status[0] not in (SOLVED, LIMITED):
                 raise SamplingError(NOT_FINITE)
             self._found[smoothing] = found
         return self._found[smoothing]

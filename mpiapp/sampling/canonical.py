@@ -29,6 +29,30 @@ class Canonical(NamedTuple):
     digest: bytes
 
 
+class Found(NamedTuple):
+    """The catalog's numbers of n problems.
+
+    numbers : (n, n_sources, 7) value, lolim, hilim, mode, mean, rms and noise, the latter in
+        half-widths; value and lolim are 0 for an upper limit
+    is_limit : (n, n_sources) bool
+    reach : (n, columns) what mode + 3/2 (hilim − lolim) of sources and backgrounds cannot exceed
+    status : (n,) SOLVED, or why not
+    is_scaled : (n,) bool; whether it was the problem before in other units
+    depth : (n, n_sources) the level of `cubature` that was enough
+    ends : (n, n_sources, 2) where the density begins and ends, NaN if it is not tabulated
+    tables : (n, n_sources, points) density per half of that range
+    """
+
+    numbers: np.ndarray
+    is_limit: np.ndarray
+    reach: np.ndarray
+    status: np.ndarray
+    is_scaled: np.ndarray
+    depth: np.ndarray
+    ends: np.ndarray
+    tables: np.ndarray
+
+
 @njit(**OPTIONS)
 def to_own_units(counts, F, upper, n_sources, room, F_out, upper_out, units):
     """F_out, upper_out and units, written: the problem in its own units (see `canonical`).
@@ -50,6 +74,62 @@ def to_own_units(counts, F, upper, n_sources, room, F_out, upper_out, units):
         upper_out[j] = upper[j] * units[j]
         if largest > 0.0:
             upper_out[j] = min(upper_out[j], beyond)
+
+
+@njit(**OPTIONS)
+def own_problems(counts, F, offset, upper, n_sources, room):
+    """(same, F, upper, units) of n problems in their own units, as `to_own_units` finds them.
+
+    same : (n,) the problem before that it is in other units, or itself
+    """
+    own, bounds, units = np.empty(F.shape), np.empty(upper.shape), np.empty(upper.shape)
+    same = np.arange(len(F))
+    for i in range(len(F)):
+        to_own_units(counts[i], F[i], upper[i], n_sources, room, own[i], bounds[i], units[i])
+        k = same[i - 1]
+        if (
+            i > 0
+            and (counts[i] == counts[k]).all()
+            and (bounds[i] == bounds[k]).all()
+            and (own[i] == own[k]).all()
+            and (offset[i] == offset[k]).all()
+        ):
+            same[i] = k
+    return same, own, bounds, units
+
+
+@njit(**OPTIONS)
+def nothing_found(same, n_sources, columns, points):
+    """`Found` with no numbers yet."""
+    n = len(same)
+    return Found(
+        np.full((n, n_sources, 7), np.nan),
+        np.zeros((n, n_sources), dtype=np.bool_),
+        np.full((n, columns), np.inf),
+        np.zeros(n, dtype=np.int8),
+        same < np.arange(n),
+        np.zeros((n, n_sources), dtype=np.int8),
+        np.full((n, n_sources, 2), np.nan),
+        np.zeros((n, n_sources, points)),
+    )
+
+
+@njit(**OPTIONS)
+def to_given_units(found, same, units):
+    """Scale what was found of problems in their own units, also for those that are the same."""
+    n, sources = found.is_limit.shape
+    for i in range(n - 1, -1, -1):  # what others are the same as is scaled last
+        k = same[i]
+        found.status[i], found.is_limit[i] = found.status[k], found.is_limit[k]
+        found.depth[i], found.tables[i] = found.depth[k], found.tables[k]
+        for j in range(sources):
+            for m in range(6):
+                found.numbers[i, j, m] = found.numbers[k, j, m] / units[i, j]
+            found.numbers[i, j, 6] = found.numbers[k, j, 6]
+            for m in range(2):
+                found.ends[i, j, m] = found.ends[k, j, m] / units[i, j]
+        for j in range(units.shape[1]):
+            found.reach[i, j] = found.reach[k, j] / units[i, j]
 
 
 def canonical(problem: Problem) -> Canonical:

@@ -85,13 +85,9 @@ class ExactEngine:
         if stack.n_sources > 1:
             n = stack.n_sources
             found = summarise_several(*arrays, n, smoothing, self.accuracy, points, reported)
-            numbers, is_limit, reach, status, is_scaled, _, ends, tables = found
         else:
             found = summarise_problems(*arrays, smoothing, points)
-            numbers, is_limit, reach, status, is_scaled, ends, tables = found
-            numbers = np.insert(numbers, 6, 0.0, axis=1)[:, None]
-            reach = np.insert(reach, 0, np.inf, axis=1)
-            is_limit, ends, tables = is_limit[:, None], ends[:, None], tables[:, None]
+        numbers, is_limit, reach, status, is_scaled, _, ends, tables = found
         columns = np.moveaxis(numbers, -1, 0)
         tabulated = Tabulated.of(ends, tables) if points else None
         return StackSummary(*columns, is_limit, reach, status == SOLVED, is_scaled, tabulated)

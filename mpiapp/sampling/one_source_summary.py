@@ -14,14 +14,11 @@ from numba import njit
 from ..compiled import OPTIONS
 from ..posterior import Smoothing
 from ..posterior.series import catalog_numbers, integrals, normalised
-from .canonical import to_own_units
+from .canonical import Found, nothing_found, own_problems, to_given_units
 from .compressed import compress_rows
 from .one_source import NODES, ORDERS, find_series
 
 SOLVED, UNRESOLVED, IMPOSSIBLE = 0, 1, 2
-
-# Columns of what `summarise_problems` finds.
-NUMBERS = ("value", "lolim", "hilim", "mode", "mean", "rms")
 
 
 def summarise_problems(
@@ -32,110 +29,51 @@ def summarise_problems(
     upper: np.ndarray,
     smoothing: Smoothing,
     points: int = 0,
-) -> tuple[np.ndarray, ...]:
+) -> Found:
     """The catalog's numbers of n problems with one source, in the limit of infinitely many draws.
 
     counts, offset : (n, rows); F : (n, rows, columns); row_obsid : (rows,); upper : (n, columns),
     of every problem as in `Problem`.  What a problem gives does not depend on its neighbours.
     points : at how many equidistant points of its range to tabulate each density
-
-    Returns
-    -------
-    numbers : (n, 6) of NUMBERS; value and lolim are 0 for an upper limit
-    is_limit : (n,) bool
-    reach : (n, columns − 1) what mode + 3/2 (hilim − lolim) of each background cannot exceed
-    status : (n,) SOLVED, UNRESOLVED or IMPOSSIBLE
-    is_scaled : (n,) bool; whether it was the problem before in other units
-    ends : (n, 2) where the density begins and ends, NaN if it is not found or not tabulated
-    tables : (n, points) density per half of that range
     """
-    return _summarise(
-        counts,
-        F,
-        offset,
-        row_obsid,
-        upper,
-        ORDERS,
-        NODES,
-        smoothing.bandwidth,
-        smoothing.level,
-        smoothing.wants_quantile,
-        np.linspace(-1.0, 1.0, points),
-    )
+    at = np.linspace(-1.0, 1.0, points)
+    arrays = counts, F, offset, row_obsid, upper
+    return _summarise(*arrays, ORDERS, NODES, as_numbers(smoothing), at)
+
+
+def as_numbers(smoothing: Smoothing) -> tuple[float, float, bool]:
+    """A smoothing as compiled functions take it."""
+    return float(smoothing.bandwidth), float(smoothing.level), smoothing.wants_quantile
 
 
 @njit(**OPTIONS)
-def is_same(counts, other_counts, offset, other_offset, F, other_F, upper, other_upper):
-    """Whether two problems in their own units are one."""
-    return (
-        (counts == other_counts).all()
-        and (upper == other_upper).all()
-        and (other_F == F).all()
-        and (offset == other_offset).all()
-    )
-
-
-@njit(**OPTIONS)
-def _summarise(
-    counts, F, offset, row_obsid, upper, orders, nodes, bandwidth, level, wants_quantile, at
-):
-    n, columns = upper.shape
-    numbers = np.full((n, 6), np.nan)
-    is_limit = np.zeros(n, dtype=np.bool_)
-    reach = np.full((n, columns - 1), np.inf)
-    status = np.zeros(n, dtype=np.int8)
-    is_scaled = np.zeros(n, dtype=np.bool_)
-    ends = np.full((n, 2), np.nan)
-    tables = np.zeros((n, len(at)))
+def _summarise(counts, F, offset, row_obsid, upper, orders, nodes, smoothing, at):
+    bandwidth, level, wants_quantile = smoothing
     # The smoothed density is log-concave.  Its mode is within √3 of its standard deviations of
     # the mean, and within w of the mode lies all but (4/9) (2σ/w)² (Gauss); 1/e at least lies
     # above the mean, and so within the prior (less a hundredth, where its end is as far as this).
     spread = np.sqrt(1.0 + 0.2 * bandwidth * bandwidth)
     spread *= np.sqrt(3.0) + 4.0 / np.sqrt(0.36 * (1.0 - level))
-    F_own, F_last = np.empty(F.shape[1:]), np.empty(F.shape[1:])
-    bounds, bounds_last = np.empty(columns), np.empty(columns)
-    units = np.empty(columns)
-    last = -1
-    found = np.empty(6)
-    backgrounds = np.empty(columns - 1)
-    found_ends = np.empty(2)
-    table = np.zeros(len(at))
-    for i in range(n):
-        to_own_units(counts[i], F[i], upper[i], 1, 4.0 + bandwidth, F_own, bounds, units)
-        if last >= 0 and is_same(
-            counts[i], counts[last], offset[i], offset[last], F_own, F_last, bounds, bounds_last
-        ):
-            is_scaled[i] = True
-            status[i] = status[last]
-            is_limit[i] = is_limit[last]
-        else:
-            last = i
-            F_own, F_last = F_last, F_own
-            bounds, bounds_last = bounds_last, bounds
-            impossible, p = compress_rows(counts[i], F_last, offset[i], row_obsid, bounds_last, 1)
-            if impossible >= 0:
-                status[i] = IMPOSSIBLE
-                continue
-            lo, hi, coefficients, _, background, std = find_series(p, orders, nodes)
-            if len(coefficients) == 0:
-                status[i] = UNRESOLVED
-                continue
-            A = integrals(coefficients)
-            _, _, _, is_limit[i] = catalog_numbers(
-                A, lo, hi, bounds_last[0], bandwidth, level, wants_quantile, found
-            )
-            for k in range(columns - 1):
-                backgrounds[k] = background[k] + spread * std[k]
-            if len(at):
-                found_ends[0], found_ends[1] = lo, hi
-                table = normalised(coefficients, A, at)
-        if status[i] == SOLVED:
-            for j in range(6):
-                numbers[i, j] = found[j] / units[0]
-            for k in range(columns - 1):
-                reach[i, k] = backgrounds[k] / units[1 + k]
-            if len(at):
-                ends[i, 0] = found_ends[0] / units[0]
-                ends[i, 1] = found_ends[1] / units[0]
-                tables[i] = table
-    return numbers, is_limit, reach, status, is_scaled, ends, tables
+    same, own, bounds, units = own_problems(counts, F, offset, upper, 1, 4.0 + bandwidth)
+    found = nothing_found(same, 1, upper.shape[1], len(at))
+    found.numbers[:, :, 6] = 0.0
+    for i in np.flatnonzero(~found.is_scaled):
+        impossible, p = compress_rows(counts[i], own[i], offset[i], row_obsid, bounds[i], 1)
+        if impossible >= 0:
+            found.status[i] = IMPOSSIBLE
+            continue
+        lo, hi, coefficients, _, background, std = find_series(p, orders, nodes)
+        if len(coefficients) == 0:
+            found.status[i] = UNRESOLVED
+            continue
+        A = integrals(coefficients)
+        _, _, _, found.is_limit[i, 0] = catalog_numbers(
+            A, lo, hi, bounds[i, 0], bandwidth, level, wants_quantile, found.numbers[i, 0]
+        )
+        for k in range(len(std)):
+            found.reach[i, 1 + k] = background[k] + spread * std[k]
+        if len(at):
+            found.ends[i, 0, 0], found.ends[i, 0, 1] = lo, hi
+            found.tables[i, 0] = normalised(coefficients, A, at)
+    to_given_units(found, same, units)
+    return found

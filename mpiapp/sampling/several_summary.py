@@ -15,9 +15,9 @@ from numba import njit
 from ..compiled import OPTIONS
 from ..posterior import Smoothing
 from ..posterior.series import catalog_numbers, integrals, moments, normalised, smoothed
-from .canonical import ROOM, to_own_units
+from .canonical import ROOM, Found, nothing_found, own_problems, to_given_units
 from .compressed import compress_rows
-from .one_source_summary import IMPOSSIBLE, SOLVED, UNRESOLVED, is_same
+from .one_source_summary import IMPOSSIBLE, SOLVED, UNRESOLVED, as_numbers
 from .several import fit_posterior, grids, levels, repeats
 
 LIMITED, UNSEEN = 3, 4
@@ -41,35 +41,22 @@ def summarise_several(
     accuracy: float,
     points: int = 0,
     wanted: Sequence[int] | None = None,
-) -> tuple[np.ndarray, ...]:
+) -> Found:
     """The catalog's numbers of n problems with several sources; arguments as for one source.
 
     accuracy : standard deviation that chance may leave in mode and bounds, in half-widths
     wanted : the sources whose numbers are; all if it is not given
 
-    Returns
-    -------
-    numbers : (n, n_sources, 7) value, lolim, hilim, mode, mean, rms and noise, the latter in
-        half-widths; value and lolim are 0 for an upper limit; NaN for sources that are not wanted
-    is_limit : (n, n_sources) bool
-    reach : (n, columns) what mode + 3/2 (hilim − lolim) of each source and background cannot exceed
-    status : (n,) SOLVED; LIMITED where under the catalog's own smoothing more noise is left than
-        was asked for; UNRESOLVED, IMPOSSIBLE, or UNSEEN if no aperture sees one of the sources,
-        of which nothing is found
-    is_scaled : (n,) bool; whether it was the problem before in other units
-    depth : (n, n_sources) the level of `cubature` that was enough
-    ends : (n, n_sources, 2), tables : (n, n_sources, points) as for one source
+    The status is SOLVED; LIMITED where under the catalog's own smoothing more noise is left than
+    was asked for; UNRESOLVED, IMPOSSIBLE, or UNSEEN if no aperture sees one of the sources, of
+    which nothing is found.  Numbers of sources that are not wanted are NaN.
     """
     cube, weights = levels(n_sources, SHIFTS)
     sources = np.array(range(n_sources) if wanted is None else wanted, dtype=np.int64)
     return _summarise(
         counts, F, offset, row_obsid, upper, n_sources, sources, cube, weights, grids(), accuracy,
-        _as_numbers(smoothing), _as_numbers(Smoothing()), np.linspace(-1.0, 1.0, points),
+        as_numbers(smoothing), as_numbers(Smoothing()), np.linspace(-1.0, 1.0, points),
     )  # fmt: skip
-
-
-def _as_numbers(smoothing: Smoothing) -> tuple[float, float, bool]:
-    return float(smoothing.bandwidth), float(smoothing.level), smoothing.wants_quantile
 
 
 @njit(**OPTIONS)
@@ -170,60 +157,23 @@ def _summarise(
     counts, F, offset, row_obsid, upper, n_sources, wanted, points, weights, g, accuracy, smoothing,
     usual, at,
 ):  # fmt: skip
-    n, columns = upper.shape
-    numbers = np.full((n, n_sources, 7), np.nan)
-    is_limit = np.zeros((n, n_sources), dtype=np.bool_)
-    reach = np.full((n, columns), np.inf)
-    status = np.zeros(n, dtype=np.int8)
-    is_scaled = np.zeros(n, dtype=np.bool_)
-    depths = np.zeros((n, n_sources), dtype=np.int8)
-    ends = np.full((n, n_sources, 2), np.nan)
-    tables = np.zeros((n, n_sources, len(at)))
-    F_own, F_last = np.empty(F.shape[1:]), np.empty(F.shape[1:])
-    bounds, bounds_last = np.empty(columns), np.empty(columns)
-    units = np.empty(columns)
-    found = np.full((n_sources, 7), np.nan)
-    found_limit = np.zeros(n_sources, dtype=np.bool_)
-    found_reach = np.empty(columns)
-    depth = np.zeros(n_sources, dtype=np.int8)
-    found_ends = np.full((n_sources, 2), np.nan)
-    found_tables = np.zeros((n_sources, len(at)))
-    last = -1
-    for i in range(n):
-        to_own_units(counts[i], F[i], upper[i], n_sources, ROOM, F_own, bounds, units)
-        if last >= 0 and is_same(
-            counts[i], counts[last], offset[i], offset[last], F_own, F_last, bounds, bounds_last
-        ):
-            is_scaled[i] = True
-            status[i] = status[last]
+    same, own, bounds, units = own_problems(counts, F, offset, upper, n_sources, ROOM)
+    found = nothing_found(same, n_sources, upper.shape[1], len(at))
+    for i in np.flatnonzero(~found.is_scaled):
+        impossible, c = compress_rows(counts[i], own[i], offset[i], row_obsid, bounds[i], n_sources)
+        if impossible >= 0:
+            found.status[i] = IMPOSSIBLE
+        elif (c.f_sum <= 0.0).any():
+            found.status[i] = UNSEEN
         else:
-            last = i
-            F_own, F_last = F_last, F_own
-            bounds, bounds_last = bounds_last, bounds
-            impossible, c = compress_rows(
-                counts[i], F_last, offset[i], row_obsid, bounds_last, n_sources
-            )
-            if impossible >= 0:
-                status[i] = IMPOSSIBLE
-            elif (c.f_sum <= 0.0).any():
-                status[i] = UNSEEN
+            p = fit_posterior(c)
+            found.status[i] = _solve(
+                p, wanted, points, weights, g, accuracy, smoothing, usual, at, found.numbers[i],
+                found.is_limit[i], found.depth[i], found.ends[i], found.tables[i],
+            )  # fmt: skip
+            if found.status[i] == UNRESOLVED:
+                found.numbers[i] = np.nan
             else:
-                p = fit_posterior(c)
-                status[i] = _solve(
-                    p, wanted, points, weights, g, accuracy, smoothing, usual, at,
-                    found, found_limit, depth, found_ends, found_tables,
-                )  # fmt: skip
-                found_reach[:] = p.reach
-        if status[i] == SOLVED or status[i] == LIMITED:
-            is_limit[i], depths[i] = found_limit, depth
-            for j in range(n_sources):
-                for m in range(6):
-                    numbers[i, j, m] = found[j, m] / units[j]
-                numbers[i, j, 6] = found[j, 6]
-                if len(at):
-                    ends[i, j, 0] = found_ends[j, 0] / units[j]
-                    ends[i, j, 1] = found_ends[j, 1] / units[j]
-                    tables[i, j] = found_tables[j]
-            for k in range(columns):
-                reach[i, k] = found_reach[k] / units[k]
-    return numbers, is_limit, reach, status, is_scaled, depths, ends, tables
+                found.reach[i] = p.reach
+    to_given_units(found, same, units)
+    return found

@@ -51,10 +51,10 @@ def test_the_compiled_numbers_are_those_of_the_marginals(smoothing):
     """One source after the other, its repeats summarised in full: not as small changes."""
     for p in [canonical(p).problem for p in some_problems(3, 1)]:
         posterior = EXACT.sample(p, SEED)
-        *_, depth, _, _ = summarise_several(
+        depth = summarise_several(
             p.counts[None], p.F[None], p.offset[None], p.row_obsid, p.upper[None], 3,
             smoothing, EXACT.accuracy,
-        )  # fmt: skip
+        ).depth  # fmt: skip
         for j in range(p.n_sources):
             s = posterior.summary(j, smoothing)
             repeats = marginals(fit(compress(p)), j, 0.0, SHIFTS, depth[0, j])
