@@ -33,13 +33,11 @@ def cholesky_solve(a, x):
 
 
 @njit(**OPTIONS)
-def _expand(p, theta, gradient, ss, sb, bb):
+def _expand(p, totals, theta, gradient, ss, sb, bb):
     """Gradient of the centred density at theta, and the blocks of its negative Hessian."""
     counts, f, omega, offset = p.counts, p.f, p.omega, p.offset
-    f_sum, omega_sum, upper = p.f_sum, p.omega_sum, p.upper
-    sources, blocks = len(f_sum), len(omega_sum)
-    for j in range(len(theta)):
-        total = f_sum[j] if j < sources else omega_sum[j - sources]
+    upper, sources, blocks = p.upper, len(p.f_sum), len(p.omega_sum)
+    for j, total in enumerate(totals):
         below, above = 1.0 / theta[j], 1.0 / (upper[j] - theta[j])
         gradient[j] = below - above - total
         bend = below * below + above * above
@@ -86,20 +84,18 @@ def centre(p):
     the sources, in units of its own with the sources given.
     spread : (n_columns,) standard deviations of all columns about theta.
     """
-    f_sum, omega_sum, upper = p.f_sum, p.omega_sum, p.upper
-    sources, blocks = len(f_sum), len(omega_sum)
-    columns = sources + blocks
+    upper, totals = p.upper, np.append(p.f_sum, p.omega_sum)
+    sources, columns = len(p.f_sum), len(totals)
+    blocks = columns - sources
     theta = np.empty(columns)
     gain = np.empty(columns)
-    for j in range(columns):
-        total = f_sum[j] if j < sources else omega_sum[j - sources]
+    for j, total in enumerate(totals):
         theta[j] = 0.5 * upper[j]
         if total > 0.0:
             theta[j] = min(theta[j], (1.0 + p.counts.sum() / columns) / total)
     for _ in range(_EM_ROUNDS):
         gains(p, theta, gain)
-        for j in range(columns):
-            total = f_sum[j] if j < sources else omega_sum[j - sources]
+        for j, total in enumerate(totals):
             if total > 0.0:
                 theta[j] = min((theta[j] * gain[j] + 1.0) / total, 0.5 * (theta[j] + upper[j]))
     gradient = np.empty(columns)
@@ -109,7 +105,7 @@ def centre(p):
     step = np.empty(columns)
     factor = np.empty((sources, sources))
     for _ in range(_NEWTON_ROUNDS):
-        _expand(p, theta, gradient, ss, sb, bb)
+        _expand(p, totals, theta, gradient, ss, sb, bb)
         for j in range(sources):
             step[j] = gradient[j]
             for k in range(blocks):

@@ -42,12 +42,11 @@ def maximise(p, theta):
 
     The multiplicative update of Richardson (1972) and Lucy (1974), kept inside the box.
     """
-    sources, upper = len(p.f_sum), p.upper
+    upper, totals = p.upper, np.append(p.f_sum, p.omega_sum)
     gain = np.empty(len(theta))
     for _ in range(_ROUNDS):
         gains(p, theta, gain)
-        for j in range(len(theta)):
-            total = p.f_sum[j] if j < sources else p.omega_sum[j - sources]
+        for j, total in enumerate(totals):
             if total > 0.0:
                 theta[j] = min(max(theta[j] * gain[j] / total, 1e-3 / total), INSIDE * upper[j])
 
