@@ -6,7 +6,6 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
 
 import numpy as np
 from astropy import units
@@ -143,14 +142,6 @@ def _measured(parts: list[tuple], processes: int) -> Iterator[np.ndarray]:
         yield from pool.map(_measure, parts)
 
 
-@cache
-def _warm(name: str) -> None:
-    """Load what is compiled in the order of a job: it decides about the last digits."""
-    from .sampling import create
-
-    create(name).warm()
-
-
 def _measure(part: tuple) -> np.ndarray:
     """The results of some problems with n sources, (k, n, n_quantities) of _RESULT.
 
@@ -171,8 +162,6 @@ def _measure(part: tuple) -> np.ndarray:
     rows[list(_NUMBERS.values())] = (np.nan,) * len(_NUMBERS)
     rows["outcome"] = Outcome.NULL_BAD_INPUT
     left = usable = np.flatnonzero(are_sensible(counts, F))
-    if isinstance(engine, StackEngine) and n_sources > 1:
-        _warm(name)
     if isinstance(engine, StackEngine) and len(usable) and n_sources <= LARGEST:
         obsid = counts[usable].astype(np.int64), F[usable], range(n_sources)
         stack = Stack.assemble([obsid], np.array(upper)[usable % n])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -81,6 +82,7 @@ class ExactEngine:
         reported : the source columns that are results, if not all are; those of the others are NaN
         points : of the tables of the densities, which are not made if it is 0
         """
+        _load()
         arrays = stack.counts, stack.F, np.zeros(stack.counts.shape), stack.row_obsid, stack.upper
         if stack.n_sources > 1:
             n = stack.n_sources
@@ -152,3 +154,9 @@ def line_marginals(problem: Problem, values: np.ndarray, column: int) -> list[Ma
     lo, hi, groups = line_densities(problem, values, column, _GROUPS)
     upper = float(problem.upper[column])
     return [Marginal(lo, hi, upper, c) for c in (groups.mean(axis=0), *groups)]
+
+
+@cache
+def _load() -> None:
+    """Load what is compiled, always in the same order: it decides about the last digits."""
+    ExactEngine().warm()
