@@ -40,9 +40,8 @@ def collapse(p, s, start, out, powers):
                 out[2, i] -= counts[r] * ratio * ratio
         return
     work = np.empty((7, lanes))
-    lo, hi, peak, slope, curvature, right, gain = (
-        work[0], work[1], work[2], work[3], work[4], work[5], work[6],
-    )  # fmt: skip
+    lo, hi, peak, slope = work[0], work[1], work[2], work[3]
+    curvature, right, gain = work[4], work[5], work[6]
     b = np.empty(nodes)
     height = np.empty(nodes)
     pull = np.empty(nodes)
