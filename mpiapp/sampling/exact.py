@@ -66,6 +66,7 @@ class ExactEngine:
         self, problem: Problem, seed: np.random.SeedSequence, *, tune_factor: int = 1
     ) -> Posterior:
         """The marginals of every source; see `Engine`."""
+        _load()
         if problem.n_sources == 1:
             return OneSource(problem)
         return self._several(problem, tune_factor)
@@ -83,7 +84,7 @@ class ExactEngine:
         points : of the tables of the densities, which are not made if it is 0
         """
         _load()
-        arrays = stack.counts, stack.F, np.zeros(stack.counts.shape), stack.row_obsid, stack.upper
+        arrays = _arrays(stack)
         if stack.n_sources > 1:
             n = stack.n_sources
             found = summarise_several(*arrays, n, smoothing, self.accuracy, points, reported)
@@ -158,5 +159,15 @@ def line_marginals(problem: Problem, values: np.ndarray, column: int) -> list[Ma
 
 @cache
 def _load() -> None:
-    """Load what is compiled, always in the same order: it decides about the last digits."""
-    ExactEngine().warm()
+    """Load what solves stacks, one source first, before anything else.
+
+    Compiled files have copies of what they share, and a process takes those of the first that
+    it loads; they differ in the last digits.
+    """
+    summarise_problems(*_arrays(Stack.of([warm_up_problem(1)])), Smoothing())
+    summarise_several(*_arrays(Stack.of([warm_up_problem(2)])), 2, Smoothing(), 1.0)
+
+
+def _arrays(stack: Stack) -> tuple[np.ndarray, ...]:
+    """A stack as compiled code takes it."""
+    return stack.counts, stack.F, np.zeros(stack.counts.shape), stack.row_obsid, stack.upper
