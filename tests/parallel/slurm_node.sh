@@ -21,8 +21,10 @@ dd if=/dev/urandom of="$folder/munge.key" bs=1024 count=1 status=none
 chmod 400 "$folder/munge.key"
 munged --force --key-file="$folder/munge.key" --socket="$folder/munge.socket" \
     --pid-file="$folder/munged.pid" --log-file="$folder/munged.log" --seed-file="$folder/munge.seed"
+# MPICH names its shared memory after the job: a number that a killed job had would find the old one.
 cat >"$folder/slurm.conf" <<CONF
 ClusterName=test
+FirstJobId=$(($(date +%s) % 60000000 + 1))
 SlurmctldHost=$host
 AuthType=auth/munge
 AuthInfo=socket=$folder/munge.socket,cred_expire=5
