@@ -97,7 +97,7 @@ class Gatherer:
             *blocks, shares = zip(*added)
             *blocks, upper = map(np.concatenate, blocks)
             parts = list(zip(blocks[::2], blocks[1::2], shape.columns))
-            yield Gathered(Stack.assemble(parts, upper), shape, list(shares))
+            yield Gathered(Stack.assemble(parts, upper, shape.reported), shape, list(shares))
 
 
 def _labels(target: Target, files: Sequence[Prep3File]) -> list[tuple[str, ...]]:

@@ -64,7 +64,7 @@ class StackedRuns:
         return sum(self._solve(one, shares) for one in gathered)
 
     def _solve(self, gathered: Gathered, seconds: dict[str, float]) -> int:
-        stack, shape, shares = gathered
+        stack, _, shares = gathered
         floor = self.policy.energy_floor
         spent: dict[str, float] = {}
         wanted = self.rows.densities.wanted(shares)
@@ -72,9 +72,7 @@ class StackedRuns:
         try:
             with timed(spent, "sample"), time_limit(self.limit):
                 points = MPDF_POINTS if len(wanted) else 0
-                found = measure_stack(
-                    stack, self.engine, self.policy, np.array(floors), points, shape.reported
-                )
+                found = measure_stack(stack, self.engine, self.policy, np.array(floors), points)
         except (Exception, RunTimeLimit):
             # It comes again, and is recorded, where the runs are done one by one.
             return 0

@@ -6,7 +6,6 @@ and what no aperture sees is left for it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -21,13 +20,7 @@ from .rules import judge, reach
 class StackEngine(Protocol):
     """An engine that can answer a stack of problems at once, as it would answer each of them."""
 
-    def summarise(
-        self,
-        stack: Stack,
-        smoothing: Smoothing,
-        points: int = 0,
-        reported: Sequence[int] | None = None,
-    ) -> StackSummary:
+    def summarise(self, stack: Stack, smoothing: Smoothing, points: int = 0) -> StackSummary:
         """The numbers of every problem, and if asked for its densities at so many points.
 
         Of sources that are not reported no more is needed than what they cannot exceed.
@@ -49,29 +42,22 @@ class StackPhotometry(NamedTuple):
 
 
 def measure_stack(
-    stack: Stack,
-    engine: StackEngine,
-    policy: Policy,
-    floors: np.ndarray,
-    points: int = 0,
-    reported: Sequence[int] | None = None,
+    stack: Stack, engine: StackEngine, policy: Policy, floors: np.ndarray, points: int = 0
 ) -> StackPhotometry:
     """Mode and bounds of every problem at its first attempt.
 
     floors : (n,) below which numbers mean nothing, −inf for none
     points : of the tables of the densities; 0 for none
-    reported : the source columns that are results; all if it is not given
     """
     n = stack.n_sources
-    found = engine.summarise(stack, policy.smoothing, points, reported)
+    found = engine.summarise(stack, policy.smoothing, points)
     value, lolim, hilim, outcome = judge(
         found.value, found.lolim, found.hilim, found.is_upper_limit, floors[:, None]
     )
     largest = stack.F[:, :, :n].sum(axis=1) * stack.upper[:, :n]
     is_seen = largest * policy.prior_factor >= 1.0
-    wanted = range(n) if reported is None else reported
     reached = found.reach.copy()
-    reached[:, wanted] = reach(found.mode, found.lolim, found.hilim)[:, wanted]
+    reached[:, stack.reported] = reach(found.mode, found.lolim, found.hilim)[:, stack.reported]
     is_done = is_seen.all(axis=1) & (reached <= stack.upper).all(axis=1)
     summary = found._replace(value=value, lolim=lolim, hilim=hilim)
     return StackPhotometry(summary, outcome, is_done & found.is_solved)

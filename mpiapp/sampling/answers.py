@@ -72,25 +72,22 @@ class OneSource(MarginalAnswers):
 
     def _numbers(self, smoothing: Smoothing) -> Found:
         if smoothing not in self._found:
-            p = self.problem
-            found = summarise_problems(
-                p.counts[None], p.F[None], p.offset[None], p.row_obsid, p.upper[None], smoothing
-            )
-            if found.status[0] != SOLVED:
-                raise SamplingError(NOT_RESOLVED)
-            self._found[smoothing] = found
+            self._found[smoothing] = self._solved(smoothing)
         return self._found[smoothing]
+
+    def _solved(self, smoothing: Smoothing, points: int = 0) -> Found:
+        p = self.problem
+        arrays = p.counts[None], p.F[None], p.offset[None], p.row_obsid, p.upper[None]
+        found = summarise_problems(*arrays, smoothing, points)
+        if found.status[0] != SOLVED:
+            raise SamplingError(NOT_RESOLVED)
+        return found
 
     def tabulated(self, column: int, n: int, smoothing: Smoothing) -> Tabulated:
         """The density itself at n points of its range, as in a stack."""
         if column:
             return super().tabulated(column, n, smoothing)
-        p = self.problem
-        found = summarise_problems(
-            p.counts[None], p.F[None], p.offset[None], p.row_obsid, p.upper[None], smoothing, n
-        )
-        if found.status[0] != SOLVED:
-            raise SamplingError(NOT_RESOLVED)
+        found = self._solved(smoothing, n)
         return Tabulated.of(found.ends[0, 0], found.tables[0, 0])
 
 

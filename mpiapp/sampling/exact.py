@@ -8,7 +8,7 @@ averaged (`line_densities`).  What error is left is measured from independent re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 
@@ -71,23 +71,19 @@ class ExactEngine:
             return OneSource(problem)
         return self._several(problem, tune_factor)
 
-    def summarise(
-        self,
-        stack: Stack,
-        smoothing: Smoothing,
-        points: int = 0,
-        reported: Sequence[int] | None = None,
-    ) -> StackSummary:
+    def summarise(self, stack: Stack, smoothing: Smoothing, points: int = 0) -> StackSummary:
         """The numbers of all problems of a stack, those that `sample` gives for each of them.
 
-        reported : the source columns that are results, if not all are; those of the others are NaN
         points : of the tables of the densities, which are not made if it is 0
+
+        Of sources that are not reported there is only the reach; their numbers are NaN.
         """
         _load()
         arrays = _arrays(stack)
         if stack.n_sources > 1:
-            n = stack.n_sources
-            found = summarise_several(*arrays, n, smoothing, self.accuracy, points, reported)
+            found = summarise_several(
+                *arrays, stack.n_sources, smoothing, self.accuracy, points, stack.reported
+            )
         else:
             found = summarise_problems(*arrays, smoothing, points)
         numbers, is_limit, reach, status, is_scaled, _, ends, tables = found

@@ -203,7 +203,7 @@ def test_a_background_pegs_where_its_own_density_says(n, far):
 def test_of_several_sources_those_are_solved_that_are_reported():
     p = simulated(3, 2, np.array([20.0, 200.0, 5.0]), 0.3, np.random.default_rng(2))
     whole = EXACT.summarise(Stack.of([p]), Smoothing())
-    part = EXACT.summarise(Stack.of([p]), Smoothing(), reported=[1])
+    part = EXACT.summarise(Stack.of([replace(p, reported=("r1",))]), Smoothing())
     for name in ("value", "lolim", "hilim", "mode", "mean", "rms", "noise"):
         numbers = getattr(part, name)[0]
         assert numbers[1] == getattr(whole, name)[0, 1]
@@ -221,7 +221,8 @@ def test_a_source_that_is_not_reported_may_peg(far):
     run = Ladder(p, create("exact"), Policy(), 1, "cnts", ("r0",)).measure()
     assert ("pegged: r1" in run.attempts[0].ended) == (far < 1.0)
     floor = np.array([-np.inf])
-    found = measure_stack(Stack.of([p]), create("exact"), Policy(), floor, reported=[0])
+    stack = Stack.of([replace(p, reported=("r0",))])
+    found = measure_stack(stack, create("exact"), Policy(), floor)
     assert not (found.is_done[0] and far < 1.0)
 
 
