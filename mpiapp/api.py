@@ -118,7 +118,7 @@ def measure(
     SamplingError
         If every rung of the ladder of section 7 failed.
     """
-    from .sampling import create, require
+    from .engines import create, require
 
     require(engine)
     counts, F = plain(counts, "count", "counts"), plain(F, exposure_unit(quantity), "F")

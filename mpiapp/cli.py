@@ -288,8 +288,8 @@ def main(argv: list[str] | None = None) -> int:
     with During("starting", silent=not sys.stderr.isatty()):
         from .catalog.bundle import InputError
         from .config import ConfigError
+        from .engines import EngineMissing
         from .files.results import ResultsError
-        from .sampling import EngineMissing
 
     try:
         return args.call(args)

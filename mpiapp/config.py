@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from .catalog.quantities import APERTURES, BANDS, LEVELS, QUANTITIES
+from .engines import ENGINES, Engine, create
 from .photometry.ladder import Policy
 from .posterior import Smoothing
-from .sampling import ENGINES, Engine, create
 from .toml import tomllib
 
 

@@ -95,7 +95,7 @@ def measure_table(
     EngineMissing
         If the engine's package is not installed.
     """
-    from .sampling import require
+    from .engines import require
 
     require(engine)
     out = QTable(table)
@@ -148,7 +148,7 @@ def _measure(part: tuple) -> np.ndarray:
     The quantities of a row are neighbours in the stack: an engine that can solves what is
     proportional once.
     """
-    from .sampling import create
+    from .engines import create
 
     (name, settings, policy, instrument, prior_upper, seed), quantities, problems = part
     engine, n, n_sources = create(name, **settings), len(quantities), problems.rows.shape[1]

@@ -47,7 +47,7 @@ def write_job(
 
     (folder / "table.csv").write_text(text or table())
     import_table(folder / "table.csv", folder / "prep3")
-    name = f"engines:{engine.capitalize()}Engine" if engine in LOCAL else engine
+    name = f"scripted_engines:{engine.capitalize()}Engine" if engine in LOCAL else engine
     config = folder / "job.toml"
     config.write_text(
         f"seed = 7\n[[input]]\nprep3 = '{folder / 'prep3'}'\nlevels = ['obsid', 'stack']\n"

@@ -81,7 +81,7 @@ def test_published_csc_2_1_values_come_back(results_path):
 
 def test_the_edge_case_really_is_one():
     """Of the exact posterior, 68 % lies within twice the smoothed mode to the Monte Carlo error."""
-    from mpiapp.sampling.gibbs import GibbsEngine
+    from mpiapp.engines.gibbs import GibbsEngine
 
     p = edge_problem()
     draws = GibbsEngine(chains=16, draws=12_500).sample(p, np.random.SeedSequence(1)).of(0)
@@ -167,7 +167,7 @@ def test_make_run_does_what_readme_shows():
 
 def exact(cnts, cnts_bkg, f, area, area_bkg):
     """The exact marginal of the net counts of one source without wings in the background."""
-    from mpiapp.sampling.one_source import marginal
+    from mpiapp.engines.one_source import marginal
 
     F = [[f, area], [0.0, area_bkg]]
     return marginal(problem([cnts, cnts_bkg], np.array(F), 1, [1e6, 10.0]))

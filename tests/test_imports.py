@@ -20,12 +20,12 @@ HOME = Path(mpiapp.__file__).parent
 DOORS = {
     "h5py": {"files/results.py", "files/writer.py"},
     "mpi4py": {"parallel/board.py", "parallel/world.py"},
-    "pymc3": {"sampling/pymc3_nuts.py"},
-    "theano": {"sampling/pymc3_nuts.py"},
-    "pymc": {"sampling/pymc_nuts.py"},
-    "nutpie": {"sampling/pymc_nuts.py"},
-    "pytensor": {"sampling/pymc_nuts.py"},
-    "sherpa": {"sampling/get_draws.py"},
+    "pymc3": {"engines/pymc3_nuts.py"},
+    "theano": {"engines/pymc3_nuts.py"},
+    "pymc": {"engines/pymc_nuts.py"},
+    "nutpie": {"engines/pymc_nuts.py"},
+    "pytensor": {"engines/pymc_nuts.py"},
+    "sherpa": {"engines/get_draws.py"},
 }
 
 

@@ -38,7 +38,7 @@ def matrix(row, quantity: str) -> np.ndarray:
     )
 
 
-@pytest.mark.parametrize("engine", ["exact", "engines:GammaEngine"])
+@pytest.mark.parametrize("engine", ["exact", "scripted_engines:GammaEngine"])
 def test_every_row_is_what_measure_says_of_it(engine):
     """To a relative 1e-6, far below what any bound is quoted to.
 
@@ -61,7 +61,9 @@ def test_every_row_is_what_measure_says_of_it(engine):
                     )
 
 
-@pytest.mark.parametrize(("engine", "processes"), [("exact", 1), ("engines:GammaEngine", 2)])
+@pytest.mark.parametrize(
+    ("engine", "processes"), [("exact", 1), ("scripted_engines:GammaEngine", 2)]
+)
 def test_rows_do_not_depend_on_parts_or_processes(engine, processes, monkeypatch):
     whole = measure_table(sources(), ["rate"], engine=engine, progress=False)
     monkeypatch.setattr("mpiapp.tables._ROWS", 9)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from .. import provenance, sampling
+from .. import engines, provenance
 from ..exit_code import ExitCode
 from ..photometry.ladder import Policy
 from .board import LEAVE
@@ -91,7 +91,7 @@ def _work(lead: Lead | None, world: World, task: Task) -> int:
     board, clock, code = None, Clock(world.rank), ExitCode.OK
     try:
         board = world.board(clock)
-        engine = sampling.create(task.engine, **task.settings)
+        engine = engines.create(task.engine, **task.settings)
         board.at("compiling")
         warm_up(engine, world, task.scratch)
         worker = Worker(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import provenance, sampling, scheduler
+from .. import engines, provenance, scheduler
 from ..catalog.fault import Fault
 from ..catalog.worklist import Target
 from ..config import Config, ConfigError, load
@@ -52,7 +52,7 @@ def prepare(path: str | Path, world: World, options: Options) -> tuple[Lead | No
     try:
         with During("looking for the inputs", silent=not sys.stderr.isatty()):
             lead = Lead(load(path), world, options)
-    except (ConfigError, results.ResultsError, sampling.EngineMissing) as error:
+    except (ConfigError, results.ResultsError, engines.EngineMissing) as error:
         say(f"mpiapp: {error}")
         return None, ExitCode.USAGE
     if lead.writer is None:
@@ -88,7 +88,7 @@ class Lead:
         results.work_path(self.final)  # refuses what is no name before a shard's is made of it
         if options.shard:
             self.final = options.shard.path(self.final)
-        sampling.require(config.engine.name)
+        engines.require(config.engine.name)
         self.engine = config.engine.create()
         self.inputs = find_inputs(config)
         self.end = ""

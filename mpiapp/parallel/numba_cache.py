@@ -16,9 +16,9 @@ import llvmlite
 import numba
 import numpy as np
 
+from ..engines import ENGINES, Engine, create
 from ..posterior.diagnostics import rhat_and_ess
 from ..posterior.mpdf import summarise
-from ..sampling import ENGINES, Engine, create
 
 _PACKAGE = Path(__file__).parents[1]
 

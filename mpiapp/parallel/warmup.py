@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from ..engines import Engine
 from ..provenance import host
-from ..sampling import Engine
 from . import numba_cache
 from .compiledir import claim, fill
 from .progress import During

@@ -12,6 +12,7 @@ from ..catalog.problem import Problem
 from ..catalog.quantities import Matrix
 from ..catalog.runs import RunKey
 from ..catalog.worklist import Target
+from ..engines import Engine
 from ..files.blocks import pack
 from ..files.prep3 import Prep3File
 from ..files.prep3_cache import Prep3Cache
@@ -19,7 +20,6 @@ from ..files.schema import Batch
 from ..photometry.ladder import Ladder, Policy, Run, null
 from ..photometry.outcome import Flag, Outcome, unplanned
 from ..photometry.stack import StackEngine
-from ..sampling import Engine
 from ..stopwatch import timed
 from .board import LEAVE, At, Board
 from .dispatch import Parcel

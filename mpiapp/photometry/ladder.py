@@ -19,8 +19,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..catalog.problem import Problem
+from ..engines import Engine
 from ..posterior import Posterior, SamplingError, Smoothing, Summary
-from ..sampling import Engine
 from ..stopwatch import timed
 from .outcome import Flag, Outcome
 from .rules import energy_floor, judge, reach

@@ -17,13 +17,13 @@ from ..catalog.bundle import InputError
 from ..catalog.runs import ids_and_seeds
 from ..catalog.worklist import Target
 from ..config import Config
+from ..engines import create
 from ..files.results import Results, check_rows
 from ..parallel.planning import Plan, find_inputs, make_plan
 from ..parallel.scanning import scan_here
 from ..parallel.shares import Shard
 from ..parallel.worker import Worker
 from ..photometry.outcome import Outcome
-from ..sampling import create
 from .check_numbers import KEPT, differences, is_comparable, nonsense
 from .rerun import found_config, moved
 

@@ -10,9 +10,9 @@ from ..catalog.bundle import InputError
 from ..catalog.problem import Problem
 from ..catalog.quantities import QUANTITIES
 from ..catalog.runs import RunKey
+from ..engines import Draws, SamplingError, create
 from ..files.results import Results
 from ..photometry.ladder import Run
-from ..sampling import Draws, SamplingError, create
 from .corner import CHAINS_SHOWN, Parameter, corner
 from .figures import save, unit_of
 from .rerun import find_key, rerun
@@ -138,7 +138,7 @@ def _exact(run: Run, problem: Problem, i: int):
     """The density of a parameter without the kernel, where it is known; or None."""
     if not isinstance(run.posterior, Draws):
         return lambda x: run.posterior.pdf(i, x)
-    from ..sampling.one_source import marginal
+    from ..engines.one_source import marginal
 
     if problem.n_sources != 1 or i > 0:
         return None

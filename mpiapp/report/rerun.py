@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from .. import sampling
+from .. import engines
 from ..catalog.bundle import InputError
 from ..catalog.problem import Problem
 from ..catalog.runs import RunKey
@@ -146,7 +146,7 @@ def rerun(
     Raises InputError if it is not trusted, or the input no longer has the run or cannot be used.
     """
     config = job_config(results)
-    if config.engine.name not in {*sampling.ENGINES, trusted_engine}:
+    if config.engine.name not in {*engines.ENGINES, trusted_engine}:
         raise InputError(
             f"{results.path}: names the engine {config.engine.name!r}, not one of this package; "
             "if you trust that code and its options in /jobs, have it run by --engine "
@@ -155,7 +155,7 @@ def rerun(
     config, _ = found_config(results, inputs)
     for planned in planned_runs(config):
         if planned.key == key:
-            sampling.require(config.engine.name)
+            engines.require(config.engine.name)
             worker = Worker(config.engine.create(), config.policy(), config.seed)
             run = worker.run(planned.target, planned.key)
             if run.posterior is None:

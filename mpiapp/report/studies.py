@@ -14,9 +14,9 @@ import numpy as np
 
 from ..catalog.problem import Problem
 from ..catalog.quantities import QUANTITIES
+from ..engines import SamplingError, create
+from ..engines.get_draws import maximum_likelihood, prior_range
 from ..posterior.mpdf import Summary, summarise
-from ..sampling import SamplingError, create
-from ..sampling.get_draws import maximum_likelihood, prior_range
 from .figures import (
     BLACK,
     BLUE,

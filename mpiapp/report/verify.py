@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from ..catalog.bundle import InputError
-from ..sampling import installed, require
+from ..engines import installed, require
 from ..simulate import simulate
 from ..simulate.samples import SAMPLES
 from .verify_report import REAL, VERIFIED, write_report

@@ -12,9 +12,9 @@ from astropy.table import Table, vstack
 from ..catalog.problem import Problem
 from ..catalog.runs import RunKey
 from ..config import Config
+from ..engines.get_draws import maximum_likelihood, prior_range
 from ..files.results import open_results
 from ..photometry.outcome import Flag
-from ..sampling.get_draws import maximum_likelihood, prior_range
 from ..simulate import simulate
 from ..simulate.samples import SAMPLES
 from . import studies

@@ -23,9 +23,9 @@ import textwrap
 import numpy as np
 from problems import simulated
 
+from mpiapp.engines import create
 from mpiapp.parallel import compiledir
 from mpiapp.posterior import Smoothing
-from mpiapp.sampling import create
 
 SMALL = ((1, 1), (2, 1), (3, 1), (2, 2))
 SHAPES = {

@@ -19,9 +19,9 @@ from multiprocessing import get_context
 import numpy as np
 from problems import problem
 
+from mpiapp.engines import create
+from mpiapp.engines.gibbs import warm_up_problem
 from mpiapp.posterior import Smoothing
-from mpiapp.sampling import create
-from mpiapp.sampling.gibbs import warm_up_problem
 
 # Sources, obsids, and the distance to the nearest source, in radii of an aperture.
 SHAPES = {

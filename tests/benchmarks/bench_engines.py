@@ -23,9 +23,9 @@ import time
 import numpy as np
 from problems import simulated
 
+from mpiapp.engines import create
 from mpiapp.parallel import compiledir
 from mpiapp.posterior.diagnostics import rhat_and_ess
-from mpiapp.sampling import create
 
 SHAPES = {
     "1x1": (1, 1, 0.0),

@@ -18,8 +18,8 @@ import numpy as np
 from problems import simulated
 
 from mpiapp.catalog.stack import Stack
+from mpiapp.engines import create
 from mpiapp.posterior import Smoothing
-from mpiapp.sampling import create
 
 SHAPES = [
     (1, 1, 20.0, 0.0),

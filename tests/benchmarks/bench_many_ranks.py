@@ -27,6 +27,7 @@ from jobs import environment, mpiexec
 from scheduler import Costs, Work, predict
 
 from mpiapp.config import load
+from mpiapp.engines.pymc3_nuts import Pymc3Engine
 from mpiapp.files.blocks import pack
 from mpiapp.files.merge import merge
 from mpiapp.files.results import open_results
@@ -40,7 +41,6 @@ from mpiapp.photometry.outcome import unplanned
 from mpiapp.report.cost_model import CostModel
 from mpiapp.report.figures import BLUE, GREY, ORANGE, legend, name_panel, panels, save
 from mpiapp.report.text import duration, number
-from mpiapp.sampling.pymc3_nuts import Pymc3Engine
 
 # Of a survey of 103,864 runs: 10⁸ runs, and 10⁷ where each is a parcel or so by itself.
 COPIES = {"exact": 963, "pymc3": 96}

@@ -22,11 +22,11 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 import numpy as np  # noqa: E402
 from problems import matrix, problem  # noqa: E402
 
+from mpiapp.engines import create  # noqa: E402
 from mpiapp.files.schema import MPDF_POINTS  # noqa: E402
 from mpiapp.posterior import Smoothing  # noqa: E402
 from mpiapp.products.hardness import hardness_ratios  # noqa: E402
 from mpiapp.products.variability import chances, flux_constancy, hardness_constancy  # noqa: E402
-from mpiapp.sampling import create  # noqa: E402
 
 COUNTS = (1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)  # expected in both bands of an observation
 HARDNESS = (-0.9, -0.5, 0.0, 0.5)

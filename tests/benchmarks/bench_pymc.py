@@ -26,8 +26,8 @@ def serve(name):
     """Answer each line "sources obsids seed" with processor seconds and smallest ESS."""
     from problems import simulated
 
+    from mpiapp.engines import create
     from mpiapp.parallel import compiledir
-    from mpiapp.sampling import create
 
     compiledir.claim()
     engine = create(name)

@@ -16,9 +16,9 @@ import numpy as np
 
 from mpiapp.catalog.problem import Problem
 from mpiapp.catalog.quantities import QUANTITIES
+from mpiapp.engines.pymc3_nuts import INITS, Pymc3Engine
 from mpiapp.parallel import compiledir
 from mpiapp.posterior.diagnostics import rhat_and_ess
-from mpiapp.sampling.pymc3_nuts import INITS, Pymc3Engine
 
 
 def mock_problem(n_sources, n_obsids, seed=0):

@@ -30,6 +30,8 @@ from bench_whole_run import SINGLE, measure, write_catalog, write_config
 from mpiapp.catalog.quantities import Matrix
 from mpiapp.catalog.scan import BundleScan, FileScan
 from mpiapp.config import Config, Input, Output
+from mpiapp.engines.gibbs import GibbsEngine
+from mpiapp.engines.pymc3_nuts import Pymc3Engine
 from mpiapp.files.blocks import pack
 from mpiapp.files.results import open_results
 from mpiapp.files.schema import CHUNK_ROWS, Batch
@@ -39,8 +41,6 @@ from mpiapp.parallel.planning import InputFiles, Plan, make_plan
 from mpiapp.parallel.scanning import ScannedFile
 from mpiapp.parallel.shares import parcels
 from mpiapp.parallel.world import connect
-from mpiapp.sampling.gibbs import GibbsEngine
-from mpiapp.sampling.pymc3_nuts import Pymc3Engine
 
 N_FILES, N_BUNDLES = 150, 100  # of 40 runs each: 600,000
 MATRICES = [

@@ -16,12 +16,12 @@ import time
 import numpy as np
 from problems import simulated
 
+from mpiapp.engines import create
+from mpiapp.engines.compressed import compress
+from mpiapp.engines.exact import line_marginals
+from mpiapp.engines.several import fit, marginals
 from mpiapp.posterior import Smoothing
 from mpiapp.posterior.marginals import Marginals
-from mpiapp.sampling import create
-from mpiapp.sampling.compressed import compress
-from mpiapp.sampling.exact import line_marginals
-from mpiapp.sampling.several import fit, marginals
 
 SHAPES = [
     (2, 1, 10.0, 0.3),

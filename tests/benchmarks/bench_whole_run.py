@@ -144,7 +144,7 @@ def main():
         report(results, measure(config), mix)
         if args.engine == "exact":
             print("\nrun by run:")
-            config, results = write_config(folder, "one-by-one", "engines:OneByOneEngine")
+            config, results = write_config(folder, "one-by-one", "scripted_engines:OneByOneEngine")
             report(results, measure(config), mix)
         if args.profile:
             profile = cProfile.Profile()

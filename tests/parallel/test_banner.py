@@ -53,7 +53,9 @@ def test_a_job_says_what_it_is_and_does_in_a_few_lines(tmp_path):
     done = mpiapp("run", config)
     assert done.returncode == 0, done.stderr
     first, second = done.stderr.splitlines()[:2]
-    assert first.startswith(f"mpiapp {__version__}: engine engines:GammaEngine, one process")
+    assert first.startswith(
+        f"mpiapp {__version__}: engine scripted_engines:GammaEngine, one process"
+    )
     assert second == f"{config}: {tmp_path / 'prep3'} -> {tmp_path / 'results.h5'}"
     # 2 sources of one obsid, in 2 bands and 2 quantities, at 2 levels
     assert "\n1 prep3 files, 16 runs: obsid 8, stack 8\n" in done.stderr

@@ -11,7 +11,6 @@ import time
 from datetime import datetime
 
 import pytest
-from engines import PLACES, RANK_0_PLACES
 from jobs import (
     LOGGED_RUNS,
     by_the_clock,
@@ -25,6 +24,7 @@ from jobs import (
     table,
     write_job,
 )
+from scripted_engines import PLACES, RANK_0_PLACES
 
 from mpiapp.config import Limits
 from mpiapp.files.results import open_results, work_path

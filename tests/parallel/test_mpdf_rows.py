@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from engines import GammaEngine
 from jobs import mpiapp, write_job
+from scripted_engines import GammaEngine
 
 from mpiapp.catalog.worklist import Selection, WorkList
+from mpiapp.engines import create
 from mpiapp.files.flat_tables import import_table
 from mpiapp.files.prep3 import scan_prep3
 from mpiapp.files.results import open_results
 from mpiapp.parallel.worker import Worker
 from mpiapp.photometry.ladder import Policy
-from mpiapp.sampling import create
 
 TABLE = """\
 obsid,stack,component,instrument,band,aperture,cnts,cnts_bkg,psf_frac,psf_frac_bkg,area,area_bkg,\

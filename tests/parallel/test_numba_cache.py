@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import subprocess
 
+from mpiapp.engines import create
 from mpiapp.parallel import numba_cache
 from mpiapp.parallel.warmup import warm_up
 from mpiapp.parallel.world import World
-from mpiapp.sampling import create
 
 
 def test_a_job_fills_the_cache_only_if_no_job_has(tmp_path, monkeypatch):

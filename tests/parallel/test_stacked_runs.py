@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from astropy.io import fits
-from engines import OneByOneEngine
+from scripted_engines import OneByOneEngine
 
 from mpiapp.catalog.worklist import Selection, WorkList
+from mpiapp.engines import create
 from mpiapp.files.mst3 import read_mst3
 from mpiapp.files.prep3 import scan_prep3
 from mpiapp.files.prep3_arrays import GOOD
@@ -16,7 +17,6 @@ from mpiapp.parallel.worker import Worker
 from mpiapp.photometry.ladder import Policy
 from mpiapp.photometry.outcome import Outcome
 from mpiapp.photometry.stack import StackEngine
-from mpiapp.sampling import create
 from mpiapp.simulate import simulate
 
 # What tells when and how a run was done, not what came out.

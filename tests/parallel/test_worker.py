@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from engines import GammaEngine
+from scripted_engines import GammaEngine
 
 from mpiapp.catalog.bundle import Bundle, ObsidBundle
 from mpiapp.catalog.quantities import Matrix

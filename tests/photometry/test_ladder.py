@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engines import ScriptedEngine
+from scripted_engines import ScriptedEngine
 
 from mpiapp.catalog.problem import Problem
+from mpiapp.engines import Draws, SamplingError, create
 from mpiapp.photometry.ladder import Ladder, Policy
 from mpiapp.photometry.outcome import Flag, Outcome
-from mpiapp.sampling import Draws, SamplingError, create
 
 
 def problem(n_obsids=1, n_sources=1):

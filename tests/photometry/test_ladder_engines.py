@@ -105,7 +105,7 @@ def test_pymc3_recovers_from_a_failure_with_frozen_backgrounds():
 @needs_pymc3
 def test_a_problem_that_pymc3_cannot_sample_at_all_is_null_and_says_why():
     """F of 10^25: at the middle of the priors the expected counts are 10^17."""
-    from mpiapp.sampling import SamplingError
+    from mpiapp.engines import SamplingError
 
     with pytest.raises(SamplingError, match="pymc3"):
         measure([3, 10], [[1e25, 1e26], [1e24, 1e27]], 1, "flux", engine="pymc3")

@@ -7,6 +7,7 @@ from jobs import mpiapp
 
 from mpiapp.catalog.bundle import InputError
 from mpiapp.catalog.worklist import Selection, WorkList
+from mpiapp.engines import create
 from mpiapp.files.flat_tables import import_table
 from mpiapp.files.mst3 import read_mst3, write_mst3
 from mpiapp.files.prep3 import scan_prep3
@@ -16,7 +17,6 @@ from mpiapp.parallel.worker import Worker
 from mpiapp.photometry.ladder import Policy
 from mpiapp.photometry.outcome import Flag
 from mpiapp.products.blocks import write_blocks
-from mpiapp.sampling import create
 
 HEADER = """\
 obsid,stack,component,instrument,band,aperture,cnts,cnts_bkg,psf_frac,psf_frac_bkg,area,area_bkg,\

@@ -10,6 +10,7 @@ from jobs import mpiapp
 
 from mpiapp.catalog.bundle import InputError
 from mpiapp.catalog.worklist import Selection, WorkList
+from mpiapp.engines import create
 from mpiapp.files.flat_tables import import_table
 from mpiapp.files.mst3 import read_mst3, write_mst3
 from mpiapp.files.prep3 import scan_prep3
@@ -19,7 +20,6 @@ from mpiapp.parallel.worker import Worker
 from mpiapp.photometry.ladder import Policy
 from mpiapp.products.export import catalog_table
 from mpiapp.products.phot3 import write_phot3
-from mpiapp.sampling import create
 
 HEADER = """\
 obsid,stack,component,instrument,band,aperture,cnts,cnts_bkg,psf_frac,psf_frac_bkg,area,area_bkg,\

@@ -7,6 +7,7 @@ import pytest
 
 from mpiapp.catalog.bundle import InputError
 from mpiapp.config import Config
+from mpiapp.engines import create
 from mpiapp.files.schema import PHOTOMETRY_DTYPE
 from mpiapp.parallel.worker import Worker
 from mpiapp.photometry.ladder import Policy
@@ -15,7 +16,6 @@ from mpiapp.report.against_truth import against_truth, catalog_of, truth_figures
 from mpiapp.report.matching import Side
 from mpiapp.report.rerun import planned_runs
 from mpiapp.report.truth import pulls, truth_of
-from mpiapp.sampling import create
 from mpiapp.simulate import simulate
 
 

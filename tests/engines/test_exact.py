@@ -7,11 +7,11 @@ import pytest
 from problems import matrix, problem, simulated
 
 from mpiapp.catalog.stack import Stack
+from mpiapp.engines import create, several_summary
 from mpiapp.photometry.ladder import Ladder, Policy
 from mpiapp.photometry.outcome import Outcome
 from mpiapp.photometry.stack import measure_stack
 from mpiapp.posterior import Smoothing
-from mpiapp.sampling import create, several_summary
 
 EXACT = create("exact")
 SEED = np.random.SeedSequence(0)

@@ -14,9 +14,9 @@ from posteriors import (
     two_sources_two_obsids,
 )
 
+from mpiapp.engines import SamplingError, create, pymc3_nuts
+from mpiapp.engines.pymc3_nuts import INITS, Pymc3Engine
 from mpiapp.posterior.diagnostics import rhat_and_ess
-from mpiapp.sampling import SamplingError, create, pymc3_nuts
-from mpiapp.sampling.pymc3_nuts import INITS, Pymc3Engine
 
 pytestmark = pytest.mark.pymc3
 pytest.importorskip("pymc3")
@@ -88,7 +88,7 @@ def fresh(tmp_path_factory):
         f"import sys; sys.path[:0] = {PATHS!r}\n"
         "from mpiapp.parallel.compiledir import claim\n"
         f"directory = claim(0, {str(tmp_path_factory.mktemp('fresh'))!r})\n"
-        "from mpiapp.sampling.pymc3_nuts import Pymc3Engine\n"
+        "from mpiapp.engines.pymc3_nuts import Pymc3Engine\n"
         "engine = Pymc3Engine(draws=20, tune=20)\n"
         "engine.warm()\n"
         "from posteriors import many_columns\n"
@@ -251,9 +251,7 @@ def test_warming_compiles_for_every_shape(fresh):
 
 
 def test_importing_does_not_import_pymc3():
-    code = (
-        "import sys, mpiapp.sampling.pymc3_nuts as m; m.Pymc3Engine(); print(sorted(sys.modules))"
-    )
+    code = "import sys, mpiapp.engines.pymc3_nuts as m; m.Pymc3Engine(); print(sorted(sys.modules))"
     stdout = run(code)
     assert "'theano'" not in stdout and "'pymc3'" not in stdout
 

@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from mpiapp.sampling import Draws, SamplingError, create
+from mpiapp.engines import Draws, SamplingError, create
 
 
 class GammaEngine:

@@ -6,12 +6,12 @@ from problems import problem, simulated
 from scipy.stats import gamma
 
 from mpiapp.catalog.stack import Stack
+from mpiapp.engines import create
+from mpiapp.engines.canonical import canonical
+from mpiapp.engines.compressed import compress
+from mpiapp.engines.several import fit, marginals
+from mpiapp.engines.several_summary import SHIFTS, summarise_several
 from mpiapp.posterior import SamplingError, Smoothing
-from mpiapp.sampling import create
-from mpiapp.sampling.canonical import canonical
-from mpiapp.sampling.compressed import compress
-from mpiapp.sampling.several import fit, marginals
-from mpiapp.sampling.several_summary import SHIFTS, summarise_several
 
 EXACT = create("exact")
 SEED = np.random.SeedSequence(0)

@@ -5,8 +5,8 @@ import pytest
 from problems import matrix, problem, simulated
 
 from mpiapp.catalog.stack import Stack
+from mpiapp.engines import create
 from mpiapp.posterior import SamplingError, Smoothing
-from mpiapp.sampling import create
 
 EXACT = create("exact")
 SEED = np.random.SeedSequence(0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from benchmarks.bench_deep_fields import answer, field
 
-from mpiapp.sampling import create, several_summary
+from mpiapp.engines import create, several_summary
 
 
 def shifted(p, monkeypatch, repeats):

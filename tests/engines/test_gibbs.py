@@ -10,11 +10,11 @@ from jobs import needs_pymc3
 from problems import matrix, problem, simulated
 from scipy import stats
 
+from mpiapp.engines import SamplingError, create
+from mpiapp.engines.gibbs import GibbsEngine
+from mpiapp.engines.kernels import draw_on_lines, lane_states, scratch
+from mpiapp.engines.one_source import marginal
 from mpiapp.posterior.mpdf import Smoothing, summarise
-from mpiapp.sampling import SamplingError, create
-from mpiapp.sampling.gibbs import GibbsEngine
-from mpiapp.sampling.kernels import draw_on_lines, lane_states, scratch
-from mpiapp.sampling.one_source import marginal
 
 P = np.array([0.16, 0.5, 0.84])
 

@@ -8,7 +8,7 @@ from problems import matrix, problem, simulated
 from scipy import stats
 from scipy.special import gammaln
 
-from mpiapp.sampling.one_source import marginal
+from mpiapp.engines.one_source import marginal
 
 P = np.array([0.001, 0.16, 0.5, 0.84, 0.999])
 

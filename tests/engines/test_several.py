@@ -9,12 +9,12 @@ import pytest
 from problems import matrix, problem, simulated
 from scipy.special import erf, gammainc
 
+from mpiapp.engines.compressed import compress
+from mpiapp.engines.cubature import LEVELS, cubature
+from mpiapp.engines.gibbs import GibbsEngine
+from mpiapp.engines.one_source import marginal
+from mpiapp.engines.several import fit, marginals, with_background_as_source
 from mpiapp.posterior import Smoothing
-from mpiapp.sampling.compressed import compress
-from mpiapp.sampling.cubature import LEVELS, cubature
-from mpiapp.sampling.gibbs import GibbsEngine
-from mpiapp.sampling.one_source import marginal
-from mpiapp.sampling.several import fit, marginals, with_background_as_source
 
 SEED = np.random.SeedSequence(20220406)
 

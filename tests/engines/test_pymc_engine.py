@@ -19,9 +19,9 @@ from posteriors import (
     two_sources_two_obsids,
 )
 
+from mpiapp.engines import SamplingError, create, nuts, pymc_nuts
+from mpiapp.engines.pymc_nuts import PymcEngine
 from mpiapp.posterior.diagnostics import rhat_and_ess
-from mpiapp.sampling import SamplingError, create, nuts, pymc_nuts
-from mpiapp.sampling.pymc_nuts import PymcEngine
 
 pytestmark = pytest.mark.pymc
 
@@ -214,9 +214,7 @@ def test_shapes_of_any_size_compile():
 
 
 def test_importing_does_not_import_pymc():
-    stdout = run(
-        "import mpiapp.sampling.pymc_nuts as m; m.PymcEngine(); print(sorted(sys.modules))"
-    )
+    stdout = run("import mpiapp.engines.pymc_nuts as m; m.PymcEngine(); print(sorted(sys.modules))")
     assert "'pytensor'" not in stdout and "'nutpie'" not in stdout
 
 

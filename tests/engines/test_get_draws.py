@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from problems import matrix, problem
 
-from mpiapp.sampling import SamplingError, create
-from mpiapp.sampling.get_draws import LOWEST, maximum_likelihood, prior_range
-from mpiapp.sampling.one_source import marginal
+from mpiapp.engines import SamplingError, create
+from mpiapp.engines.get_draws import LOWEST, maximum_likelihood, prior_range
+from mpiapp.engines.one_source import marginal
 
 SEED = np.random.SeedSequence(20)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mpiapp.sampling.nuts import start_from_maximum_likelihood
+from mpiapp.engines.nuts import start_from_maximum_likelihood
 
 one_source = pytest.importorskip("posteriors").one_source
 

@@ -50,11 +50,11 @@ class Engine(Protocol):
 
 
 ENGINES = {
-    "pymc3": "mpiapp.sampling.pymc3_nuts:Pymc3Engine",
-    "pymc": "mpiapp.sampling.pymc_nuts:PymcEngine",
-    "gibbs": "mpiapp.sampling.gibbs:GibbsEngine",
-    "exact": "mpiapp.sampling.exact:ExactEngine",
-    "get_draws": "mpiapp.sampling.get_draws:GetDrawsEngine",
+    "pymc3": "mpiapp.engines.pymc3_nuts:Pymc3Engine",
+    "pymc": "mpiapp.engines.pymc_nuts:PymcEngine",
+    "gibbs": "mpiapp.engines.gibbs:GibbsEngine",
+    "exact": "mpiapp.engines.exact:ExactEngine",
+    "get_draws": "mpiapp.engines.get_draws:GetDrawsEngine",
 }
 
 # The package that an engine draws with where that is not mpiapp itself, and how to get it.
