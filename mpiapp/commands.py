@@ -222,7 +222,7 @@ def show(args) -> int:
 
     with open_results(args.results) as results:
         if args.published:
-            from .report.published import published_table
+            from .validate.published import published_table
 
             print(published_table(results, args.published))
             return ExitCode.OK
@@ -284,8 +284,8 @@ def report(args) -> int:
 
 def compare(args) -> int:
     from .report import compare
-    from .report.against_truth import catalog_of, compare_truth
     from .report.matching import open_side
+    from .validate.against_truth import catalog_of, compare_truth
 
     if catalog := catalog_of(args.reference):
         print(compare_truth(args.results, catalog, args.sample, args.figures))
@@ -316,7 +316,7 @@ def plot(args) -> int:
 
 
 def verify(args) -> int:
-    from .report.verify import verify
+    from .validate.verify import verify
 
     engines = args.engines.split(",") if args.engines else None
     print(verify(args.directory, args.size, engines, args.ranks, args.seed, args.real, args.report))

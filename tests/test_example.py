@@ -14,7 +14,7 @@ from problems import problem
 from mpiapp.files.results import open_results
 from mpiapp.photometry.outcome import Outcome
 from mpiapp.posterior.mpdf import Smoothing, summarise
-from mpiapp.report.published import match_published
+from mpiapp.validate.published import match_published
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "config" / "example"

@@ -1,1 +1,1 @@
-"""Tables and figures made from results files."""
+"""What happened in a job: tables and figures made from results files."""

@@ -22,14 +22,14 @@ from ..files.prep3 import prep3_name
 from ..files.prep3_write import write_prep3
 from .masters import MasterTable, draw_blocks, match
 from .observe import detect, observe, source_counts
-from .samples import SAMPLES
+from .samples import SAMPLE_SKIES
 from .sky import PRESETS as SKIES
 from .sky import Preset, draw_sources, draw_stacks
 from .truth import TableStream
 
 __all__ = ["PRESETS", "Preset", "SimulatedCatalog", "simulate"]
 
-PRESETS = SKIES | {name: sample.preset for name, sample in SAMPLES.items()}
+PRESETS = SKIES | SAMPLE_SKIES
 
 _NAMES = [("stack", "S24", ""), ("obsid", "S16", ""), ("bundle", "S8", ""), ("component", "S8", "")]
 TRUTH_COLUMNS = [

@@ -10,8 +10,8 @@ from astropy.table import Table
 from ..catalog.bundle import InputError
 from ..files.results import Results
 from ..photometry.outcome import Outcome
-from .matching import KEY, distance, open_side, pairs, results_side
-from .text import lay_out, number, text
+from ..report.matching import KEY, distance, open_side, pairs, results_side
+from ..report.text import lay_out, number, text
 
 
 def match_published(results: Results, path: str | Path) -> Table:

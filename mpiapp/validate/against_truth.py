@@ -10,9 +10,9 @@ from astropy.table import Table
 
 from ..catalog.bundle import InputError
 from ..catalog.quantities import LEVELS, QUANTITIES
-from .figures import BLACK, BLUE, GREY, legend, name_panel, panels, save, unit_of
-from .matching import Side, open_side
-from .text import lay_out
+from ..report.figures import BLACK, BLUE, GREY, legend, name_panel, panels, save, unit_of
+from ..report.matching import Side, open_side
+from ..report.text import lay_out
 from .truth import BRIGHT, Pulls, pulls, pulls_row, truth_of
 
 Found = dict[tuple[str, str], Pulls]

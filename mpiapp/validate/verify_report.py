@@ -15,14 +15,14 @@ from ..config import Config
 from ..engines.get_draws import maximum_likelihood, prior_range
 from ..files.results import open_results
 from ..photometry.outcome import Flag
+from ..report.compare import Comparison, compare, formatted, table_3, worst_table, write_table
+from ..report.figures import comparison_figures, save
+from ..report.matching import Side, open_side
+from ..report.rerun import assembled, job_config
+from ..report.timing import timing_tables
 from ..simulate import simulate
-from ..simulate.samples import SAMPLES
 from . import studies
-from .compare import Comparison, compare, formatted, table_3, worst_table, write_table
-from .figures import comparison_figures, save
-from .matching import Side, open_side
-from .rerun import assembled, job_config
-from .timing import timing_tables
+from .samples import SAMPLES
 from .truth import BRIGHT, pulls, pulls_row, truth_of
 
 STUDY_DETECTIONS = 400

@@ -17,7 +17,7 @@ from ..catalog.quantities import QUANTITIES
 from ..engines import SamplingError, create
 from ..engines.get_draws import maximum_likelihood, prior_range
 from ..posterior.mpdf import Summary, summarise
-from .figures import (
+from ..report.figures import (
     BLACK,
     BLUE,
     GREEN,

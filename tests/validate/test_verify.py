@@ -6,12 +6,12 @@ import pytest
 from mpiapp.catalog.quantities import INSTRUMENT_BANDS
 from mpiapp.config import Config, load
 from mpiapp.files.results import open_results
-from mpiapp.report import verify, verify_report
 from mpiapp.report.rerun import assembled, planned_runs
 from mpiapp.simulate import simulate
-from mpiapp.simulate.samples import SAMPLES
+from mpiapp.validate import verify, verify_report
+from mpiapp.validate.samples import SAMPLES
 
-studies = pytest.importorskip("mpiapp.report.studies")
+studies = pytest.importorskip("mpiapp.validate.studies")
 pytest.importorskip("matplotlib")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from ..catalog.bundle import InputError
 from ..engines import installed, require
 from ..simulate import simulate
-from ..simulate.samples import SAMPLES
+from .samples import SAMPLES
 from .verify_report import REAL, VERIFIED, write_report
 
 

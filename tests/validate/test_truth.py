@@ -12,11 +12,11 @@ from mpiapp.files.schema import PHOTOMETRY_DTYPE
 from mpiapp.parallel.worker import Worker
 from mpiapp.photometry.ladder import Policy
 from mpiapp.photometry.outcome import Outcome
-from mpiapp.report.against_truth import against_truth, catalog_of, truth_figures, truth_report
 from mpiapp.report.matching import Side
 from mpiapp.report.rerun import planned_runs
-from mpiapp.report.truth import pulls, truth_of
 from mpiapp.simulate import simulate
+from mpiapp.validate.against_truth import against_truth, catalog_of, truth_figures, truth_report
+from mpiapp.validate.truth import pulls, truth_of
 
 
 def measured(catalog, level):
