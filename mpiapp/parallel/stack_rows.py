@@ -10,7 +10,7 @@ import numpy as np
 from ..catalog.quantities import QUANTITIES, Matrix
 from ..catalog.runs import ids_and_seeds
 from ..files.schema import PHASES, PHOTOMETRY_DTYPE, RUNS_DTYPE
-from ..photometry.outcome import Flag
+from ..photometry.outcome import Flag, worst
 from ..photometry.stack import StackPhotometry
 from .gather import Gathered
 
@@ -67,7 +67,7 @@ def stack_rows(
         "n_obsids": stack.n_obsids,
         "method": np.where(found.summary.is_scaled, b"scaled", b"quadrature"),
         "seed": np.array(seeds, "u8"),
-        "outcome": found.outcome[:, shape.reported].max(axis=1),
+        "outcome": worst(found.outcome[:, shape.reported]),
         "flags": 0,
         "attempts": 1,
         "n_excluded": 0,

@@ -22,7 +22,7 @@ from ..catalog.problem import Problem
 from ..engines import Engine
 from ..posterior import Posterior, SamplingError, Smoothing, Summary
 from ..stopwatch import timed
-from .outcome import Flag, Outcome
+from .outcome import Flag, Outcome, worst
 from .rules import energy_floor, judge, reach
 
 
@@ -89,7 +89,7 @@ class Run:
     @property
     def outcome(self) -> Outcome:
         """The worst outcome of its sources."""
-        return max(p.outcome for p in self.photometry)
+        return Outcome(int(worst([p.outcome for p in self.photometry])))
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,7 @@ class Outcome(IntEnum):
 
 _CODES = {int(outcome) for outcome in Outcome}
 _PLANNED = [int(outcome) for outcome in Outcome if outcome.is_planned]
+_UNPLANNED = 1000  # beyond all codes
 
 
 def outcome_text(code: int) -> str:
@@ -109,6 +110,17 @@ def unplanned(codes: np.ndarray) -> np.ndarray:
 def n_unplanned(codes: np.ndarray) -> int:
     """How many of the runs with these outcomes did not end by the memo's rules."""
     return int(unplanned(codes).sum())
+
+
+def worst(codes: np.ndarray, starts: np.ndarray | None = None) -> np.ndarray:
+    """The worst outcome along the last axis: one that is not planned is worse than any that is.
+
+    With `starts` the worst of each run, of the (n,) outcomes of all rows; runs begin there.
+    """
+    codes = np.asarray(codes)
+    order = codes + _UNPLANNED * unplanned(codes)
+    largest = order.max(-1) if starts is None else np.maximum.reduceat(order, starts)
+    return largest % _UNPLANNED
 
 
 class Flag(IntFlag):

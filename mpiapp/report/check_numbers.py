@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..files.schema import PHOTOMETRY_DTYPE
-from ..photometry.outcome import Flag, Outcome, outcome_text
+from ..photometry.outcome import Flag, Outcome, outcome_text, worst
 from .text import number
 
 KEPT = np.dtype(
@@ -51,9 +51,8 @@ def nonsense(rows: np.ndarray, runs: np.ndarray) -> list[str]:
     ]
     if len(runs):
         starts = runs["first_row"].astype(np.int64)
-        worst = np.maximum.reduceat(outcome, starts)
         flags = np.bitwise_or.reduceat(rows["flags"] & ~int(Flag.BEST_BLOCK), starts)
-        for name, wanted in (("outcome", worst), ("flags", flags)):
+        for name, wanted in (("outcome", worst(outcome, starts)), ("flags", flags)):
             found += [
                 f"run {runs['run_id'][i]}: {name} {runs[name][i]}, of its rows {wanted[i]}"
                 for i in np.flatnonzero(runs[name] != wanted)

@@ -1,5 +1,6 @@
 """Whole jobs through the command line: serial and under mpiexec, whole and broken."""
 
+import json
 import os
 import subprocess
 import sys
@@ -58,6 +59,26 @@ def test_any_number_of_ranks_gives_the_same_rows(serial, tmp_path, ranks):
     expected = photometry(serial / "results.h5")
     assert len(expected) == N_RUNS
     assert photometry(tmp_path / "results.h5").tobytes() == expected.tobytes()
+
+
+def test_a_failed_run_beside_an_unseen_source_is_failed_to_resume_and_to_retry(tmp_path):
+    bundle = {
+        "obsid": "1", "stack": "S", "bundle": "b1", "instrument": "ACIS", "band": "b",
+        "aperture": "aper", "components": ["seen", "dark"], "counts": [40, 3, 100],
+        "F": {"rate": [[9e3, 0, 2e5], [10, 0, 2e5], [500, 0, 4e6]]},
+    }  # fmt: skip
+    config = write_job(tmp_path, "failing")
+    for path in (tmp_path / "prep3").iterdir():
+        path.unlink()
+    (tmp_path / "pair.jsonl").write_text(json.dumps(bundle))
+    assert mpiapp("import", tmp_path / "pair.jsonl", tmp_path / "prep3").returncode == 0
+    done = mpiapp("run", config)
+    assert done.returncode == 4, done.stderr
+    assert "2 runs, 2 failed" in done.stderr
+    again = mpiapp("run", config, "--resume")
+    assert again.returncode == 4 and "2 failed runs" in again.stderr
+    left = mpiapp("merge", tmp_path / "left.h5", tmp_path / "results.h5", "--retry")
+    assert left.returncode == 3 and "2 " in left.stdout + left.stderr
 
 
 @pytest.mark.parametrize("ranks", [0, pytest.param(3, marks=under_mpi)])

@@ -10,7 +10,7 @@ from scripted_engines import ScriptedEngine
 from mpiapp.catalog.problem import Problem
 from mpiapp.engines import Draws, SamplingError, create
 from mpiapp.photometry.ladder import Ladder, Policy
-from mpiapp.photometry.outcome import Flag, Outcome
+from mpiapp.photometry.outcome import Flag, Outcome, worst
 
 
 def problem(n_obsids=1, n_sources=1):
@@ -270,6 +270,23 @@ def test_an_unseen_source_leaves_the_others_as_if_it_were_not_there():
         Ladder(p, engine, Policy(), 5, "cnts", ("s0",)).measure().photometry for p in (alone, pair)
     )
     assert one == two
+
+
+def test_a_run_whose_seen_source_fails_beside_an_unseen_one_has_failed():
+    p = problem(1, n_sources=2)
+    p.F[:, 1] = 0
+    run, _ = climb([SamplingError("no")] * 3, p)
+    outcomes = [q.outcome for q in run.photometry]
+    assert outcomes == [Outcome.NULL_FAILED, Outcome.NULL_UNSEEN]
+    assert run.outcome is Outcome.NULL_FAILED
+
+
+@pytest.mark.parametrize("unplanned", [o for o in Outcome if not o.is_planned])
+@pytest.mark.parametrize("planned", [o for o in Outcome if o.is_planned])
+def test_no_planned_outcome_is_worse_than_one_that_was_not_planned(planned, unplanned):
+    rows = np.array([planned, unplanned, unplanned, planned], "i2")
+    assert worst(rows.reshape(2, 2)).tolist() == [unplanned, unplanned]
+    assert worst(rows, np.array([0, 3])).tolist() == [unplanned, planned]
 
 
 def test_retries_draw_from_their_own_streams_and_repeat():
