@@ -22,6 +22,8 @@ obsid,stack,component,instrument,band,aperture,cnts,cnts_bkg,psf_frac,psf_frac_b
 exposure_rate
 """
 TESTS = Path(__file__).resolve().parent
+# Seconds after which a process hangs: more than any needs on a slow machine that others use.
+HANGING = 1800.0
 
 
 def table(n_obsids: int = 3, n_sources: int = 4, stacks: str = "S") -> str:
@@ -140,7 +142,7 @@ def needs_mpiexec(test):
 
 
 def mpiapp(
-    *args, ranks: int = 0, timeout: float = 300, cwd: Path | None = None
+    *args, ranks: int = 0, timeout: float = HANGING, cwd: Path | None = None
 ) -> subprocess.CompletedProcess:
     """Run `mpiapp …`, in `cwd`: a job in a process of its own, all else in this one.
 

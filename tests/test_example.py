@@ -39,7 +39,7 @@ def run_example(folder: Path, engine: str, ranks: int) -> Path:
     for words in first_run():
         under_mpi = words[0] == "mpiexec"
         arguments = words[words.index("mpiapp") + 1 :]
-        done = mpiapp(*arguments, ranks=ranks if under_mpi else 0, timeout=600, cwd=folder)
+        done = mpiapp(*arguments, ranks=ranks if under_mpi else 0, cwd=folder)
         assert done.returncode == 0, done.stderr
     return folder / "out" / "example" / "results.h5"
 

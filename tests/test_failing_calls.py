@@ -12,7 +12,7 @@ import sys
 
 import failing_calls
 import pytest
-from jobs import environment
+from jobs import HANGING, environment
 
 EVERY = 1 if "MPIAPP_SLOW" in os.environ else 16
 
@@ -23,7 +23,7 @@ def test_a_job_ends_whichever_call_fails_and_is_resumed_with_all_rows(tmp_path):
     command = [sys.executable, failing_calls.__file__, str(tmp_path), str(EVERY)]
     command += ["open", "write", "fsync", "rename"]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=550, env=environment(), check=True
+        command, capture_output=True, text=True, timeout=HANGING, env=environment(), check=True
     )
     found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert [one["kind"] for one in found] == command[-4:]

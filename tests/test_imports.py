@@ -76,7 +76,7 @@ def test_the_rooms_know_each_other_one_way_only():
 def test_importing_the_package_imports_none_of_them(module):
     code = f"import sys, {module}; print(*{{name.split('.')[0] for name in sys.modules}})"
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert not DOORS.keys() & set(done.stdout.split())
@@ -86,7 +86,7 @@ def test_a_worker_rank_imports_nothing_that_only_rank_0_needs():
     """What every rank imports is asked of a shared file system once a rank."""
     code = "import sys; from mpiapp.parallel import job, world; print(*sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())

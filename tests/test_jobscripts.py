@@ -177,7 +177,7 @@ def pbs(tmp_path):
             "PBS_ENVIRONMENT": "PBS_BATCH", "OMP_NUM_THREADS": "3", "HOME": str(home), "PATH": path,
         }  # fmt: skip
         return subprocess.run(
-            ["bash", script], cwd=home, env=inherited | variables | extra, timeout=120, check=False
+            ["bash", script], cwd=home, env=inherited | variables | extra, check=False
         ).returncode
 
     return folder, run

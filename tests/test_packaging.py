@@ -59,5 +59,5 @@ def test_files_that_containers_take_are_there():
 def test_sections_of_the_apptainer_recipe_are_shell(section):
     text = (RECIPES / "apptainer.def").read_text()
     script = re.search(rf"^%{section}\n(.*?)(?=^%|\Z)", text, re.MULTILINE | re.DOTALL)[1]
-    done = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True, timeout=20)
+    done = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True)
     assert done.returncode == 0, done.stderr

@@ -24,7 +24,7 @@ def test_the_engine_of_the_documentation_measures_what_gibbs_measures(tmp_path):
         config = write_job(tmp_path, engine, text=bright)
         results = tmp_path / f"{engine.partition(':')[0]}.h5"
         command = [sys.executable, "-m", "mpiapp", "run", config, "--output", results]
-        subprocess.run(command, env=env, check=True, timeout=120)
+        subprocess.run(command, env=env, check=True)
         rows[engine] = photometry(results)
     ours, theirs = rows.values()
     assert len(ours) == len(theirs) > 0

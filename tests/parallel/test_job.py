@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from astropy.table import Table
-from jobs import environment, mpiapp, mpiexec, needs_mpiexec, photometry, table, write_job
+from jobs import HANGING, environment, mpiapp, mpiexec, needs_mpiexec, photometry, table, write_job
 
 from mpiapp import provenance
 from mpiapp.files.results import open_results
@@ -123,7 +123,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, folder):
 @needs_mpiexec
 def test_a_rank_that_dies_or_crashes_ends_the_job_at_once(tmp_path, engine):
     config = write_job(tmp_path, engine)
-    done = mpiapp("run", config, ranks=3, timeout=120)  # a hang would last for ever
+    done = mpiapp("run", config, ranks=3)
     assert done.returncode not in (0, 2, 3, 4)
     if engine == "crashing":
         assert "a crash outside of any run" in done.stderr
@@ -134,7 +134,7 @@ def test_a_rank_that_dies_or_crashes_ends_the_job_at_once(tmp_path, engine):
 @pytest.mark.parametrize("ranks", [0, pytest.param(2, marks=under_mpi)])
 def test_a_bad_configuration_is_named_and_ends_with_2(tmp_path, ranks):
     config = write_job(tmp_path, extra="chians = 3\n")
-    done = mpiapp("run", config, ranks=ranks, timeout=60)
+    done = mpiapp("run", config, ranks=ranks)
     assert done.returncode == 2
     assert f"{config}: unknown key engine.chians" in done.stderr
     assert "Traceback" not in done.stderr
@@ -241,7 +241,7 @@ def test_a_selection_of_nothing_is_a_usage_error_that_tells_what_there_is(tmp_pa
 def test_a_job_goes_on_when_nobody_reads_what_it_says(tmp_path):
     config = write_job(tmp_path)
     command = f"{sys.executable} -m mpiapp run {config} 2>&1 | true; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", command], env=environment(), timeout=120)
+    done = subprocess.run(["bash", "-c", command], env=environment(), timeout=HANGING)
     assert done.returncode == 0
     assert len(photometry(tmp_path / "results.h5")) > 0
 
@@ -278,7 +278,7 @@ def test_names_that_are_not_utf8_are_escaped_where_they_are_recorded(tmp_path):
     output = folder + b"/o\xff.h5"
     command = [os.fsencode(sys.executable), b"-m", b"mpiapp", b"run", folder + b"/job.toml"]
     done = subprocess.run(
-        [*command, b"--output", output], env=environment(), capture_output=True, timeout=120
+        [*command, b"--output", output], env=environment(), capture_output=True, timeout=HANGING
     )
     assert done.returncode == 0, done.stderr
     with open_results(os.fsdecode(output)) as results:
