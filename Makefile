@@ -66,9 +66,11 @@ bench: .venv/run ## Run the benchmarks, which print ratios measured side by side
 	    OMP_NUM_THREADS=1 PYTHONPATH=tests $(bin)/python "$$benchmark"; done
 
 docs: .venv/docs ## Build the documentation into docs/_build/html
-	$(bin)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	$(bin)/sphinx-build -E -W --keep-going -q -b html docs docs/_build/html
 	@! grep -rE --include='*.html' '<(script|link|img)[^>]*(src|href)="(https?:)?//' docs/_build/html || \
 	    { echo "the pages above load something from the network"; exit 1; }
+	@! grep -rl --include='*.html' 'class="problematic"' docs/_build/html || \
+	    { echo "the pages above have text that docutils could not read"; exit 1; }
 	@echo "docs/_build/html/index.html"
 
 pictures: .venv/test ## Run the tutorials and put their pictures beside them in docs/tutorials

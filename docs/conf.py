@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from mpiapp import __version__, config
+from mpiapp import __version__, config, examples
 from mpiapp.catalog.quantities import QUANTITIES, Matrix
 from mpiapp.exit_code import ExitCode
 from mpiapp.files import schema
@@ -36,6 +36,8 @@ html_css_files = ["site.css"]
 mathjax = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static/mathjax/tex-svg-full.js"
 html_static_path.append(str(mathjax))
 mathjax_path = mathjax.name
+
+examples.HEADING = "examples::\n"  # a literal block: what is shown is to be copied
 
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath", "substitution"]
 myst_heading_anchors = 3

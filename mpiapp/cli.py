@@ -11,7 +11,7 @@ import sys
 
 from . import commands, numba_home
 from ._version import __version__
-from .examples import EXAMPLES
+from . import examples
 from .exit_code import ExitCode
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -253,7 +253,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.set_defaults(call=commands.timing)
     for name, p in added.choices.items():
         p.formatter_class = argparse.RawDescriptionHelpFormatter
-        p.epilog = "\n  ".join(["examples:", *EXAMPLES[name]])
+        p.epilog = "\n  ".join([examples.HEADING, *examples.EXAMPLES[name]])
     return parser
 
 

@@ -1,5 +1,6 @@
 """What `--help` of each command shows as examples; a test calls the parser with every line."""
 
+HEADING = "examples:"
 EXAMPLES = {
     "init": (
         "mpiapp init catalog                     # writes job.toml for catalog/*prep3.fits",
