@@ -11,20 +11,6 @@ from .fault import InputError
 from .quantities import Matrix
 
 
-def is_name(name: str) -> bool:
-    """Whether a FITS file can hold this name: printable ASCII, without blanks at its ends."""
-    return name.isascii() and name.isprintable() and name.strip(" ") == name != ""
-
-
-def check_name(name: str) -> str:
-    """`name` itself; InputError unless it `is_name`."""
-    if not is_name(name):
-        raise InputError(
-            f"the name {name!r} is empty, not printable ASCII, or has blanks at its ends; rename it"
-        )
-    return name
-
-
 class ObsidBundle(NamedTuple):
     """Which bundle of which obsid of which stack."""
 

@@ -18,11 +18,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .bundle import check_name, is_name
 from .fault import InputError
+from .names import check_name, name_problem
 
 MATCH_TYPES = (b"u", b"a", b"n")
-NO_NAME = "no name in printable ASCII"
 
 
 class Conflict(NamedTuple):
@@ -96,11 +95,6 @@ class Associations:
         self._unique_components = component[order]
         self._stacks, starts = np.unique(stack[order], return_index=True)
         self._stack_edges = np.append(starts, len(order))
-
-    def without(self, masters: Sequence[str]) -> Associations:
-        """The same but for some master sources, whose components stay neighbours of others."""
-        bad = [master.encode() for master in masters]
-        return Associations(_without(self.links, bad), _without(self.blocks, bad))
 
     def __len__(self) -> int:
         return len(self._names)
@@ -205,7 +199,7 @@ def _without(table: Links | Blocks, masters: list[bytes]) -> Links | Blocks:
 def _conflicts(table: str, masters: np.ndarray, checks) -> Iterator[Conflict]:
     """One Conflict for each row and its first check that is true.
 
-    A message is a text, or what gives one for a row.
+    A message is a text, or a function of the row that gives one.
     """
     seen = np.zeros(len(masters), dtype=bool)
     for is_bad, column, message in checks:
@@ -216,9 +210,21 @@ def _conflicts(table: str, masters: np.ndarray, checks) -> Iterator[Conflict]:
         seen |= is_bad
 
 
-def _nameless(column: np.ndarray) -> np.ndarray:
-    """Rows where there is no name, or one that is not printable ASCII."""
-    return np.array([not is_name(name.decode("latin-1")) for name in column.tolist()], dtype=bool)
+def _unnamed(column: np.ndarray) -> np.ndarray:
+    """Rows with something that cannot be a name."""
+    distinct, which = np.unique(column, return_inverse=True)
+    problems = [name_problem(name.decode("latin-1")) for name in distinct.tolist()]
+    return np.array([bool(problem) for problem in problems], dtype=bool)[which]
+
+
+def _no_name(column: np.ndarray, advice: str) -> Callable[[int], str]:
+    """For a row, why its name cannot be one."""
+
+    def message(row: int) -> str:
+        name = column[row].decode("latin-1")
+        return f"the name {name!a} {name_problem(name)}; {advice}"
+
+    return message
 
 
 def _codes(*columns: np.ndarray) -> np.ndarray:
@@ -256,13 +262,13 @@ def _link_conflicts(links: Links) -> Iterator[Conflict]:
     rivals = _rivals(same_component, master, stack, component)
     expected = "expected u (unique), a (ambiguous) or n (nondetection)"
     checks = [
-        (_nameless(master), "master", f"{NO_NAME}; name the master source"),
-        (_nameless(stack), "stack", f"{NO_NAME}; name the stack"),
+        (_unnamed(master), "master", _no_name(master, "name the master source")),
+        (_unnamed(stack), "stack", _no_name(stack, "name the stack")),
         (~np.isin(match_type, MATCH_TYPES), "match_type", expected),
         (
-            _nameless(component) & ~(blank & absent),
+            _unnamed(component) & ~(blank & absent),
             "component",
-            f"{NO_NAME}; name the component, or make it a match n",
+            _no_name(component, "name the component, or make it a match n"),
         ),
         (~blank & absent, "component", "a nondetection (n) has no component; leave it blank"),
         (same_row, "component", "the same association is there twice; keep one"),
@@ -287,8 +293,8 @@ def _block_conflicts(links: Links, blocks: Blocks) -> Iterator[Conflict]:
     same_obsid = _repeated(np.ones(len(master), dtype=bool), master, stack, obsid)
     checks = [
         (unknown, "master", "not in the association table; add its components or remove the row"),
-        (_nameless(stack), "stack", f"{NO_NAME}; name the stack"),
-        (_nameless(obsid), "obsid", f"{NO_NAME}; name the obsid"),
+        (_unnamed(stack), "stack", _no_name(stack, "name the stack")),
+        (_unnamed(obsid), "obsid", _no_name(obsid, "name the obsid")),
         (block < 0, "block", "negative; number the blocks from 1"),
         (no_seconds, "exposure", "expected seconds, or NaN to take it from the prep3 file"),
         (same_obsid, "obsid", "the obsid is in the master source's blocks twice; keep one"),

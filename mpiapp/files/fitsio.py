@@ -21,8 +21,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 
-from ..catalog.bundle import is_name
 from ..catalog.fault import InputError
+from ..catalog.names import name_problem
 from .fits_headers import KnownTable, Layout, known_table, n_axes, remember
 from .regular import open_regular
 
@@ -164,8 +164,11 @@ class HDU:
     def text(self, keyword: str) -> str:
         """Value of a keyword that must be a name."""
         value = self.keyword(keyword)
-        if not isinstance(value, str) or not is_name(value):
+        if not isinstance(value, str):
             raise InputError(f"{self.place}: keyword {keyword} is missing or no name; correct it")
+        if problem := name_problem(value):
+            place = f"{self.place}, keyword {keyword}"
+            raise InputError(f"{place}: the name {value!r} {problem}; rename it")
         return value
 
     def columns(

@@ -19,6 +19,7 @@ import numpy as np
 from ..catalog.bundle import Bundle, ObsidBundle, check_matrices
 from ..catalog.fault import Fault, InputError
 from ..catalog.masters import Blocks, Links, associate, names_array
+from ..catalog.names import target_problem
 from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES, Matrix
 from .layouts import OWN, Given, find_layout
 from .mst3 import write_mst3_tables
@@ -247,6 +248,8 @@ def _accept(record: dict, place: str, obsids: dict, first_place: dict) -> None:
     exposure = number(record, "exposure_s") if record.get("exposure_s") is not None else None
     parse = _bundle_record if "components" in record else _pair_record
     name, components, counts, F = parse(record)
+    if problem := target_problem(stack, obsid, name):
+        raise InputError(problem)
     if len(set(components)) < len(components) or BACKGROUND in components:
         raise InputError(
             f"column components: {list(components)}, expected different names, none of them "

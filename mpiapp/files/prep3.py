@@ -21,7 +21,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
 from urllib.parse import quote
 
 from ..catalog.bundle import Bundle, ObsidBundle
@@ -31,6 +30,7 @@ from ..catalog.scan import BundleScan, FileScan
 from .fitsio import HDU, open_hdus
 from .prep3_arrays import BundleArrays
 from .prep3_tables import (
+    Prep3Header,
     Properties,
     is_psf,
     open_matrices,
@@ -41,16 +41,6 @@ from .prep3_tables import (
 VERSION = 1
 # What a bundle with 40 matrices takes beside its numbers (measured), as a single one too.
 _INDEX_BYTES = 7000
-
-
-class Prep3Header(NamedTuple):
-    """Where a prep3 file is and whose it is; exposure in s, None where the file does not say."""
-
-    path: str
-    stack: str
-    obsid: str
-    instrument: str
-    exposure: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +166,7 @@ def _open(
     header = _header(primary, path)
     for hdu in hdus:
         if hdu.name == "SRCPROP":
-            return header, read_source_properties(hdu, path, header.instrument, faults)
+            return header, read_source_properties(hdu, header, faults)
         if is_psf(hdu):
             break
     raise InputError(

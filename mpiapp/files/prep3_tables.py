@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..catalog.bundle import check_matrices, is_name
+from ..catalog.bundle import check_matrices
 from ..catalog.fault import Fault, InputError
+from ..catalog.names import name_problem, target_problem
 from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES, Matrix
 from .fitsio import HDU, RowArrays
 
@@ -31,8 +32,18 @@ class Properties(NamedTuple):
     counts: dict[tuple[str, str], np.ndarray]
 
 
+class Prep3Header(NamedTuple):
+    """Where a prep3 file is and whose it is; exposure in s, None where the file does not say."""
+
+    path: str
+    stack: str
+    obsid: str
+    instrument: str
+    exposure: float | None
+
+
 def read_source_properties(
-    hdu: HDU, path: str, instrument: str, faults: list[Fault]
+    hdu: HDU, header: Prep3Header, faults: list[Fault]
 ) -> dict[str, Properties]:
     """Components and counts of every usable bundle, in the order of the file.
 
@@ -51,7 +62,7 @@ def read_source_properties(
 
     def reject(row: int, bundle: str, what: str, band=None, aperture=None) -> None:
         message = f"{hdu.place}, row {row + 1}, bundle {bundle}: {what}"
-        faults.append(Fault(message, path, "", bundle, band, aperture))
+        faults.append(Fault(message, header.path, "", bundle, band, aperture))
         if band is None:
             broken.add(bundle)
 
@@ -59,9 +70,12 @@ def read_source_properties(
     labels = zip(*(_decoded(columns[name][starts]) for name in text[:3]))
     for (start, stop), (bundle, band, aperture) in zip(pairwise(edges), labels):
         block = names[start:stop]
-        problem = _block_problem(bundle, band, aperture, block, instrument)
+        problem = _block_problem(bundle, band, aperture, block, header.instrument)
         costs = (band, aperture)
-        if problem is None and costs in blocks[bundle]:
+        too_long = target_problem(header.stack, header.obsid, bundle)
+        if problem is None and too_long:
+            problem, costs = too_long, ()
+        elif problem is None and costs in blocks[bundle]:
             problem, costs = "the bundle has these rows a second time", ()
         elif problem is None and components.setdefault(bundle, block) != block:
             problem = "column component: not the names, in the order, of the bundle's first rows"
@@ -120,8 +134,8 @@ def _block_problem(
     bundle: str, band: str, aperture: str, block: list[str], instrument: str
 ) -> str | None:
     for column, name in (("bundle", bundle), *(("component", name) for name in block)):
-        if not is_name(name):
-            return f"column {column}: {name!r} is no name (printable ASCII)"
+        if problem := name_problem(name):
+            return f"column {column}: the name {name!r} {problem}"
     if band not in INSTRUMENT_BANDS[instrument]:
         bands = ", ".join(INSTRUMENT_BANDS[instrument])
         return f"column band: {band!r}, expected one of {bands} for {instrument}"

@@ -11,8 +11,9 @@ import numpy as np
 from astropy.io import fits
 
 from .._version import __version__
-from ..catalog.bundle import Bundle, check_matrices, check_name, check_values
+from ..catalog.bundle import Bundle, check_matrices, check_values
 from ..catalog.fault import InputError
+from ..catalog.names import check_name, target_problem
 from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES, Matrix
 from .fits_write import HDU, Arrays, Field, header_hdu, table_hdu, text_array, write_hdus
 from .prep3 import VERSION
@@ -52,7 +53,6 @@ def write_prep3(
         [
             ("CREATOR", f"mpiapp {__version__}", "program that wrote the file"),
             ("PREP3VER", VERSION, "layout of this file"),
-            ("LONGSTRN", "OGIP 1.0", "long names are continued"),
             ("STACKID", check_name(stack), "stack"),
             ("OBS_ID", check_name(obsid), "observation"),
             ("INSTRUME", instrument, "instrument"),
@@ -60,11 +60,6 @@ def write_prep3(
     )
     if exposure is not None:
         primary.header["EXPOSURE"] = (float(exposure), "[s] exposure")
-    read_back = fits.Header.fromstring(primary.header.tostring())
-    for keyword, name in (("STACKID", stack), ("OBS_ID", obsid)):
-        # astropy takes some strings with quotes or colons for something else.
-        if read_back.get(keyword) != name:
-            raise InputError(f"{keyword} {name!r} does not survive in a FITS header; rename it")
     hdus = [header_hdu(primary.header), _srcprop_hdu(bundles)]
     with_matrix = defaultdict(list)
     for bundle in bundles:
@@ -95,6 +90,8 @@ def _check_bundles(stack: str, obsid: str, instrument: str, bundles: list[Bundle
         names = bundle.components
         for name in (bundle.key.bundle, *names):
             check_name(name)
+        if problem := target_problem(*bundle.key):
+            raise InputError(problem)
         if bundle.key.bundle in seen:
             raise InputError(f"bundle {bundle.key} is there twice")
         if not names or len(set(names)) < len(names) or BACKGROUND in names:

@@ -10,7 +10,6 @@ import os
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO, NamedTuple
@@ -18,8 +17,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from astropy.table import Table
 
-from ..catalog.bundle import is_name
 from ..catalog.fault import InputError
+from ..catalog.names import name_problem
 from .prep3_tables import MAX_COUNTS
 from .regular import open_regular
 
@@ -128,10 +127,6 @@ def _check_names(path: str | os.PathLike, names: list[str]) -> None:
         raise InputError(f"{path}: two columns have the same name; rename one")
 
 
-# The same names come again and again.
-_is_name = lru_cache(maxsize=1 << 16)(is_name)
-
-
 def get(record: dict, column: str) -> object:
     """A value that must be there."""
     if (value := record.get(column)) is None:
@@ -142,7 +137,7 @@ def get(record: dict, column: str) -> object:
 def text(record: dict, column: str) -> str:
     """A name: text, or a whole number that stands for its digits."""
     value = get(record, column)
-    if type(value) is str and _is_name(value):
+    if type(value) is str and not name_problem(value):
         return value
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
@@ -150,10 +145,10 @@ def text(record: dict, column: str) -> str:
         value = int(value)
     if type(value) is int:
         value = str(value)
-    if not isinstance(value, str) or not is_name(value):
-        raise InputError(
-            f"column {column}: {value!r}, expected a name in printable ASCII, no blanks at its ends"
-        )
+    if not isinstance(value, str):
+        raise InputError(f"column {column}: {value!r}, expected a name; correct it")
+    if problem := name_problem(value):
+        raise InputError(f"column {column}: the name {value!r} {problem}; rename it")
     return value
 
 

@@ -13,10 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..catalog.names import LONGEST_NAME, LONGEST_TARGET
+
 SCHEMA_VERSION = 3
 
-NAME_BYTES = 96
-COMPONENT_BYTES = 48
+NAME_BYTES = LONGEST_TARGET
+COMPONENT_BYTES = LONGEST_NAME
 MPDF_POINTS = 128
 # Rows of a chunk of /runs and /photometry: 270 kB.
 CHUNK_ROWS = 1024

@@ -13,7 +13,6 @@ from ..catalog.scan import FileScan
 from ..catalog.worklist import Selection, Unit, WorkList
 from ..config import Config, ConfigError, Input
 from ..files.mst3 import Mst3File, read_mst3
-from ..files.schema import COMPONENT_BYTES
 from .banner import hints
 from .scanning import ScannedFile
 from .shares import PARCEL_SECONDS, UNIT_SHARE
@@ -90,22 +89,9 @@ def _mst3(group: Input) -> Mst3File | None:
     if group.mst3 is None:
         return None
     try:
-        mst3 = read_mst3(group.mst3)
+        return read_mst3(group.mst3)
     except InputError as error:
         raise ConfigError(f"input.mst3: {error}") from error
-    # A block's target, master/blockN, fits if the name of its master does.
-    too_long = [m for m in mst3.associations.masters() if len(m.encode()) > COMPONENT_BYTES]
-    if not too_long:
-        return mst3
-    faults = [
-        Fault(
-            f"{mst3.path}: master {m} is longer than {COMPONENT_BYTES} bytes; shorten it",
-            mst3.path,
-            master=m,
-        )
-        for m in too_long
-    ]
-    return Mst3File(mst3.path, mst3.associations.without(too_long), [*mst3.faults, *faults])
 
 
 def make_plan(

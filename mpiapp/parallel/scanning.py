@@ -8,7 +8,6 @@ from typing import NamedTuple
 from ..catalog.fault import Fault, InputError
 from ..catalog.scan import FileScan
 from ..files.prep3 import scan_prep3
-from ..files.schema import COMPONENT_BYTES, NAME_BYTES
 
 
 class ScannedFile(NamedTuple):
@@ -31,20 +30,4 @@ def scan_file(path: str) -> ScannedFile:
         scan, faults = scan_prep3(path)
     except (InputError, OSError) as error:
         return ScannedFile(path, "", None, [Fault(str(error), path)])
-    if too_long := _too_long(scan):
-        return ScannedFile(path, scan.digest, None, [Fault(too_long, path)])
     return ScannedFile(path, scan.digest, scan, faults)
-
-
-def _too_long(scan: FileScan) -> str:
-    """Names have fixed widths in the results; cutting them would confuse sources."""
-    for bundle, content in scan.bundles.items():
-        target = f"{scan.stack}/{scan.obsid}/{bundle}"
-        if len(target.encode()) > NAME_BYTES:
-            return f"{scan.path}: the name {target} is longer than {NAME_BYTES} bytes; shorten it"
-        for c in content.components:
-            if len(f"{scan.stack}/{c}".encode()) > NAME_BYTES or len(c.encode()) > COMPONENT_BYTES:
-                return (
-                    f"{scan.path}: component {c} is longer than {COMPONENT_BYTES} bytes; shorten it"
-                )
-    return ""

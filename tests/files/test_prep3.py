@@ -31,9 +31,8 @@ from mpiapp.files.prep3 import read_prep3, scan_prep3
 from mpiapp.files.prep3_write import write_prep3
 from mpiapp.parallel.scanning import scan_here
 
-printable = st.sampled_from([chr(code) for code in range(0x20, 0x7F)])
-names = st.text(printable, min_size=1, max_size=30).map(str.strip).filter(bool)
-header_names = names.filter(lambda name: not set("':") & set(name))
+printable = st.sampled_from([chr(code) for code in range(0x20, 0x7F) if chr(code) != "/"])
+names = st.text(printable, min_size=1, max_size=48).map(str.strip).filter(bool)
 not_reserved = names.filter(lambda name: name != "background")
 finite = st.floats(0, 1e300, allow_nan=False).map(lambda x: x + 0.0)
 
@@ -41,7 +40,7 @@ finite = st.floats(0, 1e300, allow_nan=False).map(lambda x: x + 0.0)
 @st.composite
 def obsids(draw):
     """Stack, obsid, instrument, exposure and bundles with any names and numbers."""
-    stack, obsid = draw(header_names), draw(header_names)
+    stack, obsid = draw(names), draw(names)
     instrument = draw(st.sampled_from(sorted(INSTRUMENT_BANDS)))
     kinds = [
         Matrix(band, aperture, quantity)
@@ -93,31 +92,17 @@ def test_any_obsid_comes_back_bit_for_bit(tmp_path, content):
         assert all(hdu.verify_checksum() == 1 and hdu.verify_datasum() == 1 for hdu in hdus)
 
 
-@pytest.mark.parametrize("name", ["", " r1", "r1 ", "bündle", "r1\n", "r\x001", "\ud800"])
+@pytest.mark.parametrize("name", ["", " r1", "a/b", "r" * 49, "r1\n", "\ud800"])
 @pytest.mark.parametrize("what", ["stack", "obsid", "bundle", "component"])
-def test_names_that_fits_cannot_hold_are_refused(tmp_path, name, what):
+def test_names_that_cannot_go_all_the_way_are_refused(tmp_path, name, what):
     given = {"stack": "S", "obsid": "O", "bundle": "b", "component": "r"} | {what: name}
     stack, obsid, bundle, component = given.values()
     good = make_bundle("b", ("r",))
     key = ObsidBundle(stack, obsid, bundle)
     bundles = [Bundle(key, "ACIS", (component,), good.counts, good.F)]
-    with pytest.raises(InputError, match=re.escape(f"the name {name!r} is")):
+    with pytest.raises(InputError, match=re.escape(f"the name {name!r} ")):
         write_prep3(tmp_path / "prep3.fits", stack, obsid, "ACIS", bundles)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("name", ["'/", "a'//b", "a: 1", "a.b: 2.5"])
-def test_a_name_in_the_header_comes_back_or_is_refused(tmp_path, name):
-    path = tmp_path / "prep3.fits"
-    good = make_bundle("b", ("r",))
-    bundle = Bundle(ObsidBundle(name, "O", "b"), "ACIS", ("r",), good.counts, good.F)
-    try:
-        write_prep3(path, name, "O", "ACIS", [bundle])
-    except InputError as error:
-        refused = str(error)
-        assert "does not survive in a FITS header" in refused
-    else:
-        assert read_prep3(path).header.stack == name
 
 
 def test_astropy_reads_the_same_numbers(tmp_path):
@@ -139,7 +124,7 @@ def test_astropy_reads_the_same_numbers(tmp_path):
 @pytest.mark.skipif(shutil.which("fitsverify") is None, reason="fitsverify is not installed")
 def test_fitsverify_finds_nothing_to_complain_about(tmp_path):
     path = tmp_path / "prep3.fits"
-    long = "stack-" * 15
+    long = "stack-" * 8
     bundle = make_bundle("b", ("r1", "%r2's"), 1)
     bundle = Bundle(
         ObsidBundle(long, "O1", "b"), "ACIS", bundle.components, bundle.counts, bundle.F
@@ -186,6 +171,7 @@ CELLS = [
     ),
     ("SRCPROP", "band", 4, "w", r"SRCPROP\), row 5, bundle b1: column band: 'w', expected one of"),
     ("SRCPROP", "aperture", 5, "ap", r"SRCPROP\), row 6, bundle b1: column aperture: 'ap'"),
+    ("SRCPROP", "bundle", 5, "/", r"SRCPROP\), row 6, bundle /: column bundle: the name '/' has a"),
     (PSF, "bundle", 0, "b0", rf"{PSF}\), row 1, bundle b0: column bundle: not in the source"),
     (PSF, "n", 0, 2, rf"{PSF}\), row 1, bundle b1: column n is 2, expected 1"),
     (PSF, "F", 0, (1, np.nan), rf"{PSF}\), row 1, bundle b1: column F: F\[0, 1\] is nan"),
