@@ -9,9 +9,8 @@ import argparse
 import os
 import sys
 
-from . import commands, numba_home
+from . import commands, examples, numba_home
 from ._version import __version__
-from . import examples
 from .exit_code import ExitCode
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
