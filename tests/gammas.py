@@ -62,7 +62,7 @@ def write_results(folder, found):
         )
         photometry[["flags", "mean", "rms"]][i] = flags, flux.a / flux.p, flux.a**0.5 / flux.p
         mpdf[["low", "high", "density"]][i] = flux.table()
-    photometry["run_id"] = mpdf["run_id"] = mpdf["row"] = np.arange(len(found))
+    photometry["run_id"] = mpdf["run_id"] = np.arange(len(found))
     runs = np.zeros(len(found), RUNS_DTYPE)
     runs["run_id"], runs["n_rows"] = photometry["run_id"], 1
     writer = Writer(path.with_name("results.h5.part"))

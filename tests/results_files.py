@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from mpiapp.files import blocks, run_tables, schema, writer
+from mpiapp.files import packed_runs, run_tables, schema, writer
 from mpiapp.files.results import open_results, work_path
 from mpiapp.files.schema import MPDF_DTYPE, PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
 from mpiapp.files.writer import Writer
@@ -24,20 +24,32 @@ def batch(first: int, n_runs: int, rows_each: int = 2) -> Batch:
     rows["value"] = np.arange(len(rows)) + rows_each * first
     rows["level"], rows["band"], rows["aperture"], rows["quantity"] = "obsid", "b", "aper", "flux"
     mpdf = np.zeros(n_runs, MPDF_DTYPE)
-    mpdf["run_id"], mpdf["row"] = runs["run_id"], rows_each * np.arange(n_runs)
-    mpdf["density"] = rows["value"][mpdf["row"]][:, None]
+    mpdf["run_id"] = runs["run_id"]
+    mpdf["density"] = rows["value"][::rows_each][:, None]
     return Batch(rows, runs, [], [], mpdf)
 
 
 def values(path) -> list[float]:
     """Values of all rows, each of which its posterior density must belong to."""
     with open_results(path) as results:
-        rows, mpdf = results.table("photometry"), results.table("mpdf")
-    of = rows[mpdf["row"]]
+        runs, rows, mpdf = map(results.table, ("runs", "photometry", "mpdf"))
+    of = rows[density_rows(runs, mpdf)]
     assert mpdf["run_id"].tolist() == of["run_id"].tolist()
     assert mpdf["density"][:, 5].tolist() == of["value"].tolist()
     assert len(np.unique(of["run_id"])) == len(np.unique(rows["run_id"]))
     return rows["value"].tolist()
+
+
+def first_rows(runs) -> dict[int, int]:
+    """The first row in /photometry of each run."""
+    stops = np.cumsum(runs["n_rows"], dtype=int)
+    return dict(zip(runs["run_id"].tolist(), (stops - runs["n_rows"]).tolist()))
+
+
+def density_rows(runs, mpdf) -> np.ndarray:
+    """The row in /photometry of each row of /mpdf."""
+    first = first_rows(runs)
+    return np.array([first[i] + k for i, k in zip(mpdf["run_id"].tolist(), mpdf["row"])], int)
 
 
 def steps(final, told=lambda n: None) -> None:
@@ -80,6 +92,6 @@ def exit_code(child: int) -> int:
 
 def small_chunks(monkeypatch, rows: int) -> None:
     """Have chunks of so few rows, and tails that soon become blocks."""
-    for module in (schema, blocks, run_tables, writer):
+    for module in (schema, packed_runs, run_tables, writer):
         monkeypatch.setattr(module, "CHUNK_ROWS", rows)
     monkeypatch.setattr(run_tables, "_TAIL_RUNS", 2 * rows)

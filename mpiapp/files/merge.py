@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .results import Results, ResultsError, check_rows, open_results, readable, work_path
+from .results import Results, ResultsError, open_results, readable, work_path
 from .retry import Retry
 from .schema import Batch
 from .writer import Writer, discard
@@ -103,7 +103,7 @@ def _check_keys(paths: Sequence[Path]) -> None:
     ids, origin = [], []
     for i, path in enumerate(paths):
         with open_results(path) as results:
-            found = check_rows(results)
+            found = results.column("runs", "run_id")
         ids.append(found)
         origin.append(np.full(len(found), i, "i4"))
     ids, origin = np.concatenate(ids), np.concatenate(origin)
@@ -193,13 +193,12 @@ def _copy(
             rows = [row for row in rows if row[0] or (row[0], row[1], row[3]) not in known]
         writer.add(name, rows)
     start = n_mpdf = 0
-    mpdf_rows = results.column("mpdf", "row")
+    mpdf_rows = results.mpdf_rows()
     for runs in results.chunks("runs", _CHUNK_RUNS):
         stop = start + int(runs["n_rows"].sum())
         runs["job"] += offset
-        upto = int(np.searchsorted(mpdf_rows, np.uint64(stop)))
+        upto = int(np.searchsorted(mpdf_rows, stop))
         mpdf = results.rows("mpdf", n_mpdf, upto)
-        mpdf["row"] -= np.uint64(start)
         batch = Batch(results.rows("photometry", start, stop), runs, [], [], mpdf)
         writer.append(again.kept(batch) if again else batch)
         start, n_mpdf = stop, upto

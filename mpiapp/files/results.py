@@ -35,8 +35,9 @@ from ..catalog.quantities import APERTURES, BANDS, LEVELS, QUANTITIES
 from . import schema
 from .heaps import broken_heap
 from .journal import journal_path, snapshot
+from .packed_runs import runs_of, starts
 from .regular import open_regular
-from .schema import MPDF_DTYPE, SCHEMA_VERSION, TABLES, ResultsError
+from .schema import SCHEMA_VERSION, TABLES, ResultsError
 from .strips import has_strips, strips
 
 # Names of files have 255 bytes; those beside the results are longer by up to 25.
@@ -169,6 +170,23 @@ class Results:
         with readable(self.path, f"/{name}"):
             return self._file[name].fields(column)[:]
 
+    def mpdf_rows(self) -> np.ndarray:
+        """(n,) for each row of /mpdf, ascending, the row of /photometry whose posterior it is."""
+        ids, rows = self.column("mpdf", "run_id"), self.column("mpdf", "row").astype("i8")
+        n_rows = n = 0
+        for runs in self.chunks("runs", columns=("run_id", "n_rows")) if len(ids) else ():
+            size = int(runs["n_rows"].sum(dtype="i8"))
+            at = runs_of(ids[n : n + size], runs["run_id"])
+            at = at[: np.argmin(at)] if (at < 0).any() else at
+            here = slice(n, n + len(at))
+            if (rows[here] >= runs["n_rows"][at]).any():
+                break
+            rows[here] += n_rows + starts(runs["n_rows"])[at]
+            n_rows, n = n_rows + size, n + len(at)
+        if n < len(ids) or (np.diff(rows) <= 0).any():
+            raise disagreement(self.path, "mpdf")
+        return rows
+
     def at(self, name: str, places: np.ndarray) -> np.ndarray:
         """Rows of a table without text, in the order of (n,) places; reads only their chunks."""
         order = np.argsort(places, kind="stable")
@@ -205,58 +223,8 @@ def _check_text(rows: np.ndarray, words: dict[str, set[bytes]]) -> None:
                 value.decode()
 
 
-def check_rows(results: Results) -> np.ndarray:
-    """Read all of a file; (n_runs,) run ids.
-
-    Raises ResultsError unless every run has its rows, and no row is nobody's.
-    """
-    start = n_attempts = 0
-    seen: list[np.ndarray] = []
-    n_rows = results.n_rows("photometry")
-    mpdf = _mpdf_rows(results)
-    for runs in results.chunks("runs", 20_000):
-        stops = start + np.cumsum(runs["n_rows"], dtype="u8")
-        rows = results.rows("photometry", start, int(min(stops[-1], n_rows)))
-        whose = np.repeat(runs["run_id"], np.minimum(runs["n_rows"], len(rows) + 1))
-        if not (
-            np.array_equal(runs["first_row"], stops - runs["n_rows"])
-            and np.array_equal(rows["run_id"], whose)
-        ):
-            raise _disagreement(results.path, "photometry")
-        mine = slice(*np.searchsorted(mpdf["row"], np.array([start, stops[-1]], "u8")))
-        if not np.array_equal(mpdf["run_id"][mine], whose[mpdf["row"][mine] - np.uint64(start)]):
-            raise _disagreement(results.path, "mpdf")
-        start = int(stops[-1])
-        n_attempts += int(runs["attempts"][runs["attempts"] > 1].sum(dtype="i8"))
-        seen.append(runs["run_id"].copy())  # a view would keep all of the rows
-    ids = np.concatenate([np.empty(0, "u8"), *seen])
-    if start != n_rows:
-        raise _disagreement(results.path, "photometry")
-    if len(np.unique(ids)) != len(ids):
-        raise _disagreement(results.path, "runs")
-    if results.n_rows("attempts") != n_attempts:
-        raise _disagreement(results.path, "attempts")
-    failed = results.table("failures")["run_id"]
-    if not np.isin(failed[failed != 0], ids).all():
-        raise _disagreement(results.path, "failures")
-    for name in TABLES.keys() - {"photometry", "runs", "mpdf", "failures"}:
-        results.table(name)
-    return ids
-
-
-def _mpdf_rows(results: Results) -> np.ndarray:
-    """What ties /mpdf, all of which is read, to /photometry and /runs."""
-    kept = np.dtype([(name, MPDF_DTYPE[name]) for name in ("run_id", "row")])
-    found = [np.empty(0, kept)]
-    found += [rows[list(kept.names)].astype(kept) for rows in results.chunks("mpdf", 20_000)]
-    mpdf = np.concatenate(found)
-    rows = mpdf["row"]
-    if len(rows) and (rows[-1] >= results.n_rows("photometry") or (rows[1:] <= rows[:-1]).any()):
-        raise _disagreement(results.path, "mpdf")
-    return mpdf
-
-
-def _disagreement(path: Path, table: str) -> ResultsError:
+def disagreement(path: Path, table: str) -> ResultsError:
+    """What is said of a table whose rows are not those of /runs."""
     return ResultsError(
         f"{path}: /{table} does not hold exactly the rows of /runs; the file is damaged: restore "
         "it, or move it away and measure again"

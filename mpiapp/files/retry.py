@@ -9,7 +9,7 @@ import numpy as np
 
 from ..catalog.fault import InputError
 from ..photometry.outcome import unplanned
-from .blocks import take
+from .packed_runs import take
 from .prep3 import scan_prep3
 from .results import Results, open_results
 from .schema import Batch

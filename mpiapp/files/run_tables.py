@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .blocks import Block, join, pack, starts, unpack
+from .packed_runs import PackedRuns, join, pack, unpack
 from .schema import CHUNK_ROWS, Batch
 
-# So many runs that are in no block are made into blocks, where they fill any.
+# So many runs that are in no block are made into packs, where they fill any.
 _TAIL_RUNS = 8 * CHUNK_ROWS
 
 
@@ -17,7 +17,7 @@ class RunTables:
     """Appends batches to the tables that hold runs.
 
     Blocks need whole chunks, so that what is in none lies behind all of them and, being the tail,
-    is written anew when blocks come.  To a file without a short tail, as earlier versions may have
+    is written anew when packs come.  To a file without a short tail, as earlier versions may have
     made it, all rows are appended as arrays.
 
     Parameters
@@ -42,15 +42,15 @@ class RunTables:
             return None
         n_runs, n_rows, _ = self._lengths().values()
         last = n_runs // CHUNK_ROWS * CHUNK_ROWS
+        n_tail = runs.fields("n_rows")[max(0, last - 2 * _TAIL_RUNS) :]
         for run in range(last, max(-1, last - 2 * _TAIL_RUNS), -CHUNK_ROWS):
-            row = int(runs[run]["first_row"]) if run < n_runs else n_rows
+            row = n_rows - int(n_tail[len(n_tail) - (n_runs - run) :].sum())
             if row % CHUNK_ROWS == 0:
                 break
         else:
             return None
-        at = int(np.searchsorted(mpdf.fields("row")[:], np.uint64(row)))
+        at = len(mpdf) - int(np.isin(mpdf.fields("run_id")[:], runs.fields("run_id")[run:]).sum())
         kept = mpdf[at:]
-        kept["row"] -= np.uint64(row)
         if run < n_runs:
             self._tail.append(Batch(photometry[row:], runs[run:], [], [], kept))
         return {"runs": run, "photometry": row, "mpdf": at}
@@ -61,43 +61,34 @@ class RunTables:
             self._put(unpack(new), self._lengths())
             return
         self._tail.append(new._replace(attempts=[], failures=[]))
-        if not new.blocks and sum(len(b.runs) for b in self._tail) < self._limit:
+        if not new.packs and sum(len(b.runs) for b in self._tail) < self._limit:
             self._put(new, self._lengths())
             return
         tail = pack(join(self._tail))
         self._limit = max(_TAIL_RUNS, 2 * len(tail.runs))
-        for block in tail.blocks:
+        for block in tail.packs:
             self._put_block(block)
         self._put(tail, self._settled)
-        self._tail = [tail._replace(blocks=())]
+        self._tail = [tail._replace(packs=())]
 
-    def _put_block(self, block: Block) -> None:
+    def _put_block(self, block: PackedRuns) -> None:
         at = self._settled
-        runs = [block.runs(at["photometry"])]
+        runs = [block.runs]
         for name, chunks in (("runs", runs), ("photometry", block.photometry)):
             table, start = self._tables[name], at[name]
             table.resize((max(len(table), start + CHUNK_ROWS * len(chunks)),))
             for i, chunk in enumerate(chunks):
                 table.id.write_direct_chunk((start + CHUNK_ROWS * i,), chunk)
-        put(self._tables["mpdf"], at["mpdf"], _moved(block.mpdf, at["photometry"]))
+        put(self._tables["mpdf"], at["mpdf"], block.mpdf)
         at["runs"] += CHUNK_ROWS
         at["photometry"] += CHUNK_ROWS * block.n_rows
         at["mpdf"] += len(block.mpdf)
 
     def _put(self, batch: Batch, at: Mapping[str, int]) -> None:
         """Write the arrays of a batch from these places on."""
-        runs = batch.runs.copy()
-        runs["first_row"] = at["photometry"] + starts(runs["n_rows"])
         put(self._tables["photometry"], at["photometry"], batch.photometry)
-        put(self._tables["mpdf"], at["mpdf"], _moved(batch.mpdf, at["photometry"]))
-        put(self._tables["runs"], at["runs"], runs)
-
-
-def _moved(mpdf: np.ndarray, first_row: int) -> np.ndarray:
-    """Rows of /mpdf of runs whose rows begin there."""
-    mpdf = mpdf.copy()
-    mpdf["row"] += np.uint64(first_row)
-    return mpdf
+        put(self._tables["mpdf"], at["mpdf"], batch.mpdf)
+        put(self._tables["runs"], at["runs"], batch.runs)
 
 
 def put(table, start: int, rows: np.ndarray) -> None:

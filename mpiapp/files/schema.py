@@ -15,7 +15,7 @@ import numpy as np
 
 from ..catalog.names import LONGEST_NAME, LONGEST_TARGET
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 NAME_BYTES = LONGEST_TARGET
 COMPONENT_BYTES = LONGEST_NAME
@@ -85,13 +85,12 @@ RUNS = (
     Column("host", "S32", "host of that rank"),
     Column("job", "i4", "row of /jobs"),
     Column("rss", "f4", "peak resident memory of the rank so far", "MB"),
-    Column("first_row", "u8", "first row of /photometry of this run"),
-    Column("n_rows", "u4", "number of rows of /photometry of this run"),
+    Column("n_rows", "u4", "rows of /photometry of this run; runs and rows come in one order"),
 )  # fmt: skip
 
 MPDF = (
     Column("run_id", "u8", "run, as in /runs"),
-    Column("row", "u8", "row of /photometry whose posterior this is"),
+    Column("row", "u4", "row of this run in /photometry whose posterior this is, from 0"),
     Column("low", "f8", "intensity of the first point, in the `unit` of that row"),
     Column("high", "f8", "intensity of the last point; the posterior is 0 beyond both"),
     Column("kernel", "f4", "half-width of the kernel that the density was smoothed with, in rms of "
@@ -178,9 +177,9 @@ MPDF_DTYPE = dtype(MPDF)
 class Batch(NamedTuple):
     """What a worker sends home for a few runs.
 
-    `photometry`, `runs` and `mpdf` are arrays of the types above, first_row counted from
-    the batch's own first row, as is `row` of `mpdf`; `attempts` and `failures` are tuples in
-    column order.  `blocks` are further runs, as mpiapp.files.blocks makes them.
+    `photometry`, `runs` and `mpdf` are arrays of the types above, all in the order of the runs;
+    `attempts` and `failures` are tuples in column order.  `packs` are further runs, compressed
+    (`mpiapp.files.packed_runs`).
     """
 
     photometry: np.ndarray
@@ -188,18 +187,18 @@ class Batch(NamedTuple):
     attempts: list[tuple]
     failures: list[tuple]
     mpdf: np.ndarray = np.zeros(0, MPDF_DTYPE)
-    blocks: Sequence = ()
+    packs: Sequence = ()
 
     @property
     def n_runs(self) -> int:
-        """Its runs, those in blocks too."""
-        return len(self.runs) + CHUNK_ROWS * len(self.blocks)
+        """Its runs, packed ones too."""
+        return len(self.runs) + CHUNK_ROWS * len(self.packs)
 
     def __reduce__(self):
         # An MPI that sends large messages in small pieces, one at each poll of the sender, has
         # the receiver spin meanwhile; the rows, which are mostly names, shrink to a fifth.
-        return _unpacked, (zlib.compress(pickle.dumps(tuple(self[:-1]), 5), 1), self.blocks)
+        return _unpacked, (zlib.compress(pickle.dumps(tuple(self[:-1]), 5), 1), self.packs)
 
 
-def _unpacked(packed: bytes, blocks: Sequence) -> Batch:
-    return Batch(*pickle.loads(zlib.decompress(packed)), blocks)
+def _unpacked(packed: bytes, packs: Sequence) -> Batch:
+    return Batch(*pickle.loads(zlib.decompress(packed)), packs)

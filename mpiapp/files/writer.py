@@ -15,14 +15,13 @@ import numpy as np
 
 from .. import __version__
 from . import schema
-from .blocks import LEVEL, join
 from .journal import JournaledFile
+from .packed_runs import LEVEL, check, join
 from .results import (
     Results,
     ResultsError,
     check_heaps,
     check_layout,
-    check_rows,
     h5_dtype,
     readable,
 )
@@ -86,7 +85,6 @@ class Writer:
             with readable(self.path, "the work file"):
                 self._file = h5py.File(self._store, "r+", libver=_LIBVER)
                 check_layout(self._file, self.path)
-            check_rows(Results(self._file, self.path))
         except BaseException:
             self._store.close()
             raise
@@ -132,6 +130,7 @@ class Writer:
         if not pending:
             return
         new = join(pending)
+        check(new)
         self._add("failures", new.failures)
         self._add("attempts", new.attempts)
         self._tables.append(new)
@@ -192,7 +191,6 @@ class Writer:
         """
         self.flush()
         check_heaps(self._store, self.path)
-        check_rows(Results(self._file, self.path))
         self._end()
         try:
             self._store.publish(final)

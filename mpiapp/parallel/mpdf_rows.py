@@ -45,11 +45,11 @@ class MpdfRows:
         found = np.array([self.wants(key) for key in keys], bool)
         return found if found.any() else found[:0]
 
-    def of(self, key: RunKey, run: Run, first_row: int) -> Iterator[tuple]:
-        """A row for every result that has numbers; first_row is that of its first result."""
+    def of(self, key: RunKey, run: Run) -> Iterator[tuple]:
+        """A row for every result that has numbers."""
         if not self.wants(key):
             return
-        for row, p in enumerate(run.photometry, first_row):
+        for row, p in enumerate(run.photometry):
             if p.mode == p.mode:
                 column = run.problem.sources.index(p.source)
                 found = run.posterior.tabulated(column, MPDF_POINTS, self._smoothing)
@@ -69,7 +69,8 @@ def mpdf_rows(
     rows = np.flatnonzero(np.repeat(wanted[done], len(reported)) & np.isfinite(photometry["mode"]))
     low, high, density, kernel = found.summary.tabulated
     mpdf = np.empty(len(rows), MPDF_DTYPE)
-    mpdf["run_id"], mpdf["row"], mpdf["kernel"] = photometry["run_id"][rows], rows, kernel
+    mpdf["run_id"], mpdf["kernel"] = photometry["run_id"][rows], kernel
+    mpdf["row"] = rows % len(reported)
     for name, values in {"low": low, "high": high, "density": density}.items():
         values = values[done][:, reported]
         mpdf[name] = values.reshape(-1, *values.shape[2:])[rows]

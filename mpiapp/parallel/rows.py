@@ -70,11 +70,6 @@ class Rows:
             (self._mpdf, MPDF_DTYPE),
         )
         parts = [*self._stacks, tuple(np.array(rows, dtype) for rows, dtype in added)]
-        n_rows = 0
-        for photometry, runs, mpdf in parts:
-            runs["first_row"] += n_rows
-            mpdf["row"] += np.uint64(n_rows)
-            n_rows += len(photometry)
         photometry, runs, mpdf = map(np.concatenate, zip(*parts))
         return Batch(photometry, runs, self.attempts, self.failures, mpdf)
 
@@ -108,7 +103,7 @@ class Rows:
         names = {"run_id": key.run_id}
         names |= {name: text.encode() for name, text in zip(key._fields, key)}
         self.runs.append(self._run(names, key, run, seconds))
-        self._mpdf += self.densities.of(key, run, len(self.photometry))
+        self._mpdf += self.densities.of(key, run)
         best = Flag.BEST_BLOCK if target.is_best_block else Flag(0)
         self.photometry += [_photometry(names, key, p, best) for p in run.photometry]
         if len(run.attempts) > 1:
@@ -159,7 +154,6 @@ class Rows:
             host=self.host,
             job=self.job,
             rss=peak_memory(),
-            first_row=len(self.photometry),
             n_rows=len(run.photometry),
         )
 

@@ -74,7 +74,6 @@ def stack_rows(
         **spent,
         "seconds": sum(spent.values()),
         "finished": time.time(),
-        "first_row": n_rows * (np.cumsum(done) - 1),
         "n_rows": n_rows,
         **constants,
     }

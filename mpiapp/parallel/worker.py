@@ -13,7 +13,7 @@ from ..catalog.quantities import Matrix
 from ..catalog.runs import RunKey
 from ..catalog.worklist import Target
 from ..engines import Engine
-from ..files.blocks import pack
+from ..files.packed_runs import pack
 from ..files.prep3 import Prep3File
 from ..files.prep3_cache import Prep3Cache
 from ..files.schema import Batch

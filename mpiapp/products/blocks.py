@@ -114,12 +114,12 @@ def write_blocks(
 
 def _fluxes(results: Results, associations: Associations, aperture: str) -> np.ndarray:
     """The photon fluxes of all observations of master sources (n,), in the order of masters."""
-    kept = results.column("mpdf", "row")
+    kept = results.mpdf_rows()
     labels: dict[tuple[bytes, bytes], str] = {}
     found = [np.empty(0, _FLUX)]
     start = 0
     for rows in results.chunks("photometry"):
-        number = np.arange(start, start + len(rows), dtype="u8")
+        number = np.arange(start, start + len(rows))
         start += len(rows)
         wanted = (rows["level"] == b"obsid") & (rows["aperture"] == aperture.encode())
         wanted &= rows["quantity"] == b"photflux"

@@ -23,12 +23,11 @@ def smoothing_of(results: Results) -> Smoothing:
 
 def kept_rows(results: Results) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Rows of /photometry whose densities are kept, and where each stands in /mpdf; in pieces."""
-    kept = results.column("mpdf", "row").astype(np.int64)
+    kept = results.mpdf_rows()
     start = 0
     for rows in results.chunks("photometry") if len(kept) else ():
         first, last = np.searchsorted(kept, (start, start + len(rows)))
-        with readable(results.path, "/mpdf, column row"):
-            mine = rows[kept[first:last] - start]
+        mine = rows[kept[first:last] - start]
         start += len(rows)
         yield mine, np.arange(first, last)
 

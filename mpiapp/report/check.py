@@ -18,13 +18,15 @@ from ..catalog.runs import ids_and_seeds
 from ..catalog.worklist import Target
 from ..config import Config
 from ..engines import create
-from ..files.results import Results, check_rows
+from ..files.packed_runs import starts
+from ..files.results import Results
 from ..parallel.planning import Plan, find_inputs, make_plan
 from ..parallel.scanning import scan_here
 from ..parallel.shares import Shard
 from ..parallel.worker import Worker
 from ..photometry.outcome import Outcome
 from .check_numbers import KEPT, differences, is_comparable, nonsense
+from .check_tables import check_tables
 from .rerun import found_config, moved
 
 _SHOWN = 10
@@ -89,7 +91,7 @@ def check(results: Results, sample: int | None, inputs: str | None = None) -> It
     Nothing that the file names is imported: it is the engine `exact` that measures.
     Raises ResultsError if tables are damaged; InputError if the inputs are not to be found.
     """
-    ids = check_rows(results)
+    ids = check_tables(results)
     rows = _rows(results)
     runs = _runs(results)
     tables = Finding(f"{len(ids)} runs, {len(rows)} rows")
@@ -112,7 +114,7 @@ def _rows(results: Results) -> np.ndarray:
 
 
 def _runs(results: Results) -> np.ndarray:
-    names = ("run_id", "seed", "outcome", "flags", "first_row", "n_rows", "job")
+    names = ("run_id", "seed", "outcome", "flags", "n_rows", "job")
     return np.concatenate(
         [results.rows("runs", 0, 0, names), *results.chunks("runs", _ROWS, names)]
     )
@@ -184,7 +186,7 @@ def _check_work_list(
     common, e, r = np.intersect1d(expected.run_id, runs["run_id"], return_indices=True)
     if missing := n_runs - len(common):
         found.add([f"{missing} runs of the work list have not been measured"])
-    first = runs["first_row"]
+    first = starts(runs["n_rows"])
     add(first[~np.isin(runs["run_id"], expected.run_id)], "is not in the work list")
     add(first[r[expected.n_rows[e] != runs["n_rows"][r]]], "has not its sources")
     add(first[r[expected.seed[e] != runs["seed"][r]]], "has another seed")
@@ -253,10 +255,11 @@ def _check_again(
     hashes = results.table("jobs")["config_hash"]
     mine = np.flatnonzero(hashes == hashes[0])
     usable = np.isin(runs["job"], mine) & ~np.isin(runs["outcome"], _NOT_REPEATED)
-    chosen = runs[usable]
-    if sample is not None and sample < len(chosen):
-        chosen = chosen[np.sort(np.random.default_rng(0).choice(len(chosen), sample, False))]
-    chosen = np.sort(chosen, order="run_id")
+    at = np.flatnonzero(usable)
+    if sample is not None and sample < len(at):
+        at = np.sort(np.random.default_rng(0).choice(at, sample, False))
+    at = at[np.argsort(runs["run_id"][at])]
+    chosen, first = runs[at], starts(runs["n_rows"])[at]
     exact, floor = config.engine.name == "exact", config.ladder.energy_floor
     engine = create("exact", **config.engine.exact.model_dump())
     worker = Worker(engine, config.policy(), config.seed, run_seconds=config.limits.run_seconds)
@@ -264,10 +267,12 @@ def _check_again(
     n_rows = n_runs = 0
     for targets in _targets(plan, chosen["run_id"]):
         new = worker.measure(targets)
-        old = chosen[np.searchsorted(chosen["run_id"], new.runs["run_id"])]
-        alike = old["n_rows"] == new.runs["n_rows"]  # it is told already where they are not
-        place = _spans(old[alike])
-        now = new.photometry[_spans(new.runs[alike])][list(KEPT.names)].astype(KEPT)
+        old = np.searchsorted(chosen["run_id"], new.runs["run_id"])
+        n_rows_each = new.runs["n_rows"]
+        alike = chosen["n_rows"][old] == n_rows_each  # it is told already where they are not
+        place = _spans(first[old[alike]], n_rows_each[alike])
+        now = new.photometry[_spans(starts(n_rows_each)[alike], n_rows_each[alike])]
+        now = now[list(KEPT.names)].astype(KEPT)
         fits = is_comparable(rows[place], now, exact)
         place, now = place[fits], now[fits]
         n_rows += len(place)
@@ -280,10 +285,10 @@ def _check_again(
     return found
 
 
-def _spans(runs: np.ndarray) -> np.ndarray:
-    """Places of the rows of some rows of /runs, one run after the other."""
-    first, n = runs["first_row"].astype(np.int64), runs["n_rows"].astype(np.int64)
-    return np.repeat(first - np.cumsum(n) + n, n) + np.arange(n.sum())
+def _spans(first: np.ndarray, n_rows: np.ndarray) -> np.ndarray:
+    """Places of the rows of runs, by the first row of each and their number."""
+    n_rows = n_rows.astype(np.int64)
+    return np.repeat(first - starts(n_rows), n_rows) + np.arange(n_rows.sum())
 
 
 def _targets(plan: Plan, run_ids: np.ndarray) -> Iterator[list[Target]]:

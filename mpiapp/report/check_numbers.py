@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..files.packed_runs import starts
 from ..files.schema import PHOTOMETRY_DTYPE
 from ..photometry.outcome import Flag, Outcome, outcome_text, worst
 from .text import number
@@ -49,10 +50,11 @@ def nonsense(rows: np.ndarray, runs: np.ndarray) -> list[str]:
         f"{lolim[i]:.4g} and {hilim[i]:.4g}, mode {mode[i]:.4g}"
         for i in np.flatnonzero(~sound)
     ]
+    runs = runs[runs["n_rows"] > 0]
     if len(runs):
-        starts = runs["first_row"].astype(np.int64)
-        flags = np.bitwise_or.reduceat(rows["flags"] & ~int(Flag.BEST_BLOCK), starts)
-        for name, wanted in (("outcome", worst(outcome, starts)), ("flags", flags)):
+        first = starts(runs["n_rows"])
+        flags = np.bitwise_or.reduceat(rows["flags"] & ~int(Flag.BEST_BLOCK), first)
+        for name, wanted in (("outcome", worst(outcome, first)), ("flags", flags)):
             found += [
                 f"run {runs['run_id'][i]}: {name} {runs[name][i]}, of its rows {wanted[i]}"
                 for i in np.flatnonzero(runs[name] != wanted)

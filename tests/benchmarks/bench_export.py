@@ -53,7 +53,7 @@ def write(path, n_rows, keeps):
         runs["n_rows"] = 1
         mpdf = np.zeros(n if keeps else 0, MPDF_DTYPE)
         if keeps:
-            mpdf["row"], mpdf["run_id"] = np.arange(n), rows["run_id"]
+            mpdf["run_id"] = rows["run_id"]
             for one, which in zip(mpdf, rng.integers(0, len(tables), n).tolist()):
                 one["low"], one["high"], one["density"] = tables[which]
         writer.append(Batch(rows, runs, [], [], mpdf))

@@ -28,8 +28,8 @@ from scheduler import Costs, Work, predict
 
 from mpiapp.config import load
 from mpiapp.engines.pymc3_nuts import Pymc3Engine
-from mpiapp.files.blocks import pack
 from mpiapp.files.merge import merge
+from mpiapp.files.packed_runs import pack
 from mpiapp.files.results import open_results
 from mpiapp.files.writer import Writer
 from mpiapp.parallel.planning import find_inputs

@@ -3,8 +3,8 @@
     PYTHONPATH=tests python tests/benchmarks/bench_rank0.py [RANKS ...]
 
 The rows are those of a small job of the engine `exact`, over and over.  They go home as arrays, of
-which rank 0 makes blocks (mpiapp.files.blocks), or in blocks.  What HDF5 itself takes to write the
-same rows through its filters stands before.
+which rank 0 makes packs (mpiapp.files.packed_runs), or in packs.  What HDF5 itself takes to write
+the same rows through its filters stands before.
 Rank 0's own CPU time counts, so that the figure is its capacity and not that of the cores that
 happen to be free; beside it stand the wall time of the same job, the CPU time that a worker takes
 to make and pack rows, and the bytes of a run on disk.  From the capacity follows at how many
@@ -32,7 +32,7 @@ from mpiapp.catalog.scan import BundleScan, FileScan
 from mpiapp.config import Config, Input, Output
 from mpiapp.engines.gibbs import GibbsEngine
 from mpiapp.engines.pymc3_nuts import Pymc3Engine
-from mpiapp.files.blocks import pack
+from mpiapp.files.packed_runs import pack
 from mpiapp.files.results import open_results
 from mpiapp.files.schema import CHUNK_ROWS, Batch
 from mpiapp.files.writer import Writer
@@ -95,7 +95,7 @@ def null_unit(targets) -> Batch:
     runs, rows = rows_of(sum(len(target.matrices) for target in targets))
     runs["run_id"] = rows["run_id"] = np.random.default_rng().integers(0, 2**63, len(runs))
     batch = Batch(rows, runs, [], [])
-    return pack(batch) if sys.argv[2] == "blocks" else batch
+    return pack(batch) if sys.argv[2] == "packs" else batch
 
 
 def worker_seconds(executor, n_workers: int) -> float:
@@ -192,7 +192,7 @@ def main() -> None:
         )
         print(f"{'':71}{'worker':>6}{'':13}{'gibbs':>8}  {'pymc3':>8}")
         for ranks in sys.argv[1:] or ("2", "4", "8"):
-            for way in ("arrays", "blocks"):
+            for way in ("arrays", "packs"):
                 command = [launcher, "-n", ranks, sys.executable, __file__, "job", way, rows]
                 subprocess.run(command, check=True)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import random
-import signal
 import time
 
 import h5py
@@ -14,8 +13,7 @@ import pytest
 from astropy.table import Table
 from astropy.table.meta import get_header_from_yaml, get_yaml_from_table
 from astropy.units import Unit
-from disks import Disk, recorded
-from results_files import N_RUNS, batch, exit_code, in_a_fork, steps, values
+from results_files import batch, exit_code, in_a_fork, values
 
 from mpiapp.catalog.quantities import QUANTITIES
 from mpiapp.files.merge import merge
@@ -210,70 +208,3 @@ def test_a_merge_that_finds_no_room_says_what_to_do_and_leaves_nothing(tmp_path,
         with pytest.raises(ResultsError, match=r"device; make room and merge again$"):
             merge(tmp_path / "all.h5", [tmp_path / "a.h5"])
     assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
-
-
-def torn(monkeypatch, folder) -> list[tuple[bytes, bytes]]:
-    """(work file, its journal) of jobs killed while a commit writes in place."""
-    folder.mkdir()
-    with recorded(monkeypatch, folder, {}) as changes:
-        steps(folder / "r.h5")
-    states = []
-    disk = Disk()
-    for change in changes:
-        disk.apply(change)
-        content = {name: bytes(disk.files[number]) for name, number in disk.names.items()}
-        journal = content.get("r.h5.part.journal", b"")
-        if "r.h5.part" in content and len(journal) > 4096:
-            states.append((content["r.h5.part"], journal))
-    return states
-
-
-def damaged(content: bytes, rng: random.Random) -> bytes:
-    """With one bit flipped, or cut."""
-    if rng.random() < 0.3:
-        return content[: rng.randrange(len(content))]
-    changed = bytearray(content)
-    changed[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
-    return bytes(changed)
-
-
-def test_a_damaged_work_file_or_journal_is_recovered_exactly_or_refused_in_one_line(
-    tmp_path, monkeypatch, capfd
-):
-    """Of a committed state, or of none of its rows too many; never a crash, never for ever."""
-    states = torn(monkeypatch, tmp_path / "job")
-    monkeypatch.setattr(os, "fsync", lambda fd: None)
-    assert len(states) > 10
-    whole = [row for run in range(N_RUNS) for row in batch(run, 1).photometry.tolist()]
-    rng = random.Random(11)
-    path = tmp_path / "case.h5.part"
-    journal = tmp_path / "case.h5.part.journal"
-    refused = 0
-    for case in range(CASES):
-        work, pages = rng.choice(states)
-        if case % 2:
-            pages = damaged(pages, rng)
-        else:
-            work = damaged(work, rng)
-        path.write_bytes(work)
-        journal.write_bytes(pages)
-
-        def resume():
-            signal.alarm(30)
-            try:
-                writer = Writer(path, resume=True)
-                rows = writer.table("photometry").tolist()
-                writer.close()
-                with open_results(path) as results:
-                    assert results.table("photometry").tolist() == rows
-            except ResultsError as error:
-                print(error)
-                return 2
-            return 0 if rows == whole[: len(rows)] and len(rows) in (0, 4, 8, 12, 14) else 1
-
-        code = exit_code(in_a_fork(resume))
-        assert code in (0, 2), case
-        said = capfd.readouterr().out
-        assert said.count("\n") == (code == 2)
-        refused += code == 2
-    assert CASES / 20 < refused < CASES * 0.95

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from jobs import mpiapp, write_job
+from results_files import density_rows
 from scripted_engines import GammaEngine
 
 from mpiapp.catalog.worklist import Selection, WorkList
@@ -31,8 +32,9 @@ def measured(folder, engine, patterns):
     worklist = WorkList(scans, Selection(("obsid", "stack")))
     targets = [target for unit in worklist.units for target in unit.targets()]
     batch = Worker(engine, Policy(), job_seed=3, mpdf=patterns).measure(targets)
-    assert (batch.photometry["run_id"][batch.mpdf["row"]] == batch.mpdf["run_id"]).all()
-    return [(batch.photometry[m["row"]], m) for m in batch.mpdf], batch.photometry
+    kept = batch.photometry[density_rows(batch.runs, batch.mpdf)]
+    assert (kept["run_id"] == batch.mpdf["run_id"]).all()
+    return list(zip(kept, batch.mpdf)), batch.photometry
 
 
 def posterior(x, c, b):
@@ -83,8 +85,8 @@ def test_the_job_keeps_what_the_configuration_names(tmp_path):
     done = mpiapp("run", config)
     assert done.returncode == 0, done.stderr
     with open_results(tmp_path / "results.h5") as results:
-        rows, mpdf = results.table("photometry"), results.table("mpdf")
-    kept = rows[mpdf["row"]]
+        runs, rows, mpdf = map(results.table, ("runs", "photometry", "mpdf"))
+    kept = rows[density_rows(runs, mpdf)]
     wanted = rows[(rows["level"] == b"stack") & (rows["quantity"] == b"cnts")]
     assert len(kept) == len(wanted) > 0
     assert set(kept["run_id"]) == set(mpdf["run_id"]) == set(wanted["run_id"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from astropy.io import fits
+from results_files import density_rows
 from scripted_engines import OneByOneEngine
 
 from mpiapp.catalog.worklist import Selection, WorkList
@@ -60,12 +61,11 @@ def targets_of(catalog, levels=("obsid", "stack", "master")):
 
 
 def rows(batch):
-    """/photometry and /runs in the order of run ids; each run points at its rows."""
-    for run in batch.runs:
-        mine = batch.photometry[run["first_row"] : run["first_row"] + run["n_rows"]]
-        assert (mine["run_id"] == run["run_id"]).all()
-    kept = [name for name in batch.runs.dtype.names if name not in {*ABOUT_THE_RUN, "first_row"}]
-    of = batch.photometry[batch.mpdf["row"]]
+    """/photometry and /runs in the order of run ids; rows are those of their runs."""
+    whose = np.repeat(batch.runs["run_id"], batch.runs["n_rows"])
+    assert np.array_equal(batch.photometry["run_id"], whose)
+    kept = [name for name in batch.runs.dtype.names if name not in ABOUT_THE_RUN]
+    of = batch.photometry[density_rows(batch.runs, batch.mpdf)]
     assert (of["run_id"] == batch.mpdf["run_id"]).all()
     densities = batch.mpdf[np.lexsort((of["component"], of["run_id"]))]
     return (

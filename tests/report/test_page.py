@@ -46,7 +46,6 @@ def made() -> tuple[np.ndarray, np.ndarray]:
     photometry["n_draws"] = 1000
     photometry["rhat"], photometry["ess"] = 1 + 0.01 * rng.random(3 * N), 1200
     runs["attempts"] = runs["n_rows"] = runs["n_obsids"] = 1
-    runs["first_row"] = np.arange(3 * N)
     runs["n_sources"] = 1 + place % 4
     runs["seconds"] = 0.01 * rng.lognormal(0, 1, 3 * N)
     runs["rank"] = 1 + place % 3

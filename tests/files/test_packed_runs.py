@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import pickle
-import zlib
 
 import h5py
 import numpy as np
 import pytest
-from results_files import small_chunks
+from results_files import density_rows, small_chunks
 
-from mpiapp.files import writer as writer_module
-from mpiapp.files.blocks import join, pack, unpack
-from mpiapp.files.results import check_rows, open_results, work_path
+from mpiapp.files.packed_runs import join, pack, unpack
+from mpiapp.files.results import open_results
 from mpiapp.files.schema import CHUNK_ROWS, MPDF_DTYPE, PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
 from mpiapp.files.writer import Writer
+from mpiapp.report.check_tables import check_tables
 
 
 def random_rows(n: int, dtype: np.dtype, rng) -> np.ndarray:
@@ -42,19 +41,21 @@ def random_batch(n_runs: int, rng, most_rows: int = 3, mpdf: bool = True) -> Bat
         photometry[name] = word
     chosen = np.flatnonzero(rng.random(len(photometry)) < 0.2 * mpdf)
     density = random_rows(len(chosen), MPDF_DTYPE, rng)
-    density["row"], density["run_id"] = chosen, photometry["run_id"][chosen]
+    first = np.repeat(np.cumsum(runs["n_rows"]) - runs["n_rows"], runs["n_rows"])
+    density["row"], density["run_id"] = (chosen - first[chosen]), photometry["run_id"][chosen]
     return Batch(photometry, runs, [], [], density)
 
 
 def by_run(batch: Batch) -> dict[int, tuple]:
     """For every run its own row without its place, its rows, and what /mpdf has of them."""
-    names = [name for name in RUNS_DTYPE.names if name != "first_row"]
     stops = np.cumsum(batch.runs["n_rows"])
-    mpdf = {int(row["row"]): row.tobytes()[16:] for row in batch.mpdf}
+    places = density_rows(batch.runs, batch.mpdf).tolist()
+    assert places == sorted(places)
+    mpdf = dict(zip(places, (row.tobytes() for row in batch.mpdf)))
     assert len(mpdf) == len(batch.mpdf)
     return {
         int(run["run_id"]): (
-            run[names].tolist().__repr__(),
+            run.tobytes(),
             batch.photometry[stop - run["n_rows"] : stop].tobytes(),
             [mpdf.get(row) for row in range(stop - run["n_rows"], stop)],
         )
@@ -64,13 +65,13 @@ def by_run(batch: Batch) -> dict[int, tuple]:
 
 def read(path) -> Batch:
     with open_results(path) as results:
-        check_rows(results)
+        check_tables(results)
         tables = [results.table(name) for name in ("photometry", "runs", "mpdf")]
     return Batch(*tables[:2], [], [], tables[2])
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_a_file_holds_what_was_appended_in_blocks_and_arrays_over_several_jobs(
+def test_a_file_holds_what_was_appended_packed_and_in_arrays_over_several_jobs(
     tmp_path, monkeypatch, seed
 ):
     small_chunks(monkeypatch, 8)
@@ -91,59 +92,32 @@ def test_a_file_holds_what_was_appended_in_blocks_and_arrays_over_several_jobs(
         assert len(found.runs) == sum(len(batch.runs) for batch in sent)
 
 
-def test_a_block_is_written_as_it_was_sent(tmp_path):
+def test_a_pack_is_written_as_it_was_sent(tmp_path):
     rng = np.random.default_rng(1)
     batch = random_batch(CHUNK_ROWS, rng)
     batch.runs["n_rows"] = 2
     rows = random_rows(2 * CHUNK_ROWS, PHOTOMETRY_DTYPE, rng)
+    rows["run_id"] = np.repeat(batch.runs["run_id"], 2)
     packed = pack(Batch(rows, batch.runs, [], []))
     assert packed.n_runs == CHUNK_ROWS and len(packed.runs) == 0
     writer = Writer(tmp_path / "r.h5")
     writer.append(packed)
     writer.close()
-    (block,) = packed.blocks
+    (packed,) = packed.packs
     with h5py.File(tmp_path / "r.h5") as file:
-        for i, chunk in enumerate(block.photometry):
+        for i, chunk in enumerate(packed.photometry):
             assert file["photometry"].id.read_direct_chunk((i * CHUNK_ROWS,)) == (0, chunk)
         assert file["photometry"][:].tobytes() == rows.tobytes()
-        runs = batch.runs.copy()
-        runs["first_row"] = 2 * np.arange(CHUNK_ROWS)
-        assert file["runs"][:].tobytes() == runs.tobytes()
+        assert file["runs"].id.read_direct_chunk((0,)) == (0, packed.runs)
+        assert file["runs"][:].tobytes() == batch.runs.tobytes()
 
 
-@pytest.mark.parametrize("first_row", [0, 1, 2**40 + 12345])
-def test_the_pieces_of_a_chunk_make_one_stream_with_its_checksum(first_row):
-    rng = np.random.default_rng(2)
-    batch = random_batch(CHUNK_ROWS, rng, 0)
-    (block,) = pack(batch).blocks
-    chunk = block.runs(first_row)
-    content = zlib.decompress(chunk)  # which compares the checksum
-    assert int.from_bytes(chunk[-4:], "big") == zlib.adler32(content)
-    assert len(content) == CHUNK_ROWS * RUNS_DTYPE.itemsize
-
-
-def test_a_batch_comes_out_of_its_blocks_as_it_went_in():
+def test_a_batch_comes_out_of_its_packs_as_it_went_in():
     rng = np.random.default_rng(3)
     batch = random_batch(6 * CHUNK_ROWS, rng)
     loose = rng.random(len(batch.runs)) < 0.1
     packed = pack(batch, loose)
-    assert len(packed.blocks) >= 4
+    assert len(packed.packs) >= 4
     assert set(batch.runs["run_id"][loose]) <= set(packed.runs["run_id"])
     assert len(packed.runs) < loose.sum() + 4 * CHUNK_ROWS
     assert by_run(unpack(packed)) == by_run(batch)
-
-
-def test_a_file_with_other_chunks_takes_blocks_as_rows(tmp_path, monkeypatch):
-    """As those of earlier versions."""
-    rng = np.random.default_rng(4)
-    path = work_path(tmp_path / "r.h5")
-    batches = [random_batch(3 * CHUNK_ROWS, rng, 1) for _ in range(2)]
-    with monkeypatch.context() as patch:
-        patch.setattr(writer_module, "CHUNK_ROWS", 953)
-        writer = Writer(path)
-        writer.append(batches[0])
-        writer.close()
-    writer = Writer(path, resume=True)
-    writer.append(pack(batches[1]))
-    writer.publish(tmp_path / "r.h5")
-    assert by_run(read(tmp_path / "r.h5")) == by_run(join(batches))
