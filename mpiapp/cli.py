@@ -91,6 +91,21 @@ def build_parser() -> argparse.ArgumentParser:
     _add_mapping(p)
     p.set_defaults(call=commands.import_tables)
 
+    p = added.add_parser("extract", help="make prep3 files from events, regions and PSF images")
+    p.add_argument(
+        "field",
+        metavar="FIELD",
+        help="folder of catalog products or of srcflux, or a field file (.toml, or a table)",
+    )
+    p.add_argument("directory", metavar="OUT", help="folder for the files")
+    p.add_argument("--bands", metavar="NAMES", help="of b,h,m,s,u,w (all that there are)")
+    p.add_argument(
+        "--masters",
+        metavar="RADIUS|TABLE",
+        help="master sources: components within so many arcsec, or a table of associations",
+    )
+    p.set_defaults(call=commands.extract)
+
     p = added.add_parser("measure", help="photometry of a table of single sources, at once")
     p.add_argument("table", metavar="TABLE", help="counts: any table that astropy reads")
     p.add_argument("out", metavar="OUT", help="photometry: .fits, .ecsv, .vot, .parquet or .csv")

@@ -174,6 +174,42 @@ def import_tables(args) -> int:
     return ExitCode.RUNS_FAILED if failed else ExitCode.OK
 
 
+def extract(args) -> int:
+    from .parallel.progress import Deaf, During
+
+    with During("starting", silent=not sys.stderr.isatty()):
+        from .extract.find import find_field
+        from .extract.positions import write_masters
+        from .parallel import extraction, world
+
+    try:
+        here = world.connect()
+    except world.WorldError as error:
+        print(f"mpiapp: {error}", file=sys.stderr)
+        return ExitCode.USAGE
+    sys.stdout, sys.stderr = Deaf(sys.stdout), Deaf(sys.stderr)
+    with here.guard():
+        bands = args.bands.split(",") if args.bands else ()
+        done, field, code = extraction.run(
+            lambda: find_field(args.field, bands), args.directory, here
+        )
+    if done is None:
+        return code
+    for note in field.notes:
+        print(f"mpiapp: {note}", file=sys.stderr)
+    faults = [fault for one in done.done for fault in one.faults]
+    for fault in faults:
+        print(f"mpiapp: {fault}", file=sys.stderr)
+    print(extraction.summary(done, args.directory))
+    if done.stopped:
+        print(f"mpiapp: {done.stopped}; the same command goes on", file=sys.stderr)
+        return ExitCode.STOPPED
+    if args.masters:
+        for note in write_masters(args.masters, done.stacks, args.directory):
+            print(f"  {note}")
+    return ExitCode.RUNS_FAILED if faults else ExitCode.OK
+
+
 def measure(args) -> int:
     from .catalog.fault import InputError
     from .files.counts_table import read_counts

@@ -24,6 +24,10 @@ EXAMPLES = {
         "mpiapp import field_broad.flux prep3 --set photon_energy_kev=1.7",
         "mpiapp import mine.fits prep3 --map cnts=TOTAL --set band=b --set aperture=aper",
     ),
+    "extract": (
+        "mpiapp extract products prep3           # files of the catalog, by their names",
+        "mpiapp extract field.toml prep3 --masters 2",
+    ),
     "measure": (
         "mpiapp measure counts.csv fluxes.vot --set photon_energy_kev=1.7",
         "mpiapp measure mine.fits photometry.fits --quantities flux,cnts --processes 0",

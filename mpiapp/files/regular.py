@@ -19,8 +19,8 @@ _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"PK\3
 _COMPRESSED |= {b"\x28\xb5\x2f\xfd": "zstd", b"\x1f\x9d": "compress"}
 
 
-def open_regular(path: str | os.PathLike) -> BinaryIO:
-    """The file, open for reading bytes.
+def open_regular(path: str | os.PathLike, packed: bool = False) -> BinaryIO:
+    """The file, open for reading bytes; with `packed` even if it is compressed.
 
     Raises
     ------
@@ -35,19 +35,19 @@ def open_regular(path: str | os.PathLike) -> BinaryIO:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: cannot be read ({reason}); check the path") from error
     try:
-        _check(path, fd)
+        _check(path, fd, packed)
     except BaseException:
         os.close(fd)
         raise
     return os.fdopen(fd, "rb")
 
 
-def _check(path: str | os.PathLike, fd: int) -> None:
+def _check(path: str | os.PathLike, fd: int, packed: bool) -> None:
     mode = os.fstat(fd).st_mode
     if not stat.S_ISREG(mode):
         kind = _KINDS.get(stat.S_IFMT(mode), "something else")
         raise InputError(f"{path}: cannot be read ({kind}); name a regular file")
     start = os.pread(fd, 8, 0)
     for magic, packer in _COMPRESSED.items():
-        if start.startswith(magic):
+        if start.startswith(magic) and not packed:
             raise InputError(f"{path}: compressed ({packer}); unpack it first")

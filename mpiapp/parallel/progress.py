@@ -84,8 +84,9 @@ class Progress:
     `note` tells what else to say, if anything.
     """
 
-    def __init__(self, total: int, done: int = 0, note: Callable[[], str] = str):
+    def __init__(self, total: int, done: int = 0, note: Callable[[], str] = str, unit: str = "run"):
         self.note = note
+        self._unit = unit
         self.total = total
         self.done = self.first = done
         self.failed = 0
@@ -118,8 +119,8 @@ class Progress:
             left = f"{seconds / 3600:.1f} h" if seconds > 7200 else f"{seconds / 60:.1f} min"
             left += " left"
         say(
-            f"{time.strftime('%Y-%m-%dT%H:%M:%S')}  {self.done}/{self.total} runs, "
-            f"{self.failed} failed, {rate:.3g} runs/s, {left}"
+            f"{time.strftime('%Y-%m-%dT%H:%M:%S')}  {self.done}/{self.total} "
+            f"{self._unit}s, {self.failed} failed, {rate:.3g} {self._unit}s/s, {left}"
             + (f"; oldest run in flight: {note}" if (note := self.note()) else "")
         )
 
@@ -136,7 +137,7 @@ class Progress:
             self._bar = tqdm(
                 total=self.total,
                 initial=self.done,
-                unit="run",
+                unit=self._unit,
                 smoothing=0.1,
                 dynamic_ncols=True,
                 file=sys.stderr,

@@ -1,0 +1,262 @@
+"""Counts and matrices of one bundle in one observation, and what is known of their quality."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..catalog.bundle import Bundle, ObsidBundle, check_matrices
+from ..catalog.fault import InputError
+from ..catalog.quantities import APERTURES, Matrix
+from ..files.source_info import InfoRow
+from .arf import band_area, power_law_kev, read_arf
+from .bundle_files import OpenObservation, OpenSource, events_of, exposure_map, open_source
+from .field import SourceFiles, of_band
+from .matrix import Columns, ExposureMap, Row
+from .psf import ECF90, PsfFraction
+from .quality import Quality
+from .region import Region, union
+from .sky import cut, number_in
+
+ERG_PER_KEV = 1.602176634e-9
+
+
+@dataclass
+class MadeBundle:
+    """A bundle as it goes into the prep3 file; `bundle` is None if no source is seen here."""
+
+    bundle: Bundle | None = None
+    info: list[InfoRow] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+
+def make_bundle(
+    observation: OpenObservation, name: str, files: Sequence[SourceFiles]
+) -> MadeBundle:
+    """Counts and matrices of a bundle, as far as this observation sees it.
+
+    A source with a file that cannot be used is left out, alone or with the band that it costs;
+    its neighbours go on without it and say so.
+    """
+    made = MadeBundle()
+    sources = []
+    for source in files:
+        try:
+            opened = open_source(observation, source)
+            if opened.faults and len(files) > 1:
+                raise InputError(next(iter(opened.faults.values())))
+            sources.append(opened)
+            faults = opened.faults.values()
+        except InputError as error:
+            faults = [str(error)]
+        made.faults += faults
+    lost = len(sources) < len(files)
+    seen = [source for source in sources if _is_seen(observation, source)]
+    made.missing = [source.files.name for source in sources if source not in seen]
+    if not seen:
+        return made
+    key = ObsidBundle(observation.files.stack, observation.files.obsid, name)
+    names = tuple(source.files.name for source in seen)
+    bundle = Bundle(key, observation.instrument, names, {}, {})
+    work = _Work(observation, seen, lost)
+    for band in observation.bands:
+        if not all(band in source.psf for source in seen):
+            continue
+        for aperture in APERTURES:
+            regions = [source.apertures.get((aperture, band)) for source in seen]
+            if any(region is None for region in regions):
+                continue
+            try:
+                counts, matrices, info = work.measure(band, aperture, regions)
+            except InputError as error:
+                place = f"{observation.files.name}, {', '.join(names)}, band {band}, {aperture}"
+                made.faults.append(f"{place}: {error}")
+                continue
+            bundle.counts[band, aperture] = counts
+            bundle.F.update(matrices)
+            made.info += [(name, n, band, aperture, q) for n, q in zip(names, info)]
+    if bundle.F:
+        made.bundle = bundle
+    return made
+
+
+def _is_seen(observation: OpenObservation, source: OpenSource) -> bool:
+    """Whether any of the source's aperture lies on the field, by its maps if there are some."""
+    for (_, band), region in source.apertures.items():
+        exposures = exposure_map(observation, [source], band)
+        on = exposures.of(region).lit > 0 if exposures else None
+        if on or (on is None and region.bounds.meets(observation.frame.bounds)):
+            return True
+    return False
+
+
+class _Work:
+    """A bundle's sources while its bands are measured one after the other."""
+
+    def __init__(self, observation: OpenObservation, sources: list[OpenSource], lost: bool):
+        self.observation, self.sources, self.lost = observation, sources, lost
+        self.events = events_of(observation, sources)
+        backgrounds = {source.files.background: source.background for source in sources}
+        holes = observation.apertures
+        if not observation.settings.cut_sources:
+            names = {source.files.name for source in sources}
+            holes = {name: region for name, region in holes.items() if name in names}
+        self.background = union(list(backgrounds.values())).minus(holes.values())
+        if self.background.area <= 0:
+            raise InputError("nothing is left of the background region; enlarge it")
+        self._inside: dict = {}  # sums over PSFs, by region and layout
+        self._numbers: dict[int, np.ndarray] = {}
+        self._exposures: dict = {}
+
+    def measure(
+        self, band: str, aperture: str, regions: list[Region]
+    ) -> tuple[np.ndarray, dict[Matrix, np.ndarray], list[dict]]:
+        """Counts (n + 1,), F by matrix, and columns of SRCINFO of the sources, in one band.
+
+        Raises InputError if they make no sense.
+        """
+        psfs = [source.psf[band] for source in self.sources]
+        if aperture == "aper90":  # a bare fraction is that of `aper`
+            psfs = [PsfFraction(ECF90) if isinstance(p, PsfFraction) else p for p in psfs]
+        columns = Columns(psfs, self._inside)
+        every = [*regions, self.background]
+        counts = np.array([self._count(region, band) for region in every])
+        rows = [
+            columns.row(region, i, self._map(band, i, region)) for i, region in enumerate(every)
+        ]
+        F = {
+            Matrix(band, aperture, quantity): matrix
+            for quantity, matrix in self._matrices(band, rows).items()
+        }
+        for matrix in F.values():
+            check_matrices(counts, matrix, len(regions))
+        off_psf = [columns.off_image(region) for region in regions]
+        info = [
+            self._quality(i, band, regions, rows[i], off_psf[i]).columns()
+            for i in range(len(regions))
+        ]
+        return counts, F, info
+
+    def _map(self, band: str, i: int, region: Region) -> ExposureMap | None:
+        """The exposure map for a region: of its source, or of all of them for the background."""
+        own = [self.sources[i]] if i < len(self.sources) else self.sources
+        key = band, len(own) > 1 or i
+        if key not in self._exposures:
+            self._exposures[key] = exposure_map(self.observation, own, band)
+        return self._exposures[key]
+
+    def _count(self, region: Region, band: str) -> int:
+        if self.events is None:
+            image = of_band(self.observation.images, band)
+            if image is None:
+                raise InputError("neither events nor a counts image; name one")
+            total = cut(image.grid, region).of(image).sum(dtype=np.float64)
+            if total < 0 or total != round(total):
+                raise InputError(f"{image.path}: {total} counts in a region; name a counts image")
+            return int(total)
+        return len(self._in_band(region, band))
+
+    def _in_band(self, region: Region, band: str) -> np.ndarray:
+        """Numbers of the events of a band in a region."""
+        if id(region) not in self._numbers:
+            self._numbers[id(region)] = self.events.inside(region)
+        return self.events.in_band(
+            self._numbers[id(region)], self.observation.settings.energies[band]
+        )
+
+    def _matrices(self, band: str, rows: list[Row]) -> dict[str, np.ndarray]:
+        """F of every quantity that the files allow."""
+        observation, settings = self.observation, self.observation.settings
+        seen = np.array([row.seen for row in rows])
+        F = {"cnts": seen}
+        exposed = None
+        if all(row.exposed is not None for row in rows):
+            exposed = np.array([row.exposed for row in rows])
+        if observation.seconds:
+            F["rate"] = seen * observation.seconds
+            whole = of_band(observation.maps, band)
+            if exposed is not None and whole is not None and settings.vignetting:
+                F["rate"] = exposed * (observation.seconds / whole.peak)
+        areas = [self._arf(source, band) for source in self.sources]
+        if exposed is not None:
+            F["photflux"] = exposed
+        elif None not in areas and observation.seconds:
+            mean = np.mean([area.area for area in areas])
+            F["photflux"] = seen * observation.seconds * mean
+        if "photflux" in F:
+            kev = [self._photon_energy(i, band) for i in range(len(rows))]
+            F["flux"] = F["photflux"] / (np.array(kev) * ERG_PER_KEV)
+        return F
+
+    def _arf(self, source: OpenSource, band: str):
+        if not source.files.arf:
+            return None
+        settings = self.observation.settings
+        arf = read_arf(source.files.arf)
+        return band_area(arf, settings.energies[band], settings.photon_index)
+
+    def _photon_energy(self, i: int, band: str) -> float:
+        """Mean energy in keV of the photons of source i, or of the background.
+
+        That of the settings, else of the ARF's power law, else of the events in the aperture,
+        else (no events) of the background's events, else of a power law.
+        """
+        settings = self.observation.settings
+        given = of_band(settings.photon_energy_kev, band)
+        if given is not None:
+            return given
+        if i < len(self.sources) and (area := self._arf(self.sources[i], band)) is not None:
+            return area.kev
+        own = self.mean_energy(i, band)
+        for mean in (own, self.mean_energy(len(self.sources), band)):
+            if mean > 0:
+                return mean
+        return power_law_kev(settings.energies[band], settings.photon_index)
+
+    def mean_energy(self, i: int, band: str) -> float:
+        """Mean in keV over the events of source i's largest aperture, or of the background."""
+        region = self.background
+        if i < len(self.sources):
+            own = self.sources[i].apertures
+            region = own.get(("aper", band)) or own["aper90", band]
+        if self.events is None or self.events.kev is None:
+            return np.nan
+        numbers = self._in_band(region, band)
+        return float(self.events.kev[numbers].mean()) if len(numbers) else np.nan
+
+    def _quality(
+        self, i: int, band: str, regions: list[Region], row: Row, off_psf: float
+    ) -> Quality:
+        region, source = regions[i], self.sources[i]
+        frame, header = self.observation.frame, self.observation.header
+        ra, dec = source.files.position or frame.celestial(*region.outline.centre)
+        pointing = number_in(header, "RA_PNT", "RA_NOM"), number_in(header, "DEC_PNT", "DEC_NOM")
+        x, y = region.points
+        others = np.zeros(len(x), dtype=bool)
+        for j, other in enumerate(regions):
+            if j != i and region.bounds.meets(other.bounds):
+                others |= other.contains(x, y)
+        exposure = row.exposure
+        return Quality(
+            ra=ra,
+            dec=dec,
+            theta=_separation_arcmin(ra, dec, *pointing) if None not in pointing else np.nan,
+            mean_energy=self.mean_energy(i, band),
+            frac_off_chip=1 - exposure.lit if exposure else np.nan,
+            frac_off_psf=off_psf,
+            frac_overlap=float(others.mean()) if len(others) else 0.0,
+            frac_hole=1 - region.area / region.outline.area,
+            expmap_min=exposure.low if exposure else np.nan,
+            expmap_max=exposure.high if exposure else np.nan,
+            neighbour_lost=self.lost,
+        )
+
+
+def _separation_arcmin(ra: float, dec: float, ra0: float, dec0: float) -> float:
+    """Angle between two directions in degrees, in arcmin."""
+    a, d, a0, d0 = np.radians([ra, dec, ra0, dec0])
+    half = np.sin((d - d0) / 2) ** 2 + np.cos(d) * np.cos(d0) * np.sin((a - a0) / 2) ** 2
+    return float(np.degrees(2 * np.arcsin(np.sqrt(min(half, 1.0)))) * 60)

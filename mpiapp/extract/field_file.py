@@ -1,0 +1,251 @@
+"""Field files: TOML, or a table with a row for each source, that name the files of a field.
+
+Names of files are patterns: `{obsid}`, `{stack}`, `{source}` stand for what they say, `{band}` for
+the catalog's letter or CIAO's word, whichever there is a file of.  They are relative to the folder
+of the field file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from astropy.table import Table
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..catalog.fault import InputError
+from ..catalog.quantities import BANDS, INSTRUMENT_BANDS
+from ..toml import tomllib
+from . import field as nouns
+from .events import EventCuts
+from .patterns import Place, found_sources, observation_files, source_files
+
+Band = Literal[tuple(BANDS)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Files(BaseModel):
+    """Patterns of file names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    events: str = ""
+    """Event list."""
+    image: str = ""
+    """Counts image, where there is no event list."""
+    exposure_map: str = ""
+    """Exposure map in cm² s; with {source} in it, one around each source."""
+    aper: str = ""
+    """Source region: FITS, or text of CIAO or DS9.  A text file without {source} in its name has
+    the regions of all sources, with their names as text."""
+    aper90: str = ""
+    """Region of the aperture aper90; from the PSF image where there is none."""
+    background: str = ""
+    """Background region; with or without {source}."""
+    psf: str = ""
+    """PSF image, or table with the columns radius (arcsec) and fraction."""
+    psf_fraction: Fraction | dict[Band, Fraction] | None = None
+    """Fraction of the PSF in the source region, where there is no image of it."""
+    psf_fraction_bkg: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Fraction of the PSF in the background region, beside psf_fraction."""
+    arf: str = ""
+    """Effective area, where there is no exposure map."""
+
+
+class Observation(Files):
+    """One observation; any key of [files] may stand here too."""
+
+    obsid: str | int
+    """Its number or name."""
+    stack: str = ""
+    """Its stack; a stack of its own by default."""
+    instrument: Literal[tuple(INSTRUMENT_BANDS)] | None = None
+    """Where no header says so."""
+    exposure_s: Positive | None = None
+    """Where no header says so."""
+
+
+class Events(BaseModel):
+    """Which events count."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    status: bool = True
+    """Only those whose status bits are all 0."""
+    good_times: bool = True
+    """Only those within the good-time intervals of the file."""
+    chips: list[int] = []
+    """Only those of these ccd_id; all by default."""
+
+
+class FieldFile(BaseModel):
+    """A field: its observations, sources and files."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    sources: str | list[str] = []
+    """Names of the sources, or a table with the columns source, and ra, dec, bundle if known.  By
+    default those that the files of `aper` have."""
+    bands: list[Band] = []
+    """Those to extract; all of the instrument by default."""
+    energies: dict[Band, tuple[Positive, Positive]] = {}
+    """Limits of bands in keV, where they are not the catalog's."""
+    photon_energy_kev: Positive | dict[Band, Positive] | None = None
+    """Mean photon energy; by default that of the source's events in the band."""
+    photon_index: float = 1.7
+    """Of the power law that weights an ARF."""
+    vignetting: bool = True
+    """Whether count rates are those on axis, where there are exposure maps of the whole field."""
+    cut_sources: bool = True
+    """Whether the regions of all sources are cut out of all backgrounds."""
+    bundles: list[list[str]] = []
+    """Sources to fit together whether or not they overlap."""
+    events: Events = Events()
+    files: Files = Files()
+    observation: list[Observation] = Field(min_length=1)
+
+    def settings(self) -> nouns.Settings:
+        """How counts and matrices are made."""
+        kev = self.photon_energy_kev
+        cuts = EventCuts(self.events.status, self.events.good_times, tuple(self.events.chips))
+        return nouns.Settings(
+            tuple(self.bands),
+            {**BANDS, **self.energies},
+            cuts,
+            kev if isinstance(kev, dict) else {} if kev is None else {"": kev},
+            self.photon_index,
+            self.vignetting,
+            self.cut_sources,
+        )
+
+
+def read_field_file(path: str | Path) -> nouns.Field:
+    """The field of a TOML file, or of a table with a row for each source of an observation.
+
+    A table has the columns obsid, source and those of [files]; stack, ra, dec, bundle, instrument
+    and exposure_s if known, and psf_fraction_b and the like for single bands.
+
+    Raises InputError with a line for each mistake.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".toml":
+        return _from_table(path)
+    try:
+        model = FieldFile.model_validate(tomllib.loads(path.read_bytes().decode("utf-8")))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from None
+    except ValidationError as error:
+        raise InputError("\n".join(f"{path}: {_explain(e)}" for e in error.errors())) from None
+    folder, notes = path.parent, []
+    given = _given_sources(model, folder)
+    bundle_of = {name: f"g{i:04d}" for i, names in enumerate(model.bundles) for name in names}
+    observations = []
+    for observation in model.observation:
+        files = model.files.model_copy(
+            update=observation.model_dump(include=set(Files.model_fields), exclude_unset=True)
+        )
+        place = Place(folder, str(observation.obsid), observation.stack or str(observation.obsid))
+        names = given or found_sources(files, place)
+        sources = [
+            source_files(
+                files, place, name, {"bundle": bundle_of.get(name, "")} | given.get(name, {})
+            )
+            for name in names
+        ]
+        present = [s for s in sources if s is not None]
+        if len(present) < len(sources):
+            notes.append(
+                f"{path}: {len(sources) - len(present)} sources have no files in obsid "
+                f"{observation.obsid}, and are missing there"
+            )
+        observations.append(
+            observation_files(files, place, present, observation.instrument, observation.exposure_s)
+        )
+    return _field(path, observations, model.settings(), notes)
+
+
+def _field(path, observations, settings, notes) -> nouns.Field:
+    used = tuple(one for one in observations if one.sources)
+    if not used:
+        raise InputError(f"{path}: no source whose files are there; check the patterns")
+    return nouns.Field(used, settings, tuple(notes))
+
+
+def _explain(problem: dict) -> str:
+    where = ".".join(str(part) for part in problem["loc"]) or "the file"
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {where}"
+    if problem["type"] == "missing":
+        return f"{where} is missing"
+    return f"{where} = {problem['input']!r}: {problem['msg'].lower()}"
+
+
+def _given_sources(model: FieldFile, folder: Path) -> dict[str, dict]:
+    """The sources that the file names, and what it says of each."""
+    if isinstance(model.sources, list):
+        return {name: {} for name in model.sources}
+    return {row["source"]: row for row in _rows(folder / model.sources, ("source",))}
+
+
+def _rows(path: Path, required: tuple[str, ...]) -> Iterator[dict]:
+    """The rows of a table, without what is blank."""
+    try:
+        table = Table.read(path, **({"format": "ascii.csv"} if path.suffix == ".csv" else {}))
+    except Exception as error:
+        raise InputError(f"{path}: cannot be read as a table ({error})") from None
+    if missing := [name for name in required if name not in table.colnames]:
+        raise InputError(f"{path}: no column {missing[0]}; add it")
+    for row in table:
+        values = {}
+        for name in table.colnames:
+            value = row[name]
+            if value is np.ma.masked or (isinstance(value, float) and np.isnan(value)):
+                continue
+            value = value.item() if isinstance(value, np.generic) else value
+            values[name] = value.decode() if isinstance(value, bytes) else value
+        yield values | {name: str(values.get(name, "")) for name in required}
+
+
+def _from_table(path: Path) -> nouns.Field:
+    known = {"obsid", "source", "stack", "ra", "dec", "bundle", "instrument", "exposure_s"}
+    grouped: dict[tuple[str, str], list] = {}
+    for row in _rows(path, ("obsid", "source")):
+        fractions = {b: row[key] for b in BANDS if (key := f"psf_fraction_{b}") in row}
+        given = {key: value for key, value in row.items() if key in Files.model_fields}
+        if fractions:
+            given["psf_fraction"] = fractions
+        unknown = [
+            key
+            for key in row
+            if key not in known | set(Files.model_fields) and not key.startswith("psf_fraction_")
+        ]
+        if unknown:
+            raise InputError(f"{path}: column {unknown[0]!r} is not known; remove it")
+        try:
+            files = Files.model_validate(
+                {k: v if isinstance(v, (dict, float)) else str(v) for k, v in given.items()}
+            )
+        except ValidationError as error:
+            raise InputError(f"{path}: {_explain(error.errors()[0])}") from None
+        place = Place(path.parent, row["obsid"], str(row.get("stack") or row["obsid"]))
+        source = source_files(files, place, row["source"], row)
+        if source is None:
+            raise InputError(
+                f"{path}, obsid {row['obsid']}, source {row['source']}: its region or PSF is not "
+                "there; check the names"
+            )
+        grouped.setdefault((place.stack, place.obsid), []).append((files, place, row, source))
+    observations = []
+    for rows in grouped.values():
+        files, place, row, _ = rows[0]
+        sources = [source for *_, source in rows]
+        exposure = row.get("exposure_s")
+        observations.append(
+            observation_files(files, place, sources, row.get("instrument"), exposure)
+        )
+    return _field(path, observations, nouns.Settings(), [])

@@ -1,0 +1,28 @@
+"""A field from what a user names: a folder of products, or a field file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ..catalog.fault import InputError
+from ..catalog.quantities import BANDS
+from .field import Field
+from .field_file import read_field_file
+from .products import find_products
+
+
+def find_field(path: str, bands: Sequence[str] = ()) -> Field:
+    """The field of a folder or a field file; InputError if there is none.
+
+    bands : instead of those of the field file
+    """
+    for band in bands:
+        if band not in BANDS:
+            raise InputError(f"band {band!r}, expected one of {', '.join(BANDS)}")
+    if not Path(path).exists():
+        raise InputError(f"{path}: is not there; name a folder of products or a field file")
+    field = find_products(path) if Path(path).is_dir() else read_field_file(path)
+    settings = replace(field.settings, bands=tuple(bands)) if bands else field.settings
+    return replace(field, settings=settings)

@@ -1,0 +1,98 @@
+"""One observation to one prep3 file: counts and matrices of all its bundles."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..catalog.fault import InputError
+from ..files.prep3 import prep3_name
+from ..files.prep3_write import write_prep3
+from .bundle_files import open_observation
+from .bundles import MadeBundle, make_bundle
+from .field import ObservationFiles, Settings
+
+
+@dataclass
+class Extracted:
+    """What became of an observation.
+
+    path : its prep3 file, empty if there is nothing to write
+    sources, source_bands : how many are measured, and in how many bands all together
+    missing : components that lie off the field here (Eq. 3)
+    flags : by component, those of any of its bands and apertures
+    """
+
+    name: str
+    path: str = ""
+    sources: int = 0
+    source_bands: int = 0
+    missing: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    flags: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def extract_observation(
+    files: ObservationFiles,
+    bundles: Mapping[str, tuple[str, ...]],
+    settings: Settings,
+    folder: str,
+) -> Extracted:
+    """Write the prep3 file of an observation into `folder`; never raises for bad input.
+
+    bundles : components of the stack's bundles, by name
+    """
+    begun = time.perf_counter()
+    done = Extracted(files.name)
+    of_source = {source.name: source for source in files.sources}
+    try:
+        observation = open_observation(files, settings)
+        made: list[MadeBundle] = []
+        for name, components in bundles.items():
+            here = [of_source[c] for c in components if c in of_source]
+            if here:
+                made.append(_make(observation, name, here, files))
+        done.faults = [fault for one in made for fault in one.faults]
+        done.missing = [name for one in made for name in one.missing]
+        usable = [one for one in made if one.bundle]
+        if usable:
+            done.path = str(Path(folder) / prep3_name(files.stack, files.obsid))
+            write_prep3(
+                done.path,
+                files.stack,
+                files.obsid,
+                observation.instrument,
+                [one.bundle for one in usable],
+                observation.seconds,
+                [row for one in usable for row in one.info],
+            )
+        _count(done, usable)
+    except InputError as error:
+        done.path = ""
+        done.faults.append(str(error))
+    done.seconds = time.perf_counter() - begun
+    return done
+
+
+def _make(observation, name: str, here, files: ObservationFiles) -> MadeBundle:
+    try:
+        return make_bundle(observation, name, here)
+    except InputError as error:
+        place = f"{files.name}, bundle {name} ({', '.join(s.name for s in here)})"
+        return MadeBundle(faults=[f"{place}: {error}"])
+
+
+def _count(done: Extracted, made: list[MadeBundle]) -> None:
+    flags: dict[str, dict[str, None]] = {}
+    measured = set()
+    for one in made:
+        done.sources += len(one.bundle.components)
+        for _, component, band, _, columns in one.info:
+            measured.add((component, band))
+            for flag in columns["extract_flags"].split():
+                flags.setdefault(component, {})[flag] = None
+    done.source_bands = len(measured)
+    done.flags = {component: " ".join(names) for component, names in flags.items()}

@@ -1,0 +1,158 @@
+"""Patterns of file names, and the files of a source or an observation that they stand for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from ..catalog.fault import InputError
+from . import field as nouns
+from .region_files import RegionFile, is_fits, labels
+
+# The catalog's letters and CIAO's words.
+WORDS = {
+    "b": "broad",
+    "h": "hard",
+    "m": "medium",
+    "s": "soft",
+    "u": "ultrasoft",
+    "w": "wide",
+}
+
+
+class Files(Protocol):
+    """The patterns of an observation, as a field file has them."""
+
+    events: str
+    image: str
+    exposure_map: str
+    aper: str
+    aper90: str
+    background: str
+    psf: str
+    psf_fraction: float | Mapping[str, float] | None
+    psf_fraction_bkg: float
+    arf: str
+
+
+class Place:
+    """Where the files of an observation are, and what its patterns stand for."""
+
+    def __init__(self, folder: Path, obsid: str, stack: str):
+        self.folder, self.obsid, self.stack = folder, obsid, stack
+
+    def path(self, pattern: str, source: str = "", band: str = "") -> str:
+        """The path of a pattern, whether or not it is there."""
+        try:
+            name = pattern.format(
+                obsid=self.obsid, stack=self.stack, source=source, region=source, band=band
+            )
+        except (KeyError, IndexError, ValueError) as error:
+            raise InputError(
+                f"the pattern {pattern!r}: {error}; use {{obsid}}, {{stack}}, {{source}}, {{band}}"
+            ) from None
+        return str(self.folder / name)
+
+    def by_band(self, pattern: str, source: str = "") -> dict[str, str]:
+        """The paths by band of the files that are there."""
+        if not pattern:
+            return {}
+        if "{band}" not in pattern:
+            path = self.path(pattern, source)
+            return {"": path} if Path(path).exists() else {}
+        found = {}
+        for band, word in WORDS.items():
+            paths = [self.path(pattern, source, name) for name in (band, word)]
+            if there := [path for path in paths if Path(path).exists()]:
+                found[band] = there[0]
+        return found
+
+
+def _has_source(pattern: str) -> bool:
+    return "{source}" in pattern or "{region}" in pattern
+
+
+def found_sources(files: Files, place: Place) -> list[str]:
+    """The sources of the files of `aper`, by their names or by the text of their regions."""
+    if not files.aper:
+        raise InputError("neither `sources` nor `aper` in [files]; name one of them")
+    if not _has_source(files.aper):
+        path = place.path(files.aper)
+        if is_fits(path):
+            raise InputError(f"{path}: a FITS region is that of one source; name `sources`")
+        return labels(path)
+    wild = Path(place.path(files.aper, "\0", "b"))
+    pattern = re.escape(str(wild)).replace("\0", "(.+)").replace("\\\0", "(.+)")
+    base = wild.parent if "\0" not in str(wild.parent) else place.folder
+    found = [re.fullmatch(pattern, str(path)) for path in sorted(base.rglob("*"))]
+    return [match[1] for match in found if match]
+
+
+def source_files(files: Files, place: Place, name: str, known: Mapping) -> nouns.SourceFiles | None:
+    """The files of a source; None if its region or PSF is not there."""
+    regions = {
+        key: _region(pattern, place, name, hdu)
+        for key, pattern, hdu in (
+            ("aper", files.aper, "SRCREG"),
+            ("background", files.background, "BKGREG"),
+        )
+        if pattern
+    }
+    aper90 = {}
+    if files.aper90:
+        for band, path in place.by_band(files.aper90, name).items():
+            aper90[band] = _labelled(path, "SRCREG", _has_source(files.aper90), name)
+    psf: dict = place.by_band(files.psf, name)
+    if files.psf_fraction is not None and not psf:
+        given = files.psf_fraction
+        by_band = given if isinstance(given, dict) else {"": given}
+        psf = {band: (f, files.psf_fraction_bkg) for band, f in by_band.items()}
+    if None in regions.values() or (files.psf and not psf):
+        return None
+    own_maps = _has_source(files.exposure_map)
+    ra, dec = known.get("ra"), known.get("dec")
+    return nouns.SourceFiles(
+        name,
+        regions.get("aper"),
+        regions.get("background"),
+        aper90,
+        psf,
+        place.path(files.events, name) if _has_source(files.events) else "",
+        place.by_band(files.exposure_map, name) if own_maps else {},
+        place.path(files.arf, name) if files.arf else "",
+        str(known.get("bundle") or ""),
+        None if ra is None or dec is None else (float(ra), float(dec)),
+    )
+
+
+def _region(pattern: str, place: Place, name: str, hdu: str) -> RegionFile | None:
+    path, given = _split_hdu(place.path(pattern, name))
+    if not Path(path).exists():
+        if _has_source(pattern):
+            return None
+        raise InputError(f"{path}: is not there; check the pattern {pattern!r}")
+    return _labelled(path, given or hdu, _has_source(pattern), name)
+
+
+def _split_hdu(path: str) -> tuple[str, str]:
+    """A path and the HDU in brackets after it."""
+    match = re.fullmatch(r"(.*)\[(\w+)\]", path)
+    return (match[1], match[2].upper()) if match else (path, "")
+
+
+def _labelled(path: str, hdu: str, own: bool, name: str) -> RegionFile:
+    """The region of a source in its own file or in that of all sources."""
+    if is_fits(path):
+        return RegionFile(path, (hdu,))
+    return RegionFile(path, (), name if not own and name in labels(path) else "")
+
+
+def observation_files(files: Files, place: Place, sources, instrument, exposure):
+    events = "" if _has_source(files.events) or not files.events else place.path(files.events)
+    maps = {} if _has_source(files.exposure_map) else place.by_band(files.exposure_map)
+    images = place.by_band(files.image)
+    return nouns.ObservationFiles(
+        place.stack, place.obsid, tuple(sources), events, images, maps, instrument, exposure
+    )

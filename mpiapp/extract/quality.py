@@ -1,0 +1,67 @@
+"""What is known of an extraction besides C and F: columns of SRCINFO, and flags."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+# More than this part of an aperture is worth a flag; facts on PSF images that end inside it.
+_PART = 0.01
+_UNEVEN = 0.5
+
+FLAGS = {
+    "off-chip": "more than 1 % of the aperture has no exposure",
+    "off-psf": "more than 1 % of an aperture of the bundle lies off the PSF image: F is too low",
+    "overlap": "more than 1 % of the aperture lies in a neighbour's aperture, and counts in both",
+    "holed": "more than 1 % of the aperture's outline is cut out",
+    "uneven": "the exposure in the aperture varies by more than a factor of 2",
+    "neighbour-lost": "a source of the bundle could not be extracted, and its light is in this one",
+}
+
+
+@dataclass(frozen=True)
+class Quality:
+    """A source's aperture in one band.
+
+    Attributes
+    ----------
+    ra, dec : degrees
+    theta : off-axis angle in arcmin
+    mean_energy : keV, of the events in the aperture `aper`, before any subtraction
+    frac_off_chip, frac_off_psf, frac_overlap, frac_hole : parts of the aperture
+    expmap_min, expmap_max : exposure in cm² s over the aperture's exposed pixels
+    neighbour_lost : whether a source of its bundle could not be extracted
+    """
+
+    ra: float
+    dec: float
+    theta: float
+    mean_energy: float
+    frac_off_chip: float
+    frac_off_psf: float
+    frac_overlap: float
+    frac_hole: float
+    expmap_min: float
+    expmap_max: float
+    neighbour_lost: bool = False
+
+    @property
+    def flags(self) -> list[str]:
+        """Names in FLAGS of what may matter."""
+        return [
+            name
+            for name, is_set in (
+                ("off-chip", self.frac_off_chip > _PART),
+                ("off-psf", self.frac_off_psf > _PART),
+                ("overlap", self.frac_overlap > _PART),
+                ("holed", self.frac_hole > _PART),
+                ("uneven", self.expmap_min < _UNEVEN * self.expmap_max),
+                ("neighbour-lost", self.neighbour_lost),
+            )
+            if is_set
+        ]
+
+    def columns(self) -> dict[str, object]:
+        """Its columns of SRCINFO."""
+        numbers = asdict(self)
+        del numbers["neighbour_lost"]
+        return numbers | {"extract_flags": " ".join(self.flags)}

@@ -1,0 +1,272 @@
+"""Regions on the sky plane of an observation: which points lie inside, and their areas.
+
+Positions and lengths are in sky ("physical") pixels as the catalog's files have them.
+The shapes are those of astropy's `regions`; what it has no name for (pie, sector) is made of them.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import astropy.units as u
+import numpy as np
+from regions import (
+    CircleAnnulusPixelRegion,
+    CirclePixelRegion,
+    CompoundPixelRegion,
+    EllipseAnnulusPixelRegion,
+    EllipsePixelRegion,
+    PixCoord,
+    PixelRegion,
+    PolygonPixelRegion,
+    RectanglePixelRegion,
+)
+
+# Points across a region, each way, for areas of what is not a plain shape: the area of a convex
+# shape is then wrong by some 10^-4 (its edge is 4 x 256 cells, right to sqrt of that).
+_ACROSS = 256
+_MAX_SKY = 1e6
+_LENGTHS = (
+    "radius",
+    "width",
+    "height",
+    *(f"{side}_{name}" for side in ("inner", "outer") for name in ("radius", "width", "height")),
+)
+
+
+class Bounds(NamedTuple):
+    """A rectangle of the sky plane, in pixels."""
+
+    x_low: float
+    x_high: float
+    y_low: float
+    y_high: float
+
+    def meets(self, other: Bounds) -> bool:
+        """Whether the two share a point."""
+        return (
+            self.x_low <= other.x_high
+            and other.x_low <= self.x_high
+            and self.y_low <= other.y_high
+            and other.y_low <= self.y_high
+        )
+
+
+class Component(NamedTuple):
+    """The part of the sky that all included shapes share, the excluded ones taken away."""
+
+    included: tuple[PixelRegion, ...]
+    excluded: tuple[PixelRegion, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """A union of components, `without` other regions; holes that overlap are cut once."""
+
+    components: tuple[Component, ...]
+    without: tuple[Region, ...] = ()
+
+    def contains(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """(n,) whether points (n,) lie inside."""
+        inside = np.zeros(np.shape(x), dtype=bool)
+        points = PixCoord(x, y)
+        for included, excluded in self.components:
+            here = np.ones(np.shape(x), dtype=bool)
+            for shape in included:
+                here &= shape.contains(points)
+            for shape in excluded:
+                here &= ~shape.contains(points)
+            inside |= here
+        for hole in self.without:
+            inside &= ~hole.contains(x, y)
+        return inside
+
+    @cached_property
+    def bounds(self) -> Bounds:
+        """A rectangle that holds all of it, holes neglected."""
+        boxes = []
+        for included, _ in self.components:
+            lows, highs = zip(*map(_box, included))
+            boxes.append((*np.max(lows, axis=0), *np.min(highs, axis=0)))
+        x_low, y_low = np.min([box[:2] for box in boxes], axis=0).tolist()
+        x_high, y_high = np.max([box[2:] for box in boxes], axis=0).tolist()
+        return Bounds(x_low, max(x_low, x_high), y_low, max(y_low, y_high))
+
+    @cached_property
+    def points(self) -> tuple[np.ndarray, np.ndarray]:
+        """x and y of evenly spaced points inside, many enough for integrals to some 10^-4."""
+        x_low, x_high, y_low, y_high = self.bounds
+        middle = (np.arange(_ACROSS) + 0.5) / _ACROSS
+        x = np.tile(x_low + middle * (x_high - x_low), _ACROSS)
+        y = np.repeat(y_low + middle * (y_high - y_low), _ACROSS)
+        inside = self.contains(x, y)
+        return x[inside], y[inside]
+
+    @cached_property
+    def area(self) -> float:
+        """Area in square pixels: exact for a single shape, else from `points`."""
+        if len(self.components) == 1 and not self.without:
+            included, excluded = self.components[0]
+            plain = len(included) == 1 and not excluded
+            if plain and not isinstance(included[0], CompoundPixelRegion):
+                return float(included[0].area)
+        x_low, x_high, y_low, y_high = self.bounds
+        return len(self.points[0]) / _ACROSS**2 * (x_high - x_low) * (y_high - y_low)
+
+    @cached_property
+    def outline(self) -> Region:
+        """The same without its holes."""
+        return Region(tuple(Component(included) for included, _ in self.components))
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """The middle of its bounds."""
+        x_low, x_high, y_low, y_high = self.bounds
+        return (x_low + x_high) / 2, (y_low + y_high) / 2
+
+    def minus(self, others: Iterable[Region]) -> Region:
+        """The same with these regions cut out."""
+        holes = tuple(other for other in others if self.bounds.meets(other.bounds))
+        return Region(self.components, self.without + holes) if holes else self
+
+    def overlaps(self, other: Region) -> bool:
+        """Whether the two share more than a sliver."""
+        if not self.bounds.meets(other.bounds):
+            return False
+        small, large = sorted((self, other), key=lambda region: region.area)
+        return bool(large.contains(*small.points).any())
+
+
+def union(regions: Sequence[Region]) -> Region:
+    """What lies in any of the regions, none of which has others cut out yet."""
+    return Region(tuple(c for region in regions for c in region.components))
+
+
+def _box(shape: PixelRegion) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Lower left and upper right corner."""
+    if isinstance(shape, EllipsePixelRegion):  # most of all regions, and its exact extent is easy
+        c, s = math.cos(shape.angle.to_value(u.rad)), math.sin(shape.angle.to_value(u.rad))
+        a, b = shape.width / 2, shape.height / 2
+        reach = math.hypot(a * c, b * s), math.hypot(a * s, b * c)
+        x, y = shape.center.x, shape.center.y
+        return (x - reach[0], y - reach[1]), (x + reach[0], y + reach[1])
+    box = shape.bounding_box
+    return (box.ixmin - 0.5, box.iymin - 0.5), (box.ixmax - 0.5, box.iymax - 0.5)
+
+
+class ShapeError(ValueError):
+    """Numbers that make no shape, or a shape that has no area."""
+
+
+def make_shape(
+    name: str,
+    x: Sequence[float],
+    y: Sequence[float],
+    r: Sequence[float],
+    angles: Sequence[float],
+    field: Bounds | None = None,
+) -> PixelRegion:
+    """The shape that CIAO's region library calls `name`.
+
+    x, y : centre; both or all corners of a rectangle or polygon
+    r : radii, semi-axes or widths and heights, in pixels
+    angles : counterclockwise in degrees; two for a pie or sector
+    field : what the shape `field` covers
+
+    Raises ShapeError if there is no such shape, or its numbers make none.
+    """
+    name = name.lower()
+    angle = angles[0] if len(angles) and math.isfinite(angles[0]) else 0.0
+    numbers = [*x, *y, *r, angle]
+    if not all(math.isfinite(v) and abs(v) < _MAX_SKY for v in numbers):
+        raise ShapeError(f"{name} with {numbers}, expected finite numbers of pixels")
+    try:
+        return _make(name, x, y, [abs(v) if v == 0 else v for v in r], angle, angles, field)
+    except (ValueError, TypeError, IndexError, AttributeError) as error:
+        if isinstance(error, ShapeError):
+            raise
+        raise ShapeError(f"{name} of {len(x)} positions with radii {list(r)}: {error}") from None
+
+
+def _make(name, x, y, r, angle, angles, field) -> PixelRegion:
+    if name == "polygon":
+        if len(x) != len(y) or len(x) < 3:
+            raise ShapeError(f"polygon of {len(x)} x and {len(y)} y, expected three or more")
+        return PolygonPixelRegion(PixCoord(np.asarray(x, float), np.asarray(y, float)))
+    if name == "field":
+        if field is None:
+            raise ShapeError("field, but nothing says how far the field reaches")
+        return _rectangle(field.x_low, field.y_low, field.x_high, field.y_high, 0.0)
+    if name in ("rectangle", "rotrectangle"):
+        return _rectangle(x[0], y[0], x[1], y[1], angle)
+    centre, turn = PixCoord(float(x[0]), float(y[0])), angle * u.deg
+    if name == "circle":
+        return CirclePixelRegion(centre, r[0])
+    if name == "ellipse":
+        return EllipsePixelRegion(centre, 2 * r[0], 2 * r[1], turn)
+    if name in ("box", "rotbox"):
+        return RectanglePixelRegion(centre, r[0], r[1], turn)
+    if name == "annulus":
+        return _annulus(centre, r[0], r[1])
+    if name == "elliptannulus":
+        inner, outer = sorted(((r[0], r[1]), (r[2], r[3])))
+        return EllipseAnnulusPixelRegion(
+            centre, 2 * inner[0], 2 * outer[0], 2 * inner[1], 2 * outer[1], turn
+        )
+    if name in ("pie", "sector"):
+        if name == "sector" and field is None:
+            raise ShapeError("sector, but nothing says how far the field reaches")
+        inner, outer = (r[0], r[1]) if name == "pie" else (0.0, max(map(abs, field)))
+        return _pie(centre, inner, outer, *map(float, angles[:2]))
+    raise ShapeError(f"shape {name!r}, which has no area or is not known; replace it by another")
+
+
+def _rectangle(x_low, y_low, x_high, y_high, angle: float) -> PixelRegion:
+    centre = PixCoord((x_low + x_high) / 2, (y_low + y_high) / 2)
+    return RectanglePixelRegion(centre, abs(x_high - x_low), abs(y_high - y_low), angle * u.deg)
+
+
+def _annulus(centre: PixCoord, inner: float, outer: float) -> PixelRegion:
+    inner, outer = sorted((inner, outer))
+    return (
+        CircleAnnulusPixelRegion(centre, inner, outer)
+        if inner
+        else CirclePixelRegion(centre, outer)
+    )
+
+
+def _pie(centre: PixCoord, inner: float, outer: float, start: float, stop: float) -> PixelRegion:
+    ring = _annulus(centre, inner, outer)
+    span = (stop - start) % 360
+    if span == 0:
+        return ring
+    turns = np.radians(start + np.linspace(0, span, 2 + int(span / 10)))
+    far = 1.1 * outer  # chords of 10 degrees lie outside the outer circle
+    wedge = PolygonPixelRegion(
+        PixCoord(
+            np.append(centre.x + far * np.cos(turns), centre.x),
+            np.append(centre.y + far * np.sin(turns), centre.y),
+        )
+    )
+    return CompoundPixelRegion(ring, wedge, operator.and_)
+
+
+def moved(shape: PixelRegion, x: float, y: float, scale: float = 1.0) -> PixelRegion:
+    """The shape with all positions and lengths times `scale`, then shifted by x and y."""
+    if isinstance(shape, CompoundPixelRegion):
+        parts = moved(shape.region1, x, y, scale), moved(shape.region2, x, y, scale)
+        return CompoundPixelRegion(*parts, shape.operator)
+    changes = {}
+    for name in _LENGTHS:
+        if hasattr(shape, name):
+            changes[name] = getattr(shape, name) * scale
+    for name in ("center", "vertices"):
+        if hasattr(shape, name):
+            place = getattr(shape, name)
+            changes[name] = PixCoord(place.x * scale + x, place.y * scale + y)
+    return shape.copy(**changes)

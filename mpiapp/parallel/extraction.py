@@ -1,0 +1,223 @@
+"""A job that extracts the observations of a field, each by one rank, and goes on where it was.
+
+`extract.jsonl` in the folder of the files has a line for every observation that is done: what it
+was made from, what was wrong, what was noticed.  An observation whose line and files are still as
+they were is not extracted again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from ..catalog.fault import InputError
+from ..exit_code import ExitCode
+from ..extract.field import Field, ObservationFiles, Settings
+from ..extract.observation import Extracted, extract_observation
+from ..extract.overlaps import StackSources, find_bundles
+from .dispatch import stream
+from .progress import Progress, say
+from .stop import Stop
+from .world import World
+
+RECORD = "extract.jsonl"
+# Work for each worker beside that at which it is.
+_AHEAD = 2
+
+
+class Unit(NamedTuple):
+    """An observation to extract, and the bundles of its stack."""
+
+    files: ObservationFiles
+    bundles: dict[str, tuple[str, ...]]
+    settings: Settings
+    folder: str
+    digest: str
+
+
+@dataclass
+class Extraction:
+    """What a job has done; `stacks` have the bundles and positions of all sources."""
+
+    done: list[Extracted] = field(default_factory=list)
+    kept: int = 0
+    stacks: list[StackSources] = field(default_factory=list)
+    stopped: str = ""
+
+
+def run(
+    find: Callable[[], Field], folder: str | os.PathLike, world: World
+) -> tuple[Extraction | None, Field | None, int]:
+    """Extract a field; called on every rank.
+
+    find : finds the field; called on rank 0, where an InputError is told and ends the job
+
+    Returns what was done and the field, on rank 0 only, and the rank's exit code.
+    """
+    with world.stop.listening():
+        found, code = None, ExitCode.OK
+        if world.rank == 0:
+            try:
+                found = find()
+                Path(folder).mkdir(parents=True, exist_ok=True)
+            except InputError as error:
+                say(f"mpiapp: {error}")
+                code = ExitCode.USAGE
+        code = world.broadcast(code)
+        extraction = None
+        if code != ExitCode.OK:
+            world.meet()
+            return None, None, code
+        with world.executor() as executor:
+            if executor is not None:
+                extraction = _lead(found, str(folder), world, executor)
+        return extraction, found, code
+
+
+class _Until:
+    """The `Control` of a job that begins nothing new once it is asked to stop."""
+
+    def __init__(self, stop: Stop):
+        self._stop = stop
+
+    def idle(self):
+        return nullcontext()
+
+    def stopping(self) -> bool:
+        return self._stop.poll()
+
+    def giving_up(self, under_way: Mapping) -> bool:
+        return self._stop.out_of_patience
+
+    def lost(self, under_way: Mapping) -> list:
+        return []
+
+
+def _lead(found: Field, folder: str, world: World, executor) -> Extraction:
+    window = world.n_workers * _AHEAD
+    send = partial(stream, executor, window=window, control=_Until(world.stop))
+    stacks = found.stacks()
+    extraction = Extraction()
+    with Progress(len(stacks), unit="stack") as progress:
+        for stack in send(find_bundles, iter(stacks.values())):
+            extraction.stacks.append(stack)
+            progress.add(1, 0)
+    order = list(stacks)
+    extraction.stacks.sort(key=lambda stack: order.index(stack.stack))
+    record = Record(Path(folder) / RECORD)
+    units, total = [], 0
+    for stack in extraction.stacks:
+        for files in stacks[stack.stack]:
+            unit = _unit(files, stack, found.settings, folder)
+            if (earlier := record.still_good(unit)) is not None:
+                extraction.done.append(earlier)
+                extraction.kept += 1
+            else:
+                units.append(unit)
+                total += len(files.sources)
+    # The largest first, so that no rank is left with one at the end.
+    units.sort(key=lambda unit: -len(unit.files.sources))
+    with Progress(total, unit="source") as progress:
+        for digest, n, done in send(_extract, iter(units)):
+            record.add(digest, done)
+            extraction.done.append(done)
+            progress.add(n, len(done.faults))
+    extraction.stopped = world.stop.reason
+    return extraction
+
+
+def _unit(files: ObservationFiles, stack: StackSources, settings: Settings, folder: str) -> Unit:
+    """The observation with its bundles, and a digest of all that decides its prep3 file."""
+    names = {source.name for source in files.sources}
+    bundles = {b: kept for b, c in stack.bundles.items() if (kept := _among(c, names))}
+    states = [(path, *_state(path)) for path in files.files()]
+    text = repr((files, bundles, settings, states))
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return Unit(files, bundles, settings, folder, digest)
+
+
+def _among(components: Iterable[str], names: set[str]) -> tuple[str, ...]:
+    return tuple(name for name in components if name in names)
+
+
+def _state(path: str) -> tuple[int, int]:
+    try:
+        state = os.stat(path)
+    except OSError:
+        return 0, 0
+    return state.st_size, state.st_mtime_ns
+
+
+def _extract(unit: Unit) -> tuple[str, int, Extracted]:
+    done = extract_observation(unit.files, unit.bundles, unit.settings, unit.folder)
+    return unit.digest, len(unit.files.sources), done
+
+
+class Record:
+    """The observations that are done, a JSON object a line; what cannot be read is done again."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._known = dict(self._lines())
+
+    def _lines(self) -> Iterator[tuple[str, Extracted]]:
+        try:
+            text = self._path.read_text("utf-8", "replace")
+        except OSError:
+            return
+        for line in text.splitlines():
+            try:
+                entry = json.loads(line)
+                yield entry.pop("digest"), Extracted(**entry)
+            except (ValueError, KeyError, TypeError, AttributeError):
+                continue  # cut off when the job was killed
+
+    def still_good(self, unit: Unit) -> Extracted | None:
+        """What was done for the unit, if its files and settings have not changed since."""
+        known = self._known.get(unit.digest)
+        if known is None or (known.path and not os.path.exists(known.path)):
+            return None
+        return known
+
+    def add(self, digest: str, done: Extracted) -> None:
+        """One more observation."""
+        line = json.dumps({"digest": digest, **asdict(done)})
+        with self._path.open("a", encoding="utf-8") as file:
+            if file.tell() and not self._ends_whole():
+                file.write("\n")
+            file.write(line + "\n")
+
+    def _ends_whole(self) -> bool:
+        with self._path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) == b"\n"
+
+
+def summary(extraction: Extraction, folder: str | os.PathLike) -> str:
+    """What a job has done, in a few lines."""
+    done = extraction.done
+    lines = [
+        f"{folder}: {sum(1 for one in done if one.path)} observations, "
+        f"{sum(one.sources for one in done)} sources in {sum(one.source_bands for one in done)} "
+        "bands all together"
+    ]
+    if extraction.kept:
+        lines[0] += f", {extraction.kept} observations of them as they were"
+    missing = sum(len(one.missing) for one in done)
+    if missing:
+        lines.append(
+            f"  {missing} sources lie off the field of an observation, and are missing there"
+        )
+    flags = Counter(flag for one in done for text in one.flags.values() for flag in text.split())
+    if flags:
+        counted = ", ".join(f"{name} {n}" for name, n in flags.most_common())
+        lines.append(f"  flagged sources: {counted}")
+    return "\n".join(lines)
