@@ -16,6 +16,8 @@ from .exit_code import ExitCode
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 _SKIES = ("survey", "crowded", "single", "bright", "faint")
+_ENGINES = ("exact", "gibbs", "pymc3", "pymc", "get_draws")
+_TABLE = "table of counts: text, FITS, VOTable, ECSV, Parquet or JSON lines, also .gz"
 _KINDS = ("job", "requeue", "array", "merge", "scaling")
 
 
@@ -84,7 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     p.set_defaults(call=commands.plan)
 
     p = added.add_parser("import", help="make prep3 and mst3 files from flat tables")
-    p.add_argument("table", metavar="TABLE", help="JSON lines, or any table that astropy reads")
+    p.add_argument("table", metavar="TABLE", help=_TABLE)
     p.add_argument("directory", metavar="DIR", help="folder for the files")
     p.add_argument("--masters", metavar="TABLE", help="associations of components with masters")
     p.add_argument("--blocks", metavar="TABLE", help="obsids of the masters' Bayesian Blocks")
@@ -107,15 +109,18 @@ def build_parser() -> argparse.ArgumentParser:
     p.set_defaults(call=commands.extract)
 
     p = added.add_parser("measure", help="photometry of a table of single sources, at once")
-    p.add_argument("table", metavar="TABLE", help="counts: any table that astropy reads")
+    p.add_argument("table", metavar="TABLE", help=_TABLE)
     p.add_argument("out", metavar="OUT", help="photometry: .fits, .ecsv, .vot, .parquet or .csv")
     p.add_argument(
         "--quantities", metavar="NAMES", help="of flux,photflux,rate,cnts (all that can be)"
     )
     _add_mapping(p)
-    p.add_argument("--engine", default="exact", metavar="NAME", help="(exact)")
+    p.add_argument(
+        "--engine", default="exact", metavar="NAME", help=f"of {', '.join(_ENGINES)} (exact)"
+    )
     p.add_argument("--seed", type=int, default=0, help="of engines that draw (0)")
     p.add_argument("--processes", type=int, default=1, help="0 is one for each core (1)")
+    p.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
     p.set_defaults(call=commands.measure)
 
     p = added.add_parser("simulate", help="write a mock catalog: prep3, mst3 and truth")
@@ -268,6 +273,8 @@ def build_parser() -> argparse.ArgumentParser:
     for name, p in added.choices.items():
         p.formatter_class = argparse.RawDescriptionHelpFormatter
         p.epilog = "\n  ".join([examples.HEADING, *examples.EXAMPLES[name]])
+        if name in ("import", "measure"):
+            p.epilog = "\n  ".join(examples.COLUMNS) + "\n\n" + p.epilog
     return parser
 
 

@@ -149,7 +149,9 @@ def plan(args) -> int:
 def import_tables(args) -> int:
     from pathlib import Path
 
-    from .files.flat_tables import import_associations, import_table
+    from .catalog.fault import grouped
+    from .files.association_tables import import_associations
+    from .files.flat_tables import import_table
     from .files.layouts import Given
 
     given = Given.of(args.mapping, args.map, args.set)
@@ -160,8 +162,8 @@ def import_tables(args) -> int:
         tables = " and ".join(filter(None, (args.masters, args.blocks)))
         reports[tables] = import_associations(args.masters, out, args.blocks)
     for table, report in reports.items():
-        for fault in report.faults:
-            print(f"mpiapp: {fault.message}", file=sys.stderr)
+        for said in grouped(report.faults):
+            print(f"mpiapp: {said}", file=sys.stderr)
         replaced = len(before.intersection(map(Path, report.files)))
         print(
             f"{table}: {report.accepted} rows accepted, {len(report.faults)} rejected, "
@@ -211,35 +213,50 @@ def extract(args) -> int:
 
 
 def measure(args) -> int:
-    from .catalog.fault import InputError
-    from .files.counts_table import read_counts
-    from .files.layouts import Given
-    from .products.export import writable, write_table
-    from .products.measured import measured_table
-    from .tables import measure_table
+    import os
 
-    writable(args.out)
-    counts, faults = read_counts(args.table, Given.of(args.mapping, args.map, args.set))
-    for fault in faults:
-        print(f"mpiapp: {fault.message}", file=sys.stderr)
-    instruments = set(counts["instrument"]) if "instrument" in counts.colnames else {"ACIS"}
-    if len(instruments) > 1:
+    from .catalog.fault import InputError, grouped
+    from .engines import require
+    from .files.catalog_tables import read_table
+    from .files.counts_table import find_counts
+    from .files.layouts import NUMBERS, Given, suits
+    from .parallel.warmup import compile_once
+    from .products.export import writable, write_table
+    from .products.measured import PREFIX, measured_table, n_failed, tally
+    from .tables import chosen_quantities, clashing, measure_counts
+
+    require(args.engine)
+    if writable(args.out).exists():
+        if os.path.exists(args.table) and os.path.samefile(args.out, args.table):
+            raise InputError(f"{args.out}: is the table itself; name another file for the results")
+        if not args.overwrite:
+            raise InputError(f"{args.out}: exists already; name another file, or add --overwrite")
+    given = Given.of(args.mapping, args.map, args.set)
+    source = read_table(args.table, suits(given, NUMBERS))
+    counts = find_counts(source, given)
+    quantities = chosen_quantities(counts, args.quantities)
+    for note in source.notes + counts.layout.notes(source.table.colnames, of_jobs=False):
+        print(f"{args.table}: {note}")
+    for said in grouped(counts.faults()):
+        print(f"mpiapp: {said}", file=sys.stderr)
+    prefix = ""
+    if clash := clashing(source.table.colnames, quantities, prefix):
+        prefix = PREFIX
+        print(f"{args.table}: has a column {clash}, so that results are called {prefix}…")
+    if again := clashing(source.table.colnames, quantities, prefix):
         raise InputError(
-            f"{args.table}: column instrument: {', '.join(sorted(instruments))}; "
-            "priors differ, so measure each by itself"
+            f"{args.table}: column {again}: the result has one of that name; rename it"
         )
-    found = measure_table(
-        counts,
-        args.quantities and args.quantities.split(","),
-        engine=args.engine,
-        seed=args.seed,
-        instrument=instruments.pop(),
-        processes=args.processes,
-        progress=sys.stderr.isatty(),
-    )
-    table = measured_table(found, args.engine, args.seed)
-    print(f"{write_table(table, args.out)}: {len(table)} rows, {len(table.columns)} columns")
-    return ExitCode.RUNS_FAILED if faults else ExitCode.OK
+    compile_once(args.engine)
+    found = measure_counts(counts, quantities, args.engine, args.seed, processes=args.processes)
+    table = measured_table(counts, quantities, found, prefix)
+    table.meta |= {"engine": args.engine, "seed": str(args.seed)}
+    try:
+        write_table(table, args.out)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), args.out) from error
+    print(f"{args.out}: {tally(counts, quantities, found)}")
+    return ExitCode.RUNS_FAILED if n_failed(counts, quantities, found) else ExitCode.OK
 
 
 def simulate(args) -> int:

@@ -1,6 +1,14 @@
 """What `--help` of each command shows as examples; a test calls the parser with every line."""
 
 HEADING = "examples:"
+# What `import` and `measure` call the columns of a table; a test holds it against their code.
+COLUMNS = (
+    "names that --map and --set know:",
+    "cnts cnts_bkg psf_frac psf_frac_bkg area area_bkg",
+    "exposure_rate exposure_photflux exposure_flux, for rate, photflux and flux; each also _bkg",
+    "photon_energy_kev, which makes flux of exposure_photflux; exposure_s",
+    "obsid stack component bundle instrument band aperture",
+)
 EXAMPLES = {
     "init": (
         "mpiapp init catalog                     # writes job.toml for catalog/*prep3.fits",

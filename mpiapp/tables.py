@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 from astropy import units
-from astropy.table import QTable
+from astropy.table import QTable, Table
+from astropy.utils.exceptions import AstropyUserWarning
 from tqdm import tqdm
 
 from .catalog.bundle import are_sensible
-from .catalog.fault import InputError
+from .catalog.fault import InputError, grouped
 from .catalog.problem import Problem
 from .catalog.quantities import QUANTITIES
 from .catalog.stack import LARGEST, Stack
+from .files.catalog_tables import read_table
+from .files.counts_table import Counts, find_counts
+from .files.layouts import EXPOSURES, NUMBERS, Given, lacking, suits
 from .photometry.ladder import Ladder, Policy
 from .photometry.outcome import Outcome
 from .photometry.rules import energy_floor
 from .photometry.stack import StackEngine, measure_stack
-from .table_problems import Problems, chosen_quantities, table_problems
+from .table_problems import Problems, table_problems
 
 _NUMBERS = {"": "value", "_lolim": "lolim", "_hilim": "hilim", "_mode": "mode", "_mean": "mean",
             "_rms": "rms"}  # fmt: skip
@@ -31,38 +36,43 @@ _RESULT = np.dtype(
 _ROWS = 4096
 
 
+class InputWarning(UserWarning):
+    """Rows of a table that cannot be used: which, and why."""
+
+
 def measure_table(
     table,
-    quantities: Sequence[str] | None = None,
+    quantities: str | Sequence[str] | None = None,
     *,
     columns: Mapping[str, str] | None = None,
     engine: str = "exact",
     seed: int = 0,
-    instrument: str = "ACIS",
+    instrument: str | None = None,
     prior_upper: dict[str, float] | None = None,
     policy: Policy | None = None,
     processes: int = 1,
     progress: bool = True,
+    prefix: str = "",
     **settings,
 ) -> QTable:
     """Mode and 68 % bounds of many sources, a row of a table each, alone or in bundles (Eq. 1).
 
     Parameters
     ----------
-    table : astropy table, or mapping of names to arrays
+    table : path, astropy table, pandas DataFrame, or mapping of names to columns
         Columns as for `mpiapp import`: cnts, cnts_bkg, psf_frac, psf_frac_bkg,
         area, area_bkg (pixels) and, for every quantity but net counts,
         exposure_rate (s), exposure_photflux (count photon-1 s cm2),
-        exposure_flux (count erg-1 s cm2); with the suffix _bkg those of the
-        background, if they differ.  Other columns come along.  Columns with
-        astropy units are converted.
+        exposure_flux (count erg-1 s cm2) or, instead of that, photon_energy_kev; with
+        the suffix _bkg those of the background, if they differ; or those of CIAO srcflux or
+        CSC's observations.  Columns with units are converted, or refused.
         Sources whose apertures see each other are those with the same `bundle` (and
         stack, obsid, band and aperture, where the table has these columns): then each
         row of psf_frac has n numbers, the fractions of all n sources of the bundle, in the
         order of their rows, in this row's aperture, and NaN or 0 up to the table's width.
         The rows of a bundle share one background aperture: they agree in cnts_bkg,
         area_bkg and its exposure.
-    quantities : sequence of str, optional
+    quantities : str or sequence of str, optional
         Of "flux", "photflux", "rate" and "cnts"; all whose exposure is there by default.
     columns : dict, optional
         Where a column has another name in the table: {"cnts": "COUNTS"}.
@@ -70,23 +80,33 @@ def measure_table(
         The sampler; "exact" needs about 50 µs for a row whose quantities are proportional.
     seed : int
         A bundle whose first row is row k has the same numbers whatever the other rows are.
-    instrument, prior_upper, policy, **settings
+    instrument : str, optional
+        That of all rows, "ACIS" or "HRC"; else that of the table's column, else ACIS.  It
+        decides the priors, and the pixel of areas in square arcseconds.
+    prior_upper, policy, **settings
         As in `mpiapp.measure`.
     processes : int
         How many to compute with; 0 is one for each core.  A script that asks for
         more than 1 does so under `if __name__ == "__main__":`.
     progress : bool
-        Whether to show a bar.
+        Whether to show a bar, on a terminal and if it takes longer than a second.
+    prefix : str
+        What the names of the result's columns begin with.
 
     Returns
     -------
     QTable
-        The table, and for each quantity the columns q, q_lolim, q_hilim, q_mode,
+        The table as it was, and for each quantity the columns q, q_lolim, q_hilim, q_mode,
         q_mean and q_rms with units, q_outcome (code of `Outcome`) and q_flags (bits
         of `Flag`), q being flux, photflux, src_rate or src_cnts.  A row that cannot
         be measured is NaN, with the outcome NULL_BAD_INPUT where numbers of its bundle
         make no sense or do not agree, or another NULL.  With the engine "exact" the numbers
         are those of a job, to the last bit once it has compiled.
+
+    Warns
+    -----
+    InputWarning
+        For each kind of mistake in rows, with the first of them.
 
     Raises
     ------
@@ -95,41 +115,111 @@ def measure_table(
     EngineMissing
         If the engine's package is not installed.
     """
+    given = Given(columns or {}, {"instrument": instrument} if instrument else {})
+    source = read_table(table, suits(given, NUMBERS))
+    counts = find_counts(source, given)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyUserWarning)  # units that astropy does not know
+        out = QTable(table if isinstance(table, (Table, Mapping)) else source.table)
+    if counts.layout.is_wide:
+        out = out[counts.rows]
+        for name in ("band", "aperture"):
+            out[name] = counts.names[name]
+    wanted = chosen_quantities(counts, quantities)
+    if clash := clashing(out.colnames, wanted, prefix):
+        raise InputError(
+            f"column {clash}: the result has one of that name; rename yours, or give a `prefix`"
+        )
+    found = measure_counts(
+        counts, wanted, engine, seed, prior_upper, policy, processes, progress, **settings
+    )
+    for said in grouped(counts.faults()):
+        warnings.warn(said, InputWarning, stacklevel=2)
+    for k, own in enumerate(QUANTITIES[quantity] for quantity in wanted):
+        for end, name in _NUMBERS.items():
+            out[prefix + own.column + end] = found[name][:, k] * units.Unit(own.unit)
+        for name in ("outcome", "flags"):
+            out[f"{prefix}{own.column}_{name}"] = found[name][:, k]
+    return out
+
+
+def clashing(names: Sequence[str], quantities: Sequence[str], prefix: str) -> str | None:
+    """The first of these names that a result has too, whatever its capitals."""
+    ends = (*_NUMBERS, "_outcome", "_flags", "_outcome_text")
+    ours = {
+        (prefix + QUANTITIES[quantity].column + end).lower()
+        for quantity in quantities
+        for end in ends
+    }
+    return next((name for name in names if name.lower() in ours), None)
+
+
+def chosen_quantities(counts: Counts, quantities: str | Sequence[str] | None) -> list[str]:
+    """Those that are asked for, or all that the table allows.
+
+    Raises InputError if there is no such quantity, or its exposure is missing.
+    """
+    can_be = counts.layout.quantities()
+    if quantities is None:
+        return can_be
+    if isinstance(quantities, str):
+        quantities = [name.strip() for name in quantities.split(",")]
+    for quantity in quantities:
+        if quantity not in QUANTITIES:
+            raise InputError(f"quantity {quantity!r}: expected one of {', '.join(QUANTITIES)}")
+        if quantity not in can_be:
+            need = lacking(quantity, counts.layout.has)
+            raise InputError(
+                f"{counts.source.name}: quantity {quantity} needs {need}: {EXPOSURES[need]}"
+            )
+    return list(dict.fromkeys(quantities))
+
+
+def measure_counts(
+    counts: Counts,
+    quantities: Sequence[str],
+    engine: str = "exact",
+    seed: int = 0,
+    prior_upper: dict[str, float] | None = None,
+    policy: Policy | None = None,
+    processes: int = 1,
+    progress: bool = True,
+    **settings,
+) -> np.ndarray:
+    """The results of aperture pairs, (n, n_quantities), with the numbers of a result by name.
+
+    Parameters and errors are those of `measure_table`.
+    """
     from .engines import require
 
     require(engine)
-    out = QTable(table)
-    names = dict(columns or {})
-    wanted = chosen_quantities(out, names, quantities)
-    stems = [QUANTITIES[quantity].column for quantity in wanted]
-    clashes = [stem + end for stem in stems for end in (*_NUMBERS, "_outcome", "_flags")]
-    if clash := next((name for name in clashes if name in out.colnames), None):
-        raise InputError(f"column {clash}: the result has one of that name; rename yours")
-    if instrument not in ("ACIS", "HRC"):
-        raise InputError(f"instrument {instrument!r}: expected ACIS or HRC")
     if unknown := set(prior_upper or ()) - {"source", "background"}:
         raise InputError(f"prior_upper: unknown key {unknown.pop()!r}")
-    common = (engine, settings, policy or Policy(), instrument, prior_upper or {}, seed)
     # The order of a job: of what is proportional, the first is solved and the others are scaled.
-    solved = sorted(wanted)
-    parts = [
-        (common, solved, Problems(*(array[at : at + step] for array in problems)))
-        for problems in table_problems(out, names, solved)
-        for step in [-(-_ROWS // problems.rows.shape[1] ** 2)]
-        for at in range(0, len(problems.rows), step)
-    ]
-    found = np.empty((len(out), len(wanted)), _RESULT)
-    with tqdm(total=len(out), unit="row", disable=not progress) as bar:
+    solved = sorted(quantities)
+    parts = []
+    for problems in table_problems(counts, solved):
+        step = -(-_ROWS // problems.rows.shape[1] ** 2)
+        for instrument, which in _by_instrument(counts, problems.rows):
+            common = (engine, settings, policy or Policy(), instrument, prior_upper or {}, seed)
+            mine = [array[which] for array in problems]
+            for at in range(0, len(mine[0]), step):
+                parts.append((common, solved, Problems(*(a[at : at + step] for a in mine))))
+    found = np.empty((len(counts), len(solved)), _RESULT)
+    bar = tqdm(total=len(counts), unit="row", disable=None if progress else True, delay=1.0)
+    with bar:
         for (*_, problems), results in zip(parts, _measured(parts, processes)):
             found[problems.rows] = results
             bar.update(problems.rows.size)
-    for own in (QUANTITIES[quantity] for quantity in wanted):
-        rows = found[:, solved.index(own.name)]
-        for end, name in _NUMBERS.items():
-            out[own.column + end] = rows[name] * units.Unit(own.unit)
-        for name in ("outcome", "flags"):
-            out[f"{own.column}_{name}"] = rows[name]
-    return out
+    return found[:, [solved.index(quantity) for quantity in quantities]]
+
+
+def _by_instrument(counts: Counts, rows: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Which bundles are whose, by the instrument of their first source; ACIS if none is told."""
+    names = counts.names.get("instrument", [None] * len(counts))
+    is_hrc = np.array([names[row] == "HRC" for row in rows[:, 0].tolist()], dtype=bool)
+    for instrument, which in (("ACIS", ~is_hrc), ("HRC", is_hrc)):
+        yield instrument, np.flatnonzero(which)
 
 
 def _measured(parts: list[tuple], processes: int) -> Iterator[np.ndarray]:

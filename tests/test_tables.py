@@ -151,8 +151,16 @@ def with_column(name: str) -> Table:
 @pytest.mark.parametrize(
     ("table", "quantities", "said"),
     [
-        (without("area", "psf_frac"), None, "columns psf_frac, area are missing"),
-        (without(), ["photflux"], "columns exposure_photflux are missing"),
+        (
+            without("area", "psf_frac"),
+            None,
+            r"table: 2 columns are missing .*\n  psf_frac: .*\n  area: ",
+        ),
+        (
+            without(),
+            ["photflux"],
+            "quantity photflux needs exposure_photflux: the mean exposure map",
+        ),
         (without(), ["colour"], "quantity 'colour'"),
         (with_unit("area", "arcsec2"), None, "column area: unit arcsec2, expected pix"),
         (with_unit("exposure_rate", "cm"), None, "column exposure_rate: unit cm, expected s"),

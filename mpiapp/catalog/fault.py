@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from .quantities import Matrix
@@ -17,7 +18,8 @@ class Fault:
 
     `message` names file, HDU, column and row and says what to do.  `path` and
     `stack` are empty, the other attributes None, where the fault concerns all
-    of them or is not known to belong to one.
+    of them or is not known to belong to one.  `place` is the line or row of a table, and `kind`
+    is the mistake that such faults have in common, for `grouped`.
     """
 
     message: str
@@ -28,6 +30,8 @@ class Fault:
     aperture: str | None = None
     quantity: str | None = None
     master: str | None = None
+    place: str = ""
+    kind: str = ""
 
     @property
     def where(self) -> str:
@@ -38,3 +42,14 @@ class Fault:
         """Whether a run of this bundle and matrix needs what is at fault."""
         mine = (self.bundle, self.band, self.aperture, self.quantity)
         return all(m is None or m == a for m, a in zip(mine, (bundle, *matrix)))
+
+
+def grouped(faults: Iterable[Fault]) -> Iterator[str]:
+    """A line for each kind of fault: the first in full, how many there are, and where some are."""
+    kinds: dict[tuple[str, str], list[Fault]] = {}
+    for fault in faults:
+        kinds.setdefault((fault.path, fault.kind or fault.message), []).append(fault)
+    for first, *others in kinds.values():
+        places = [fault.place for fault in others[:3]] + ["…"] * (len(others) > 3)
+        more = f" (and {len(others)} more: {', '.join(places)})" if others else ""
+        yield first.message + more

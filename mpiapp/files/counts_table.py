@@ -1,55 +1,328 @@
-"""A table of counts in source and background apertures as `mpiapp.measure_table` takes it."""
+"""Counts of aperture pairs from any table: this project's columns, checked and in its units.
+
+The one place where columns become numbers, for `mpiapp measure`, `mpiapp import` and
+`mpiapp.measure_table`.  A value that cannot be used costs its row, one that is missing in a column
+that is not needed costs its quantity.
+"""
 
 from __future__ import annotations
 
-import os
+import math
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 import numpy as np
-from astropy.table import Table
+from astropy.table import Column
 
 from ..catalog.fault import Fault, InputError
-from .layouts import OPTIONAL, REQUIRED, Given, find_layout
-from .records import Columns, number, records, whole
-from .source_info import as_array
+from ..catalog.quantities import INSTRUMENT_BANDS, QUANTITIES
+from .catalog_tables import CatalogTable
+from .column_units import factor, is_convertible
+from .fields import RowError, missing, name_of, unexpected
+from .layouts import NAMES, NUMBERS, OPTIONAL, Given, Layout, find_layout
+from .prep3_tables import MAX_COUNTS
+from .text_tables import MISSING
 
-_COUNTS = ("cnts", "cnts_bkg")
-_NUMBERS = (*_COUNTS, "psf_frac", "psf_frac_bkg", "area", "area_bkg")
+ERG_PER_KEV = 1.602176634e-9
+# Side of a pixel in arcsec.
+PIXEL = {"ACIS": 0.492, "HRC": 0.13175}
+UNITS = {"cnts": "count", "psf_frac": "", "area": "pix", "exposure_s": "s"}
+UNITS |= {"photon_energy_kev": "keV"}
+UNITS |= {q.exposure_column: q.exposure_unit for q in QUANTITIES.values() if q.exposure_column}
+# A fraction that rounding has made larger than 1 by less is 1.
+_ROUNDING = 1e-5
 
 
-def read_counts(path: str | os.PathLike, given: Given | None = None) -> tuple[Table, list[Fault]]:
-    """The rows of a table that `mpiapp import` takes, which need no names here; what is wrong.
+@dataclass
+class Counts:
+    """Aperture pairs, n in the order of the table's rows.
 
-    A row per source and background aperture pair and band.  Columns are found as for an import,
-    and those that are not needed come along.  A number that cannot be used is NaN, and told.
-
-    Raises InputError if the table cannot be read, lacks a column or holds no row of this kind.
+    Attributes
+    ----------
+    source : CatalogTable
+    layout : Layout
+    rows : (n,) int
+        The row of the table that describes each.
+    numbers : dict
+        Own column -> (n,) float64 in this project's unit, NaN where there is no value; psf_frac of
+        bundles is (n, width).
+    names : dict
+        Own column -> (n,) list of str; None where there is none.
+    problems : dict
+        Pair -> why it cannot be used.
     """
 
-    names: list[str] = []
+    source: CatalogTable
+    layout: Layout
+    rows: np.ndarray
+    numbers: dict[str, np.ndarray] = field(default_factory=dict)
+    names: dict[str, list[str | None]] = field(default_factory=dict)
+    problems: dict[int, RowError] = field(default_factory=dict)
 
-    def arrange(columns: Columns):
-        names.extend(columns.names or [])
-        return find_layout(path, *columns, given or Given(), _NUMBERS).records
+    def __len__(self) -> int:
+        return len(self.rows)
 
-    rows, faults = [], []
-    for place, record in records(path, arrange):
-        if "components" in record:
-            raise InputError(f"{place}: a bundle of sources; `mpiapp import` takes those")
-        for name in (*_NUMBERS, *OPTIONAL):
-            if name in record or name in _NUMBERS:
-                try:
-                    record[name] = (whole if name in _COUNTS else number)(record, name)
-                except InputError as error:
-                    faults.append(Fault(f"{place}: {error}", str(path)))
-                    record[name] = np.nan
-        rows.append(record)
-    if not rows:
-        raise InputError(f"{path}: no row in it; check that it is the right table")
-    table = Table()
-    found = dict.fromkeys(name for row in rows for name in row)
-    order = [*(name for name in REQUIRED if name not in _NUMBERS), *names, *found]
-    for name in dict.fromkeys(name for name in order if name in found):
-        values = [row.get(name) for row in rows]
-        if (column := as_array(values)) is not None:
-            table[name] = column
-    return table, faults
+    def called(self, own: str) -> str:
+        """What the table calls one of this project's columns."""
+        return self.layout.pairs[0].get(own, own)
+
+    def where(self, pair: int) -> str:
+        """The line or row of a pair."""
+        return self.source.where(self.rows[pair])
+
+    def exposures(self, quantity: str) -> np.ndarray | None:
+        """(n, 2) those of source and background aperture in F; None if the table has none."""
+        own = QUANTITIES[quantity].exposure_column
+        if own is None:
+            return np.ones((len(self), 2))
+        if own not in self.numbers:
+            return None
+        source = self.numbers[own]
+        background = self.numbers.get(f"{own}_bkg", source)
+        background = np.where(np.isnan(background), source, background)
+        return np.stack([source, background], axis=1)
+
+    def faults(self) -> list[Fault]:
+        """The problems, in the order of the table, for people."""
+        return [
+            fault(self.source, self.rows[pair], self.problems[pair])
+            for pair in sorted(self.problems)
+        ]
+
+
+def fault(source: CatalogTable, row: int, error: InputError, bundle: str | None = None) -> Fault:
+    """A row that cannot be used, as what is told of it."""
+    kind = getattr(error, "kind", str(error))
+    where = source.where(row)
+    said = f"{source.name}, {where}: {error}"
+    return Fault(said, source.path, bundle=bundle, place=where, kind=kind)
+
+
+def find_counts(
+    source: CatalogTable,
+    given: Given | None = None,
+    required: Collection[str] = tuple(NUMBERS),
+    of_names: Collection[str] = (),
+) -> Counts:
+    """The aperture pairs of a table.
+
+    required : own columns without which the table is refused
+    of_names : those of names that must be there in each row; others may be missing
+
+    Raises InputError if a column is missing, is there twice, or has a unit that cannot be
+    converted.
+    """
+    layout = find_layout(source, given or Given(), required)
+    n, n_pairs = len(source.table), len(layout.pairs)
+    counts = Counts(source, layout, np.repeat(np.arange(n), n_pairs))
+    for pair, row in enumerate(counts.rows.tolist()):
+        if row in source.spoiled:
+            counts.problems[pair] = source.spoiled[row]
+    # Names first: the size of a pixel depends on the instrument.
+    for own in (*NAMES, "bundle"):
+        if own in layout.has:
+            counts.names[own] = _names(counts, own, own in of_names)
+    _check_instruments(counts)
+    for own in (*NUMBERS, *OPTIONAL):
+        if own in layout.has:
+            counts.numbers[own] = _numbers(counts, own)
+    _multiply_by_seconds(counts)
+    _add_ergs(counts)
+    counts.numbers["cnts"][list(counts.problems)] = np.nan
+    return _without_other_bands(counts) if layout.is_wide else counts
+
+
+def _parts(counts: Counts, own: str):
+    """(pairs, column or value in all rows) for each aperture pair that a row describes."""
+    layout = counts.layout
+    for k, (columns, values) in enumerate(zip(layout.pairs, layout.values)):
+        pairs = slice(k, None, len(layout.pairs))
+        if own in columns:
+            yield pairs, columns[own], counts.source.table[columns[own]]
+        elif own in values:
+            yield pairs, own, values[own]
+
+
+def _blame(counts: Counts, pairs: slice, row: int, error: RowError) -> None:
+    """Let an error of a row of one part be its pair's, unless that has one."""
+    counts.problems.setdefault(range(len(counts))[pairs][row], error)
+
+
+def _names(counts: Counts, own: str, is_needed: bool) -> list[str | None]:
+    found: list[str | None] = [None] * len(counts)
+    for pairs, name, column in _parts(counts, own):
+        is_column = isinstance(column, Column)
+        cells = column.tolist() if is_column else [column] * len(counts.source.table)
+        names = []
+        for row, cell in enumerate(cells):
+            is_there = cell is not None and cell == cell and cell != ""
+            if not is_needed:
+                names.append(str(cell).strip() if is_there else None)
+                continue
+            try:
+                names.append(name_of(cell if is_there else None, name))
+            except RowError as error:
+                names.append(None)
+                _blame(counts, pairs, row, error)
+        found[pairs] = names
+    return found
+
+
+def _check_instruments(counts: Counts) -> None:
+    for pair, name in enumerate(counts.names.get("instrument", ())):
+        if name is not None and name not in INSTRUMENT_BANDS:
+            error = unexpected(counts.called("instrument"), name, "one of ACIS, HRC")
+            counts.problems.setdefault(pair, error)
+
+
+def _numbers(counts: Counts, own: str) -> np.ndarray:
+    """Values of one column in our unit, checked; what cannot be used is NaN, and told."""
+    base = own.removesuffix("_bkg")
+    found = np.full(len(counts), np.nan)
+    for pairs, name, column in _parts(counts, own):
+        n_rows = len(counts.source.table)
+        if own in counts.layout.values[0]:
+            column = Column([column] * n_rows)
+        values, bad = _floats(column, name, own == "psf_frac")
+        if values.ndim > 1:
+            found = np.full((len(counts), values.shape[1]), np.nan)
+        values = values * _factors(counts, pairs, name, own, getattr(column, "unit", None))
+        if base == "psf_frac":
+            values[(values > 1) & (values < 1 + _ROUNDING)] = 1.0
+        for rows, expected in _wrong(own, values):
+            for row in np.flatnonzero(rows):
+                error = unexpected(name, _cell(column, row), expected)
+                _blame(counts, pairs, int(row), error)
+        for row in bad:
+            _blame(counts, pairs, row, unexpected(name, _cell(column, row), "a number"))
+        if own in NUMBERS and values.ndim == 1:
+            for row in np.flatnonzero(np.isnan(values)):
+                _blame(counts, pairs, int(row), missing(name))
+        found[pairs] = values
+    return found
+
+
+def _wrong(own: str, values: np.ndarray):
+    """(rows, expectation) for each way in which numbers of a column can make no sense."""
+    base = own.removesuffix("_bkg")
+    per_row = values.reshape(len(values), -1)
+
+    def rows(is_bad):
+        return is_bad.any(axis=1)
+
+    yield rows((per_row < 0) | np.isinf(per_row)), "a number that is not negative"
+    if base == "cnts":
+        yield rows((per_row != np.floor(per_row)) & ~np.isnan(per_row)), "a whole number"
+        yield rows(per_row > MAX_COUNTS), "at most 2^53"
+    elif base == "psf_frac":
+        yield rows(per_row > 1), "a fraction up to 1"
+    elif own not in ("area", "exposure_s"):
+        yield rows(per_row == 0), "a positive number"
+
+
+def _cell(column: Column, row: int) -> object:
+    value = column[row]
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def _floats(column: Column, name: str, may_be_wide: bool) -> tuple[np.ndarray, list[int]]:
+    """A column as float64, NaN where there is no value; and the rows that are no numbers."""
+    data, mask = np.asarray(np.ma.getdata(column)), np.ma.getmaskarray(column)
+    if not isinstance(column, Column) or (data.ndim > 1 and not may_be_wide):
+        raise InputError(f"column {name}: expected numbers, one in each row")
+    if data.dtype.kind in "iuf":
+        return np.where(mask, np.nan, data.astype(np.float64)), []
+    gone = mask.reshape(len(data), -1).all(axis=1)
+    cells = [None if gone[row] else cell for row, cell in enumerate(data)]
+    if may_be_wide and any(isinstance(cell, (list, tuple, np.ndarray)) for cell in cells):
+        width = max(np.size(cell) for cell in cells)
+        wide, bad = np.full((len(cells), width), np.nan), []
+        for row, cell in enumerate(cells):
+            try:
+                wide[row, : np.size(cell)] = np.ma.filled(np.ma.asarray(cell, dtype=float), np.nan)
+            except (TypeError, ValueError):
+                bad.append(row)
+        return wide, bad
+    values, bad = np.full(len(cells), np.nan), []
+    for row, cell in enumerate(cells):
+        if cell is None or (isinstance(cell, str) and cell.strip().lower() in MISSING):
+            continue
+        number = None
+        if not isinstance(cell, (bool, np.bool_, bytes)) and "_" not in str(cell):
+            with suppress(TypeError, ValueError, OverflowError):
+                number = float(cell)
+        if number is None or (isinstance(cell, str) and not cell.isascii()):
+            bad.append(row)
+        else:
+            values[row] = number
+    return values, bad
+
+
+def _factors(counts: Counts, pairs: slice, name: str, own: str, unit: object) -> float | np.ndarray:
+    """What turns the numbers of a column into ours; one for each row if it differs."""
+    base = own.removesuffix("_bkg")
+    expected = UNITS[base] if base in UNITS else UNITS[own]
+    what = f"{counts.source.name}: column {name}"
+    if base == "area":
+        unit = unit or counts.layout.area_unit
+        if is_convertible(unit, "arcsec2"):
+            instruments = counts.names.get("instrument")
+            if instruments is None:
+                raise InputError(
+                    f"{what}: unit {unit}, expected pix; the pixel is known once the instrument "
+                    "is: a column instrument, or --set instrument=ACIS"
+                )
+            sides = np.array([PIXEL.get(i, math.nan) for i in instruments[pairs]])
+            return factor(unit, "arcsec2", what) * sides**-2.0
+    if base == "exposure_photflux" and _lacks_seconds(counts, unit):
+        return factor(unit, "cm2", what)
+    return factor(unit, expected, what)
+
+
+def _lacks_seconds(counts: Counts, unit: object) -> bool:
+    """Whether a mean exposure is an area alone, to be multiplied by the exposure."""
+    is_area = unit is not None and str(unit).strip() and is_convertible(unit, "cm2")
+    return bool(is_area) and "exposure_rate" in counts.layout.has
+
+
+def _multiply_by_seconds(counts: Counts) -> None:
+    """A mean exposure in cm2 times the exposure; s first, for the columns are read in order."""
+    for own in ("exposure_photflux", "exposure_photflux_bkg"):
+        column = counts.layout.pairs[0].get(own)
+        unit = column and counts.source.table[column].unit
+        if column and _lacks_seconds(counts, unit):
+            counts.numbers[own] = counts.numbers[own] * counts.numbers["exposure_rate"]
+
+
+def _add_ergs(counts: Counts) -> None:
+    """The exposure for energy flux, where the mean energy of a photon is known."""
+    energy = counts.numbers.get("photon_energy_kev")
+    for end in ("", "_bkg"):
+        photons = counts.numbers.get(f"exposure_photflux{end}")
+        if energy is None or photons is None:
+            continue
+        ergs = photons * energy**-1.0 * (1 / ERG_PER_KEV)
+        own = counts.numbers.get(f"exposure_flux{end}", np.full(len(counts), np.nan))
+        counts.numbers[f"exposure_flux{end}"] = np.where(np.isnan(own), ergs, own)
+
+
+def _without_other_bands(counts: Counts) -> Counts:
+    """Without the bands of the other instrument and those without counts, in wide tables."""
+    keep = np.ones(len(counts), bool)
+    instruments = counts.names.get("instrument", [None] * len(counts))
+    for k, (columns, values) in enumerate(zip(counts.layout.pairs, counts.layout.values)):
+        is_gone = np.ma.getmaskarray(counts.source.table[columns["cnts"]])
+        band = values["band"]
+        for row, pair in enumerate(range(k, len(counts), len(counts.layout.pairs))):
+            keep[pair] = not is_gone[row] and band in INSTRUMENT_BANDS.get(instruments[pair], band)
+    keep |= np.isin(counts.rows, list(counts.source.spoiled))
+    number = np.cumsum(keep) - 1
+    return Counts(
+        counts.source,
+        counts.layout,
+        counts.rows[keep],
+        {own: values[keep] for own, values in counts.numbers.items()},
+        {own: [v for v, k in zip(values, keep) if k] for own, values in counts.names.items()},
+        {int(number[p]): e for p, e in counts.problems.items() if keep[p]},
+    )

@@ -9,34 +9,32 @@ from __future__ import annotations
 import gc
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from astropy.table import Table
 
-from ..catalog.bundle import Bundle, ObsidBundle, check_matrices
+from ..catalog.bundle import Bundle, ObsidBundle, are_sensible, check_matrices
 from ..catalog.fault import Fault, InputError
-from ..catalog.masters import Blocks, Links, associate, names_array
 from ..catalog.names import target_problem
 from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES, Matrix
-from .layouts import OWN, Given, find_layout
-from .mst3 import write_mst3_tables
+from .catalog_tables import CatalogTable, file_bytes, is_json, of_records, read_table
+from .counts_table import Counts, fault, find_counts
+from .fields import RowError, array, choice, get, json_lines, number, text, unexpected
+from .layouts import NAMES, REQUIRED, Given, did_you_mean, suits
 from .prep3 import prep3_name
 from .prep3_tables import BACKGROUND, MAX_COUNTS
 from .prep3_write import write_prep3
-from .records import Columns, array, choice, get, number, records, text, whole, with_columns
 from .source_info import InfoRow
 
-_FORMATS = frozenset({*OWN, "bundle", "components", "counts", "F"})
-LINK_COLUMNS = ("master", "match_type", "stack", "component")
-_EXPOSURES = [
-    (q.name, q.exposure_column, f"{q.exposure_column}_bkg")
-    for q in QUANTITIES.values()
-    if q.exposure_column
-]
-BLOCK_COLUMNS = ("master", "block", "stack", "obsid")
+BUNDLE_KEYS = ("obsid", "stack", "bundle", "instrument", "band", "aperture", "components",
+               "counts", "F", "exposure_s", "ra", "dec")  # fmt: skip
+_PAIR = ("psf_frac", "area", "psf_frac_bkg", "area_bkg")
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,22 @@ class ImportReport:
     files: list[Path]
     faults: list[Fault]
     notes: list[str] = field(default_factory=list)
+
+
+class _Entry(NamedTuple):
+    """A bundle in one obsid, band and aperture; `info` is what else is known of each component."""
+
+    stack: str
+    obsid: str
+    instrument: str
+    band: str
+    aperture: str
+    exposure: float | None
+    bundle: str
+    components: tuple[str, ...]
+    counts: np.ndarray
+    F: dict[str, np.ndarray]
+    info: list[dict]
 
 
 @dataclass(eq=False)
@@ -76,27 +90,25 @@ def import_table(
         If the table as a whole cannot be read, lacks a column, or holds no
         usable row.
     """
+    path = os.fspath(path)
     obsids: dict[tuple[str, str], _Obsid] = {}
     first_place: dict[tuple, str] = {}
     faults: list[Fault] = []
-    notes: list[str] = []
     accepted = 0
-
-    def arrange(columns: Columns):
-        layout = find_layout(path, *columns, given or Given())
-        notes.extend(layout.notes())
-        return layout.records
-
     with _no_collection():
-        for place, record in records(path, arrange):
+        source, entries, notes = _entries(path, given or Given())
+        for row, entry in entries:
             try:
-                _accept(record, place, obsids, first_place)
+                if isinstance(entry, RowError):
+                    raise entry
+                place = f"{source.name}, {source.where(row)}"
+                _accept(entry, place, obsids, first_place)
                 accepted += 1
             except InputError as error:
-                bundle = record.get("bundle", record.get("component")) if record else None
-                faults.append(Fault(f"{place}: {error}", str(path), bundle=bundle and str(bundle)))
+                bundle = entry.bundle if isinstance(entry, _Entry) else None
+                faults.append(fault(source, row, error, bundle))
         if not accepted:
-            raise InputError(f"{path}: {_nothing('bundle or aperture pair', faults)}")
+            raise InputError(f"{path}: {nothing_in('bundle or aperture pair', faults)}")
         out_dir = Path(out_dir)
         out_dir.mkdir(parents=True, exist_ok=True)
         files = []
@@ -107,7 +119,7 @@ def import_table(
                 file, stack, obsid, content.instrument, bundles, content.exposure, content.info
             )
             files.append(file)
-    return ImportReport(accepted, files, faults, notes)
+    return ImportReport(accepted, files, faults, [*notes, *_parts_of_stacks(obsids)])
 
 
 @contextmanager
@@ -122,108 +134,136 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def import_associations(
-    path: str | os.PathLike, out: str | os.PathLike, blocks: str | os.PathLike | None = None
-) -> ImportReport:
-    """Write an mst3 file from a table of associations and, if given, one of blocks.
-
-    Raises InputError as `import_table` does.  A row that cannot be used costs
-    its master source: its other rows are left out as well.
-    """
-    faults: list[Fault] = []
-    spoiled: set[str] = set()
-
-    def rows(path, required, parse: Callable[[dict], tuple]) -> Iterator[tuple]:
-        for place, record in records(path, with_columns(path, required)):
-            try:
-                yield place, *parse(record)
-            except InputError as error:
-                master = record.get("master") if record else None
-                faults.append(Fault(f"{place}: {error}", str(path), master=master and str(master)))
-                spoiled.add(str(master))
-
-    link_rows = list(rows(path, LINK_COLUMNS, _link))
-    block_rows = list(rows(blocks, BLOCK_COLUMNS, _block)) if blocks is not None else []
-    links = Links(*(names_array([r[i] for r in link_rows]) for i in range(1, 5)))
-    block_table = Blocks(
-        names_array([r[1] for r in block_rows]),
-        np.array([r[2] for r in block_rows], dtype=np.int64),
-        names_array([r[3] for r in block_rows]),
-        names_array([r[4] for r in block_rows]),
-        np.array([r[5] for r in block_rows], dtype=np.float64),
-    )
-    for conflict in associate(links, block_table)[1]:
-        is_link = conflict.table == "links"
-        place = (link_rows if is_link else block_rows)[conflict.row][0]
-        message = f"{place}: column {conflict.column}, master {conflict.master}: {conflict.message}"
-        faults.append(Fault(message, str(path if is_link else blocks), master=conflict.master))
-        spoiled.add(conflict.master)
-    keep = [
-        np.array([r[1] not in spoiled for r in table], dtype=bool)
-        for table in (link_rows, block_rows)
-    ]
-    if not keep[0].any():
-        raise InputError(f"{path}: {_nothing('association', faults)}")
-    kept = [
-        type(table)(*(column[mask] for column in vars(table).values()))
-        for table, mask in zip((links, block_table), keep)
-    ]
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_mst3_tables(out, *kept)
-    return ImportReport(int(sum(mask.sum() for mask in keep)), [out], faults)
-
-
-def _nothing(what: str, faults: list[Fault]) -> str:
+def nothing_in(what: str, faults: list[Fault]) -> str:
+    """Why a table of which no row is left is refused."""
     if not faults:
         return f"no {what} in it; check that it is the right table"
     return f"no usable {what}, {len(faults)} rejected, the first: {faults[0].message}"
 
 
-def _bundle_record(record: dict) -> tuple[str, tuple[str, ...], np.ndarray, dict]:
-    """Format 1: bundle, components, counts and F by quantity."""
+def _entries(
+    path: str, given: Given
+) -> tuple[CatalogTable, Iterable[tuple[int, _Entry | RowError]], list[str]]:
+    """The table, what its rows say, in their order, and what is to be told of its columns."""
+    if not is_json(path, data := file_bytes(path)):
+        source = read_table(path, suits(given, REQUIRED))
+        counts = find_counts(source, given, REQUIRED, NAMES)
+        notes = counts.layout.notes(source.table.colnames, of_jobs=True)
+        return source, _pairs(counts), [*source.notes, *notes]
+    found = list(json_lines(data))
+    source = CatalogTable(path, Table(), np.array([line for line, _ in found]), path=path)
+    entries: dict[int, _Entry | RowError] = {}
+    pairs, notes = [], []
+    for row, (_, record) in enumerate(found):
+        if record is None:
+            entries[row] = RowError("no JSON object; correct it")
+        elif "components" in record:
+            try:
+                entries[row] = _bundle(record, given)
+            except RowError as error:
+                entries[row] = error
+        else:
+            pairs.append(row)
+    if pairs:
+        records = [found[row][1] for row in pairs]
+        table = of_records(path, source.lines[pairs], records)
+        try:
+            counts = find_counts(table, given, REQUIRED, NAMES)
+        except InputError as error:
+            if len(pairs) == len(found):
+                raise
+            entries |= {row: RowError(str(error)) for row in pairs}
+        else:
+            entries |= {pairs[row]: entry for row, entry in _pairs(counts)}
+            notes = counts.layout.notes(table.table.colnames, of_jobs=True)
+    return source, sorted(entries.items(), key=lambda item: item[0]), notes
+
+
+def _bundle(record: dict, given: Given) -> _Entry:
+    """Format 1: a bundle of sources with their matrices."""
+    renamed = {own: record.pop(name) for own, name in given.columns.items() if name in record}
+    record = record | renamed | given.values
+    if unknown := [key for key in record if key not in BUNDLE_KEYS]:
+        said = f"key {unknown[0]}: unknown{did_you_mean(unknown[0], BUNDLE_KEYS)}"
+        raise RowError(f"{said}; correct it, or leave it out")
     names = record["components"]
     if not isinstance(names, list) or not names:
-        raise InputError("column components: expected a list of names; correct it")
+        raise RowError("column components: expected a list of names; correct it")
     names = tuple(text({"components": name}, "components") for name in names)
     matrices = get(record, "F")
     if not isinstance(matrices, dict) or not matrices:
-        raise InputError("column F: expected matrices by quantity; correct it")
-    unknown = [q for q in matrices if q not in QUANTITIES]
-    if unknown:
-        raise InputError(
+        raise RowError("column F: expected matrices by quantity; correct it")
+    if unknown := [q for q in matrices if q not in QUANTITIES]:
+        raise RowError(
             f"column F: quantity {unknown[0]!r}, expected one of {', '.join(QUANTITIES)}"
         )
     F = {q: array(value, f"F, {q}") for q, value in matrices.items()}
     counts = array(get(record, "counts"), "counts")
     _check(counts, F, len(names))
     if counts.max() > MAX_COUNTS:
-        raise InputError(f"column counts: {counts.max()}, expected at most 2^53; correct it")
-    return text(record, "bundle"), names, counts.astype(np.int64), F
+        raise unexpected("counts", counts.max(), "at most 2^53")
+    info = [{} for _ in names]
+    for key in ("ra", "dec"):
+        if key in record:
+            positions = array(record[key], key)
+            if positions.shape != (len(names),):
+                raise RowError(f"column {key}: expected {len(names)} numbers, one per component")
+            for own, position in zip(info, positions.tolist()):
+                own[key] = position
+    exposure = number(record, "exposure_s") if record.get("exposure_s") is not None else None
+    place = [text(record, name) for name in ("stack", "obsid", "instrument", "band", "aperture")]
+    bundle = text(record, "bundle")
+    return _Entry(*place, exposure, bundle, names, counts.astype(np.int64), F, info)
 
 
-def _pair_record(record: dict) -> tuple[str, tuple[str, ...], np.ndarray, dict]:
-    """Format 2: the same for a single source, F from PSF fractions, areas and exposure (Eq. 1)."""
-    component = text(record, "component")
-    counts = [whole(record, name) for name in ("cnts", "cnts_bkg")]
-    f, g = (number(record, name) for name in ("psf_frac", "psf_frac_bkg"))
-    for name, fraction in (("psf_frac", f), ("psf_frac_bkg", g)):
-        if fraction > 1:
-            raise InputError(f"column {name}: {record[name]!r}, expected a fraction up to 1")
-    area, area_bkg = number(record, "area"), number(record, "area_bkg", positive=True)
-    rows = {"cnts": ((f, area), (g, area_bkg))}
-    for quantity, exposure, exposure_bkg in _EXPOSURES:
-        if exposure in record:
-            E = E_bkg = number(record, exposure, positive=True)
-            if exposure_bkg in record:
-                E_bkg = number(record, exposure_bkg, positive=True)
-            rows[quantity] = ((f * E, area * E), (g * E_bkg, area_bkg * E_bkg))
-    counts, F = np.array(counts, dtype=np.int64), dict(zip(rows, np.array(list(rows.values()))))
-    # Numbers of 0 and more in an aperture that sees something can only overflow.
-    largest = max([max(m[0] + m[1]) for m in rows.values()])
-    if not (largest < math.inf and area > 0 and min([m[1][1] for m in rows.values()]) > 0):
-        _check(counts, F, 1)
-    return component, (component,), counts, F
+def _pairs(counts: Counts) -> Iterator[tuple[int, _Entry | RowError]]:
+    """Format 2: single sources, F from PSF fractions, areas and exposures (Eq. 1)."""
+    table, layout = counts.source.table, counts.layout
+    used = {column for columns in layout.pairs for column in columns.values()}
+    other = {name: table[name].tolist() for name in table.colnames if name not in used}
+    numbers, names = counts.numbers, counts.names
+    if numbers["psf_frac"].ndim > 1:
+        raise InputError(
+            f"{counts.source.name}: column {counts.called('psf_frac')}: several numbers in each "
+            "row; bundles are imported from JSON lines"
+        )
+    C = np.stack([numbers["cnts"], numbers["cnts_bkg"]], axis=1)
+    plainly = np.stack([numbers[name] for name in _PAIR], axis=1).reshape(-1, 2, 2)
+    matrices, is_there = {}, {}
+    with np.errstate(over="ignore"):
+        for quantity in QUANTITIES.values():
+            exposures = counts.exposures(quantity.name)
+            if exposures is not None:
+                matrices[quantity.name] = plainly * exposures[:, :, None]
+                is_there[quantity.name] = ~np.isnan(exposures[:, 0])
+    for q, F in matrices.items():
+        for pair in np.flatnonzero(is_there[q] & ~are_sensible(C, F)).tolist():
+            if pair not in counts.problems:
+                try:
+                    _check(C[pair], {q: F[pair]}, 1)
+                except RowError as error:
+                    counts.problems[pair] = error
+    has = {q: there.tolist() for q, there in is_there.items()}
+    exposure_s = numbers.get("exposure_s", np.full(len(counts), np.nan)).tolist()
+    stacks = names.get("stack", names["obsid"])
+    for pair, row in enumerate(counts.rows.tolist()):
+        if pair in counts.problems:
+            yield row, counts.problems[pair]
+            continue
+        component = names["component"][pair]
+        yield (
+            row,
+            _Entry(
+                stacks[pair],
+                *(names[name][pair] for name in ("obsid", "instrument", "band", "aperture")),
+                None if math.isnan(exposure_s[pair]) else exposure_s[pair],
+                component,
+                (component,),
+                C[pair].astype(np.int64),
+                {q: F[pair] for q, F in matrices.items() if has[q][pair]},
+                [{name: values[row] for name, values in other.items()}],
+            ),
+        )
 
 
 def _check(counts: np.ndarray, F: dict[str, np.ndarray], n: int) -> None:
@@ -232,51 +272,47 @@ def _check(counts: np.ndarray, F: dict[str, np.ndarray], n: int) -> None:
         try:
             check_matrices(counts, matrix, n)
         except InputError as error:
-            raise InputError(f"{quantity}: {error}; correct it") from None
+            raise RowError(f"{quantity}: {error}; correct it", f"{quantity}: no sense") from None
 
 
-def _accept(record: dict, place: str, obsids: dict, first_place: dict) -> None:
-    """Add a record to its obsid, or raise InputError and leave all as it was."""
-    if not record:
-        raise InputError(
-            "not a row with as many fields as columns, or not a JSON object; correct it"
-        )
-    stack, obsid = text(record, "stack"), text(record, "obsid")
-    instrument = choice(record, "instrument", INSTRUMENT_BANDS)
-    band = choice(record, "band", INSTRUMENT_BANDS[instrument])
-    aperture = choice(record, "aperture", APERTURES)
-    exposure = number(record, "exposure_s") if record.get("exposure_s") is not None else None
-    parse = _bundle_record if "components" in record else _pair_record
-    name, components, counts, F = parse(record)
+def _accept(entry: _Entry, place: str, obsids: dict, first_place: dict) -> None:
+    """Add an entry to its obsid, or raise InputError and leave all as it was."""
+    stack, obsid, instrument, band, aperture, exposure, name, components, counts, F, info = entry
+    choice(instrument, "instrument", INSTRUMENT_BANDS)
+    choice(band, "band", INSTRUMENT_BANDS[instrument])
+    choice(aperture, "aperture", APERTURES)
     if problem := target_problem(stack, obsid, name):
-        raise InputError(problem)
+        raise RowError(problem, "long target")
     if len(set(components)) < len(components) or BACKGROUND in components:
-        raise InputError(
+        raise RowError(
             f"column components: {list(components)}, expected different names, none of them "
-            f"{BACKGROUND!r}"
+            f"{BACKGROUND!r}",
+            "components of one name",
         )
-
     known = obsids.get((stack, obsid)) or _Obsid(instrument)
     if known.instrument != instrument:
-        raise InputError(f"column instrument: {instrument}, but {known.instrument} in earlier rows")
+        raise RowError(f"column instrument: {instrument}, but {known.instrument} in earlier rows")
     if None not in (exposure, known.exposure) and exposure != known.exposure:
-        raise InputError(f"column exposure_s: {exposure}, but {known.exposure} in earlier rows")
-    earlier = first_place.get((stack, obsid, name, band, aperture))
-    if earlier:
-        raise InputError(
-            f"bundle {name}, band {band}, {aperture} is already in {earlier}; keep one"
+        raise RowError(
+            f"column exposure_s: {exposure}, but {known.exposure} in earlier rows", "exposure_s"
+        )
+    if earlier := first_place.get((stack, obsid, name, band, aperture)):
+        raise RowError(
+            f"bundle {name}, band {band}, {aperture} is already in {earlier}; keep one", "again"
         )
     bundle = known.bundles.get(name)
     if bundle is not None and bundle.components != components:
-        raise InputError(
+        raise RowError(
             f"column components: {list(components)}, but {list(bundle.components)} in earlier rows "
-            f"of bundle {name}"
+            f"of bundle {name}",
+            "other components",
         )
     elsewhere = [c for c in components if known.bundle_of.get(c, name) != name]
     if elsewhere:
-        raise InputError(
+        raise RowError(
             f"column components: {elsewhere[0]} is in bundle {known.bundle_of[elsewhere[0]]} in "
-            "earlier rows"
+            "earlier rows",
+            "another bundle",
         )
     if bundle is None:
         bundle = Bundle(ObsidBundle(stack, obsid, name), instrument, components, {}, {})
@@ -285,26 +321,29 @@ def _accept(record: dict, place: str, obsids: dict, first_place: dict) -> None:
     bundle.F.update({Matrix(band, aperture, quantity): matrix for quantity, matrix in F.items()})
     known.bundle_of.update(dict.fromkeys(components, name))
     known.exposure = known.exposure if exposure is None else exposure
-    if len(components) == 1:
-        others = {k: v for k, v in record.items() if k not in _FORMATS}
-        known.info.append((name, components[0], band, aperture, others))
+    known.info += [(name, c, band, aperture, own) for c, own in zip(components, info)]
     obsids[stack, obsid] = known
     first_place[stack, obsid, name, band, aperture] = place
 
 
-def _link(record: dict) -> tuple[str, str, str, str]:
-    kind = choice(record, "match_type", ("u", "a", "n"))
-    component = text(record, "component") if record.get("component") else ""
-    return text(record, "master"), kind, text(record, "stack"), component
-
-
-def _block(record: dict) -> tuple[str, int, str, str, float]:
-    exposure = record.get("exposure")
-    given = not (exposure is None or (isinstance(exposure, float) and math.isnan(exposure)))
-    return (
-        text(record, "master"),
-        whole(record, "block"),
-        text(record, "stack"),
-        text(record, "obsid"),
-        number(record, "exposure") if given else math.nan,
-    )
+def _parts_of_stacks(obsids: dict[tuple[str, str], _Obsid]) -> list[str]:
+    """What is measured in some observations of a stack only, so that its result is of those."""
+    stacks = Counter(stack for stack, _ in obsids)
+    seen: dict[tuple, dict[str, set[str]]] = {}
+    for (stack, obsid), content in obsids.items():
+        for name, bundle in content.bundles.items() if stacks[stack] > 1 else ():
+            for band, aperture, quantity in bundle.F:
+                own = seen.setdefault((stack, name, band, aperture), {})
+                own.setdefault(obsid, set()).add(quantity)
+    partial: dict[str, list[str]] = {}
+    for (stack, name, band, aperture), own in seen.items():
+        for quantity in set.union(*own.values()):
+            if lacking := [obsid for obsid, has in own.items() if quantity not in has]:
+                where = f"stack {stack}, {name}, band {band}, {aperture}: obsid {lacking[0]}"
+                partial.setdefault(quantity, []).append(where)
+    return [
+        f"{quantity} of {len(where)} sources of stacks will be that of some of their observations "
+        f"alone, for others have no {QUANTITIES[quantity].exposure_column or 'F'}; the first: "
+        f"{where[0]}"
+        for quantity, where in sorted(partial.items())
+    ]

@@ -1,41 +1,49 @@
 """How tables of counts name their columns: this project's, CSC's, CIAO srcflux's, or as told.
 
-A layout turns each row of a table into records with this project's columns
-(docs/files.md); what it does not use is carried along under its own name.
+A layout says which column of a table, or which constant, is which of this project's columns
+(docs/files.md), once for each aperture pair that a row of the table describes.
 """
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..catalog.fault import InputError
-from ..catalog.quantities import INSTRUMENT_BANDS, QUANTITIES
+from ..catalog.quantities import QUANTITIES
 from ..toml import tomllib
+from .catalog_tables import CatalogTable
+from .column_units import split_unit
 from .regular import open_regular
 
-REQUIRED = {
+NAMES = {
     "obsid": "name of the observation",
     "stack": "name of the stack that the observation belongs to",
     "component": "name of the source in its stack",
     "instrument": "ACIS or HRC: decides bands and priors",
     "band": "energy band: b h m s u, or w for HRC",
     "aperture": "aper or aper90",
-    "cnts": "raw counts in the source aperture",
-    "cnts_bkg": "raw counts in the background aperture",
-    "psf_frac": "fraction of the PSF in the source aperture",
-    "psf_frac_bkg": "fraction of the PSF in the background aperture",
-    "area": "area of the source aperture in pixels",
-    "area_bkg": "area of the background aperture in pixels",
 }
+NUMBERS = {
+    "cnts": "raw counts in the source aperture (srcflux: COUNTS; CSC: cnts_aper_b)",
+    "cnts_bkg": "raw counts in the background aperture (BG_COUNTS; cnts_aperbkg_b)",
+    "psf_frac": "fraction of the PSF in the source aperture (PSFFRAC; psf_frac_aper_b)",
+    "psf_frac_bkg": "fraction of the PSF in the background aperture (BG_PSFFRAC; "
+    "psf_frac_aperbkg_b)",
+    "area": "area of the source aperture in pixels (AREA; area_aper)",
+    "area_bkg": "area of the background aperture in pixels (BG_AREA; area_aperbkg)",
+}
+REQUIRED = NAMES | NUMBERS
 EXPOSURES = {
-    "rate": "the exposure in s",
-    "photflux": "the mean exposure map in count / (photon s-1 cm-2)",
-    "flux": "the mean exposure map in count / (erg s-1 cm-2), or exposure_photflux and "
-    "photon_energy_kev, the mean energy of a photon",
+    "exposure_rate": "the exposure in s",
+    "exposure_photflux": "the mean exposure map in count / (photon s-1 cm-2)",
+    "exposure_flux": "the mean exposure map in count / (erg s-1 cm-2), or exposure_photflux and "
+    "photon_energy_kev",
+    "photon_energy_kev": "the mean energy of a photon",
 }
 OPTIONAL = ("exposure_s", "photon_energy_kev") + tuple(
     name
@@ -43,10 +51,7 @@ OPTIONAL = ("exposure_s", "photon_energy_kev") + tuple(
     if q.exposure_column
     for name in (q.exposure_column, f"{q.exposure_column}_bkg")
 )
-OWN = (*REQUIRED, *OPTIONAL)
-ERG_PER_KEV = 1.602176634e-9
-# Side of a pixel in arcsec.
-PIXEL = {"ACIS": 0.492, "HRC": 0.13175}
+OWN = (*REQUIRED, *OPTIONAL, "bundle")
 SRCFLUX = {
     "component": "COMPONENT",
     "cnts": "COUNTS",
@@ -70,7 +75,6 @@ CSC = {
     "exposure_rate": "livetime",
 }
 _CSC_COUNTS = re.compile(r"cnts_(aper|aper90)_([bhmsuw])")
-Record = dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,10 @@ class Given:
     def __post_init__(self):
         for name in (*self.columns, *self.values):
             if name not in OWN:
-                raise InputError(f"{name} is no column of a table of counts; {_known()}")
+                raise InputError(
+                    f"{name} is no column of a table of counts{did_you_mean(name, OWN)}; expected "
+                    f"one of {', '.join(OWN)}"
+                )
 
     @classmethod
     def of(
@@ -98,8 +105,11 @@ class Given:
         return cls(found["columns"], found["values"])
 
 
-def _known() -> str:
-    return f"expected one of {', '.join(OWN)}"
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The known name that is most like this one, as a question; empty if none is."""
+    by_lower = {other.lower(): other for other in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, 1, 0.7)
+    return f" (did you mean {by_lower[near[0]]}?)" if near else ""
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -127,179 +137,212 @@ def _mapping_file(path: str | os.PathLike) -> dict[str, dict]:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a table is read: its kind, what makes records of a row, its columns if they are known."""
+    """Where a table has this project's columns.
+
+    Attributes
+    ----------
+    kind : str
+        Whose table it is.
+    pairs : list of dict
+        Own column -> column of the table, for each aperture pair that a row describes.
+    values : list of dict
+        Own column -> what it is in all rows, for each of them.
+    is_wide : bool
+        Whether bands and apertures are in the names of its columns, as in CSC's tables.
+    """
 
     kind: str
-    records: Callable[[Record], list[Record]]
-    has: frozenset[str] | None
+    pairs: list[dict[str, str]]
+    values: list[dict[str, object]]
+    is_wide: bool = False
 
-    def notes(self) -> list[str]:
-        """Which quantities are measured, and what the others would need."""
-        if self.has is None:
-            return []
-        measured, lines = ["cnts"], []
-        for quantity, need in EXPOSURES.items():
-            column = QUANTITIES[quantity].exposure_column
-            is_erg = quantity == "flux" and {"exposure_photflux", "photon_energy_kev"} <= self.has
-            if column in self.has or is_erg:
-                measured.append(quantity)
-            else:
-                lines.append(f"not measured: {quantity}, which needs {column}: {need}")
-        if "stack" not in self.has:
+    @property
+    def area_unit(self) -> str:
+        """The unit of areas that have none."""
+        return "arcsec2" if self.is_wide else "pix"
+
+    @property
+    def has(self) -> set[str]:
+        """The own columns that are there."""
+        return {*self.pairs[0], *self.values[0]}
+
+    def quantities(self) -> list[str]:
+        """Those that can be measured."""
+        return [q.name for q in QUANTITIES.values() if not lacking(q.name, self.has)]
+
+    def notes(self, names: Collection[str], of_jobs: bool) -> list[str]:
+        """Which quantities are measured, and what the others would need.
+
+        names : of all columns; of_jobs : whether observations and stacks are told apart
+        """
+        lines = []
+        for quantity in ("rate", "photflux", "flux"):
+            if need := lacking(quantity, self.has):
+                others = set(names) - set(self.pairs[0].values())
+                lines.append(
+                    f"not measured: {quantity}, which needs {need}: {EXPOSURES[need]}"
+                    f"{did_you_mean(need, others)}"
+                )
+        if of_jobs and "stack" not in self.has:
             lines.append("no column stack: each observation is a stack of its own")
+        measured = sorted(self.quantities(), key=["cnts", "rate", "photflux", "flux"].index)
         return [f"columns {self.kind}; measured: {', '.join(measured)}", *lines]
 
 
-def find_layout(
-    path: str | os.PathLike,
-    names: Collection[str] | None,
-    units: Mapping[str, str],
-    header: Mapping[str, object],
-    given: Given,
-    required: Collection[str] = tuple(REQUIRED),
-) -> Layout:
-    """The layout of a table with these columns, units and header keywords.
+def lacking(quantity: str, has: Collection[str]) -> str | None:
+    """The own column that a quantity needs beside those that are there."""
+    column = QUANTITIES[quantity].exposure_column
+    if column is None or column in has:
+        return None
+    if quantity == "flux" and "exposure_photflux" in has:
+        return None if "photon_energy_kev" in has else "photon_energy_kev"
+    return column
 
-    JSON lines (`names` is None) have this project's columns, or those that are given.
+
+def suits(given: Given, required: Collection[str]):
+    """Whether a table with these names has what is required, for files with several tables."""
+
+    def has_all(names: Collection[str]) -> bool:
+        lower = {split_unit(name)[0].lower() for name in names}
+        told = {*given.values, *given.columns, "stack"}
+        needed = {name for name in required if name not in told}
+        return {c.lower() for c in given.columns.values()} <= lower and (
+            needed <= lower or any(map(_CSC_COUNTS.fullmatch, lower)) or _is_srcflux(lower)
+        )
+
+    return has_all
+
+
+def _is_srcflux(lower: Collection[str]) -> bool:
+    return {"counts", "bg_counts", "psffrac"} <= set(lower)
+
+
+def find_layout(source: CatalogTable, given: Given, required: Collection[str]) -> Layout:
+    """The layout of a table.
+
     Of `required` nothing may be missing, but the stack.
 
     Raises InputError that names every column which is missing, and what it is for.
     """
-    if names is None:
-        return _json_layout(given)
-    absent = [c for c in given.columns.values() if c not in names]
-    if absent:
-        raise InputError(f"{path}: there is no column {absent[0]}; it has {', '.join(names)}")
-    by_lower = {name.lower(): name for name in names} | {name: name for name in names}
-    wide = [m for m in map(_CSC_COUNTS.fullmatch, by_lower) if m]
-    if wide and "cnts" not in {*by_lower, *given.columns}:
-        return _csc_layout(path, by_lower, wide, given, required)
+    names = _Names(source)
+    told = {own: names.told(column) for own, column in given.columns.items()}
+    wide = [m for m in map(_CSC_COUNTS.fullmatch, names.by_lower) if m]
+    if wide and "cnts" not in {*names.by_lower, *told}:
+        return _csc_layout(names, wide, told, given, required)
     kind, columns, values = "as in Files of the documentation", {}, {}
-    if {"counts", "bg_counts", "psffrac"} <= by_lower.keys():
+    if _is_srcflux(names.by_lower):
         kind, columns = "of CIAO srcflux", SRCFLUX
-        values = _srcflux_values(path, header)
-    columns = {own: by_lower[c.lower()] for own, c in columns.items() if c.lower() in by_lower}
-    columns = {own: by_lower[own] for own in OWN if own in by_lower} | columns | given.columns
+        values = _srcflux_values(source)
+    columns = {own: column for own, column in columns.items() if own not in told}
+    columns = {own: names.get(c) for own, c in columns.items() if names.has(c)}
+    own = {own: names.get(own) for own in OWN if own not in told and names.has(own)}
+    columns = own | columns | told
+    columns = {own: column for own, column in columns.items() if own not in given.values}
     values = {k: v for k, v in values.items() if k not in columns} | given.values
-    _require(path, required, {*columns, *values, "stack"})
-    seconds = _without_seconds(columns, units)
-    has = frozenset({*columns, *values})
-    used = {*columns.values(), *(name for name in names if name in values)}
-    pairs = [(own, name) for own, name in columns.items() if own not in values]
-
-    def records(row: Record) -> list[Record]:
-        record = {name: value for name, value in row.items() if name not in used}
-        record |= {own: row[name] for own, name in pairs if name in row}
-        record |= values
-        if "stack" not in has and "obsid" in record:
-            record["stack"] = record["obsid"]
-        for own, exposure in seconds:
-            record[own] = _product(record.get(own), row.get(exposure))
-        return [_with_ergs(record)]
-
-    return Layout(kind, records, has)
+    _require(names, required, {*columns, *values, "stack"})
+    return Layout(kind, [columns], [values])
 
 
-def _json_layout(given: Given) -> Layout:
-    def records(row: Record) -> list[Record]:
-        renamed = {own: row[name] for own, name in given.columns.items() if name in row}
-        return [_with_ergs(row | renamed | given.values)]
+class _Names:
+    """The names of a table's columns, in capitals or not."""
 
-    return Layout("as in Files of the documentation", records, None)
+    def __init__(self, source: CatalogTable):
+        self.place, self.all = source.name, list(source.table.colnames)
+        self.by_lower: dict[str, list[str]] = {}
+        for name in self.all:
+            self.by_lower.setdefault(name.lower(), []).append(name)
+        self._repeated = source.repeated
+
+    def has(self, name: str) -> bool:
+        return name.lower() in self.by_lower
+
+    def get(self, name: str) -> str:
+        """The column of that name, or the one that differs in capitals; InputError if several."""
+        found = [name] if name in self.all else self.by_lower[name.lower()]
+        if len(found) > 1 or found[0] in self._repeated:
+            said = ", ".join(found) if len(found) > 1 else f"{found[0]}, twice"
+            raise InputError(
+                f"{self.place}: columns {said}: which is {name}? Rename one, or say --map "
+                f"{name}=COLUMN"
+            )
+        return found[0]
+
+    def told(self, name: str) -> str:
+        """The column that the user means."""
+        for spelled in (name, split_unit(name)[0]):
+            if spelled in self.all and spelled not in self._repeated:
+                return spelled
+        if name in self._repeated:
+            return self.get(name)
+        raise InputError(
+            f"{self.place}: there is no column {name}{did_you_mean(name, self.all)}; it has "
+            f"{self.listed()}"
+        )
+
+    def listed(self) -> str:
+        """The names as a sentence has room for them."""
+        more = f" and {len(self.all) - 30} more" if len(self.all) > 30 else ""
+        return ", ".join(self.all[:30]) + more
 
 
-def _require(path: str | os.PathLike, required: Collection[str], has: Collection[str]) -> None:
+def _require(names: _Names, required: Collection[str], has: Collection[str]) -> None:
     missing = [name for name in required if name not in has]
     if missing:
-        lines = "".join(f"\n  {name}: {REQUIRED[name]}" for name in missing)
+        others = [name for name in names.all if name.lower() not in OWN]
+        lines = "".join(
+            f"\n  {name}: {REQUIRED[name]}{did_you_mean(name, others)}" for name in missing
+        )
         raise InputError(
-            f"{path}: {len(missing)} columns are missing; add them, or say where they are with "
-            f"--map NAME=COLUMN or what they are in every row with --set NAME=VALUE{lines}"
+            f"{names.place}: {len(missing)} columns are missing (it has {names.listed()}); add "
+            "them, or say where they are with --map NAME=COLUMN (in Python `columns`) or what they "
+            f"are in every row with --set NAME=VALUE{lines}"
         )
 
 
-def _with_ergs(record: Record) -> Record:
-    """With the exposure for energy flux, where the mean energy of a photon is known."""
-    energy = record.get("photon_energy_kev")
-    for end in ("", "_bkg"):
-        photons = record.get(f"exposure_photflux{end}")
-        if energy is not None and photons is not None and f"exposure_flux{end}" not in record:
-            record[f"exposure_flux{end}"] = _product(photons, energy, 1 / ERG_PER_KEV, -1)
-    return record
-
-
-def _product(value: object, factor: object, constant: float = 1.0, power: int = 1) -> object:
-    """value × factor^power × constant, or a text that tells which is no number."""
-    try:
-        return float(value) * float(factor) ** power * constant
-    except (TypeError, ValueError, ArithmeticError):
-        return f"{value} with {factor}"
-
-
-def _srcflux_values(path: str | os.PathLike, header: Mapping[str, object]) -> Record:
+def _srcflux_values(source: CatalogTable) -> dict[str, object]:
     """What the header and the name of a .flux file tell of all its rows."""
-    values: Record = {"aperture": "aper"}
+    values: dict[str, object] = {"aperture": "aper"}
     # The EXPOSURE of the rows is that of each source's chip.
     keywords = (("obsid", "OBS_ID"), ("instrument", "INSTRUME"), ("exposure_s", "EXPOSURE"))
     for own, keyword in keywords:
-        if header.get(keyword) is not None:
-            values[own] = str(header[keyword]).strip()
-    band = _SRCFLUX_BANDS.get(re.split(r"[_.]", Path(path).stem)[-1])
+        if source.table.meta.get(keyword) is not None:
+            values[own] = str(source.table.meta[keyword]).strip()
+    stem = Path(source.path).name.removesuffix(".gz").rpartition(".")[0]
+    band = _SRCFLUX_BANDS.get(re.split(r"[_.]", stem)[-1])
     return values | ({"band": band} if band else {})
 
 
-def _without_seconds(columns: Mapping[str, str], units: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Mean exposures in cm2 alone, and the column of the exposure that they lack."""
-    own = ("exposure_photflux", "exposure_photflux_bkg")
-    return [
-        (name, columns["exposure_rate"])
-        for name in own
-        if name in columns and "exposure_rate" in columns
-        if re.fullmatch(r"cm(\*\*|\^)?2", units.get(columns[name], "").strip())
-    ]
-
-
 def _csc_layout(
-    path: str | os.PathLike,
-    by_lower: Mapping[str, str],
+    names: _Names,
     wide: list[re.Match],
+    told: dict[str, str],
     given: Given,
     required: Collection[str],
 ) -> Layout:
     """CSC's table per observation: a row per source, its bands and apertures in the columns."""
-    columns = {own: by_lower[c] for own, c in CSC.items() if c in by_lower} | given.columns
-    pairs, missing, used = [], [], set(columns.values())
-    for match in wide:
-        aperture, band = match.groups()
-        names = {}
-        for own, stem in (("cnts", "cnts"), ("psf_frac", "psf_frac"), ("area", "area")):
-            for end, region in (("", aperture), ("_bkg", f"{aperture}bkg")):
-                wanted = f"{stem}_{region}_{band}"
-                shared = f"{stem}_{region}" if own == "area" else wanted
-                if (found := by_lower.get(wanted) or by_lower.get(shared)) is None:
-                    missing.append(wanted if shared == wanted else f"{wanted} or {shared}")
-                names[own + end] = found
-        pairs.append((aperture, band, names))
-        used.update(names.values())
-    has = {*columns, *given.values, *pairs[0][2], "band", "aperture"}
-    _require(path, required, has)
+    shared = {own: names.get(c) for own, c in CSC.items() if names.has(c)} | told
+    pairs, values = [], []
+    missing: dict[str, list[str]] = {}
+    for aperture, band in (match.groups() for match in wide):
+        columns = {}
+        for own in NUMBERS:
+            stem, _, _ = own.partition("_bkg")
+            region = aperture if own == stem else f"{aperture}bkg"
+            either = f"{stem}_{region}"
+            # Areas may be those of all bands.
+            wanted = (f"{either}_{band}", either)[: 1 + (stem == "area")]
+            if found := next(filter(names.has, wanted), None):
+                columns[own] = names.get(found)
+            elif own not in told and own not in given.values:
+                missing.setdefault(either, []).append(band)
+        pairs.append(shared | columns)
+        values.append({**given.values, "band": band, "aperture": aperture})
     if missing:
-        raise InputError(f"{path}: columns as in CSC, but without {', '.join(missing)}; add them")
-
-    def records(row: Record) -> list[Record]:
-        shared = {name: value for name, value in row.items() if name not in used}
-        shared |= {own: row[name] for own, name in columns.items() if name in row} | given.values
-        instrument = str(shared.get("instrument")).strip()
-        side = PIXEL.get(instrument, 1.0)
-        found = []
-        for aperture, band, names in pairs:
-            if band not in INSTRUMENT_BANDS.get(instrument, band) or names["cnts"] not in row:
-                continue  # the other instrument's band, or no value
-            record = {own: row[name] for own, name in names.items() if name in row}
-            for area in ("area", "area_bkg"):
-                if area in record:
-                    record[area] = _product(record[area], side, 1.0, -2)
-            found.append(_with_ergs({**shared, **record, "band": band, "aperture": aperture}))
-        return found
-
-    return Layout("of CSC's observations", records, frozenset(has))
+        lacking = [f"{stem}_{'|'.join(bands)}" for stem, bands in missing.items()]
+        raise InputError(
+            f"{names.place}: columns as in CSC, but without {', '.join(lacking)}; ask the service "
+            "for them too, or say where they are with --map"
+        )
+    _require(names, required, {*pairs[0], *values[0], "stack"})
+    pairs = [{own: c for own, c in p.items() if own not in given.values} for p in pairs]
+    return Layout("of CSC's observations", pairs, values, is_wide=True)

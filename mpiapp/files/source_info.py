@@ -64,8 +64,10 @@ def as_array(values: Sequence[object]) -> np.ndarray | None:
 
 
 def _is_code(value: object) -> bool:
-    """Whether it is digits whose zeros in front say something."""
-    return isinstance(value, str) and len(value) > 1 and value[0] == "0" and value.isdigit()
+    """Whether it is digits that are no plain number: 007, 1_0, or those of other scripts."""
+    if not isinstance(value, str) or (value.isascii() and value[:1] != "0" and "_" not in value):
+        return False
+    return not value.isascii() or "_" in value or (len(value) > 1 and value.isdigit())
 
 
 def read_source_info(path: str | os.PathLike) -> Table | None:

@@ -36,15 +36,8 @@ def warm_up(engine: Engine, world: World, scratch: str | None) -> None:
         if reason := world.broadcast(next(filter(None, reasons or ()), "")):
             raise Unprepared(reason)
     if world.node_rank == 0:
-        # In a process of its own: code just compiled and code from the cache differ in the last
-        # digits, so that every rank has to load it.
         silent = world.rank > 0
-        is_filled = numba_cache.stamp(engine.name).exists()
-        if not is_filled:
-            with During("compiling for this processor, which later jobs find done", silent):
-                subprocess.run(
-                    [sys.executable, "-m", numba_cache.__name__, engine.name], check=False
-                )
+        is_filled = compile_once(engine.name, silent)
         if not (is_filled and numba_cache.fills(engine)):
             with During(f"warming up engine {engine.name}", silent):
                 engine.warm()
@@ -52,3 +45,16 @@ def warm_up(engine: Engine, world: World, scratch: str | None) -> None:
     first = world.node_broadcast(directory)
     if world.node_rank > 0 and directory is not None:
         fill(directory, first)
+
+
+def compile_once(engine_name: str, silent: bool = False) -> bool:
+    """Fill numba's cache unless that was done before, which is returned.
+
+    In a process of its own: code just compiled and code from the cache differ in the last digits,
+    so that everybody has to load it.
+    """
+    is_filled = numba_cache.stamp(engine_name).exists()
+    if not is_filled:
+        with During("compiling for this processor, which later calls find done", silent):
+            subprocess.run([sys.executable, "-m", numba_cache.__name__, engine_name], check=False)
+    return is_filled

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from astropy.units import Unit
 
-from ..catalog.quantities import APERTURES, BANDS, QUANTITIES, Matrix
+from ..catalog.quantities import APERTURES, BANDS, QUANTITIES, Matrix, Quantity
 
 
 class CatalogColumn(NamedTuple):
@@ -126,19 +126,15 @@ def _ucd(field: Field, about: str) -> str:
     return about if not field.ucd else f"{about};{field.ucd}"
 
 
-def plain_columns() -> dict[str, CatalogColumn]:
-    """The columns of `mpiapp.measure_table`, which know neither band nor aperture, by name."""
-    chosen = [*BASIC, *(EXTRAS[name] for name in ("mode", "mean", "rms"))]
-    return {
-        q.column + field.suffix: CatalogColumn(
-            q.column + field.suffix,
-            q.unit,
-            _ucd(field, f"{_WORDS[q.name]};em.X-ray"),
-            f"{field.description}: {q.description}",
-        )
-        for q in QUANTITIES.values()
-        for field in chosen
-    }
+def plain_column(quantity: Quantity, field: Field) -> CatalogColumn:
+    """A column of `mpiapp measure`, which knows neither band nor aperture."""
+    has_unit = field.source not in ("outcome", "flags")
+    return CatalogColumn(
+        quantity.column + field.suffix,
+        quantity.unit if has_unit else "",
+        _ucd(field, f"{_WORDS[quantity.name]};em.X-ray"),
+        f"{field.description}: {quantity.description}",
+    )
 
 
 def columns(

@@ -10,6 +10,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from astropy.io import fits
 from astropy.io.votable import from_table
 from astropy.io.votable.tree import Info
 from astropy.table import MaskedColumn, Table
-from astropy.units import UnitsWarning
+from astropy.utils.exceptions import AstropyWarning
 
 from .. import __version__
 from ..catalog.bundle import InputError
@@ -174,11 +175,13 @@ def _provenance(results: Results, level: str) -> dict[str, str]:
 
 
 def writable(path: str | Path) -> Path:
-    """The path, if `write_table` knows its suffix; raises InputError otherwise."""
+    """The path, if `write_table` can write what its suffix names; raises InputError otherwise."""
     path = Path(path)
     known = (*_WRITERS, hats.SUFFIX)
     if path.suffix not in known:
         raise InputError(f"{path}: suffix {path.suffix!r}: expected {', '.join(known)}")
+    if path.suffix == ".parquet" and find_spec("pyarrow") is None:
+        raise InputError(f"{path}: Parquet needs pyarrow: pip install 'mpiapp[parquet]'")
     return path
 
 
@@ -194,7 +197,10 @@ def write_table(table: Table, path: str | Path) -> Path:
         return hats.write_hats(table, path, _write_parquet)
     new = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        _WRITERS[path.suffix](table, new)
+        with warnings.catch_warnings():
+            # Of units that a format does not know, or calls deprecated: erg is what everybody uses.
+            warnings.simplefilter("ignore", AstropyWarning)
+            _WRITERS[path.suffix](table, new)
         os.replace(new, path)
     finally:
         new.unlink(missing_ok=True)
@@ -224,18 +230,14 @@ def _write_votable(table: Table, path: Path) -> None:
         field.description = table[field.name].description
     for key, value in table.meta.items():
         votable.infos.append(Info(name=key, value=value))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnitsWarning)  # erg is deprecated, and what everybody uses
-        votable.to_xml(str(path))
+    votable.to_xml(str(path))
 
 
 def _write_parquet(table: Table, path: Path) -> None:
     """With true nulls, and what VOTable has of each column as metadata of its field."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise InputError(f"{path}: Parquet needs pyarrow: pip install pyarrow") from None
+    import pyarrow
+    from pyarrow import parquet
+
     arrays, kinds = [], []
     for column in table.itercols():
         arrays.append(pyarrow.array(column.data.data, mask=np.ma.getmaskarray(column.data)))

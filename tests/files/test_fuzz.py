@@ -27,7 +27,8 @@ from example_files import (
 from mpiapp.catalog.bundle import InputError, check_matrices
 from mpiapp.catalog.scan import contradictions
 from mpiapp.config import ConfigError, load
-from mpiapp.files.flat_tables import import_associations, import_table
+from mpiapp.files.association_tables import import_associations
+from mpiapp.files.flat_tables import import_table
 from mpiapp.files.mst3 import read_mst3
 from mpiapp.files.prep3 import read_prep3, scan_prep3
 from mpiapp.parallel.planning import prep3_paths

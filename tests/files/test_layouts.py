@@ -164,7 +164,10 @@ def test_columns_are_taken_from_where_the_user_says(tmp_path, way):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ((None, ["counts=COUNTS"], []), "counts is no column of a table of counts; expected one"),
+        (
+            (None, ["counts=COUNTS"], []),
+            r"counts is no column of a table of counts \(did you mean cnts\?\); expected one",
+        ),
         ((None, ["cnts"], []), "'cnts': expected NAME=VALUE"),
         ((None, [], ["band="]), "'band=': expected NAME=VALUE"),
     ],

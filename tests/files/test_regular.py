@@ -48,6 +48,8 @@ def test_devices_folders_and_sockets_are_refused(tmp_path, monkeypatch, read):
 @pytest.mark.parametrize("read", READERS)
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
 def test_compressed_files_are_refused_before_they_are_unpacked(tmp_path, read, pack):
+    if read is READERS[-1] and pack is gzip.compress:
+        pytest.skip("tables are unpacked, see test_catalog_tables.py")
     path = tmp_path / "t.fits"
     path.write_bytes(pack(write_example(path).read_bytes()))
     with pytest.raises(InputError, match=f"^{path}: compressed .*; unpack it first$"):

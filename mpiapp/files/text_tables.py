@@ -1,0 +1,169 @@
+"""Tables of text: CSV and its kin, from a spreadsheet, a program or a catalog service.
+
+The head tells what separates the fields (tab, semicolon, comma, bar or blanks).  Lines that begin
+with # are comments, unless they describe columns, as those of csccli (`#Column name (format)
+description (table.column) [unit] [ucd]`) and of ECSV do, or are the only place of the names.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from astropy.table import Column, MaskedColumn, Table
+from astropy.table.meta import get_header_from_yaml
+
+from ..catalog.fault import InputError
+from .column_units import split_unit
+from .fields import RowError
+from .source_info import as_array
+
+# How tables write that there is no value.
+MISSING = frozenset({"", "nan", "null", "n/a", "na", "--", "none", "indef"})
+_SEPARATORS = "\t;,|"
+_COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
+
+
+class TextTable(NamedTuple):
+    """The rows of a text, and the numbers of their lines.
+
+    `spoiled` has the rows that are none, which have no value in any column.
+    """
+
+    table: Table
+    lines: np.ndarray
+    spoiled: dict[int, RowError]
+    notes: list[str]
+
+
+def read_text(path: str, data: bytes) -> TextTable:
+    """The table in a text; columns are whole numbers, numbers or text.
+
+    Raises InputError if it is none.
+    """
+    text, notes = _decoded(path, data)
+    lines = io.StringIO(text, newline=None).read().split("\n")
+    n_above = next((i for i, line in enumerate(lines) if line.strip()[:1] not in ("", "#")), None)
+    if n_above is None:
+        raise InputError(f"{path}: no line with names and values in it; check that it is a table")
+    comments = [line.strip() for line in lines[:n_above] if line.strip()]
+    head = lines[n_above]
+    separator = next((s for s in _SEPARATORS if s in head), " ")
+    if separator == ";" and head.count(",") > head.count(";"):
+        separator = ","
+    body = "\n".join(line.strip() for line in lines[n_above:]) if separator == " " else None
+    reader = csv.reader(
+        io.StringIO("\n".join(lines[n_above:]) if body is None else body, newline=""),
+        delimiter=separator,
+        skipinitialspace=separator != "\t",
+    )
+    rows, numbers, spoiled = [], [], {}
+    try:
+        names = [name.strip() for name in next(reader)]
+        if above := _names_above(comments, separator, names):
+            rows.append([field.strip() for field in names])
+            numbers.append(n_above + 1)
+            names = above
+        n_named = max((i for i, name in enumerate(names, 1) if name), default=0)
+        for fields in reader:
+            fields = [field.strip() for field in fields]
+            while len(fields) > len(names) and not fields[-1]:
+                fields.pop()
+            is_comment = fields and fields[0].startswith("#") and len(fields) != len(names)
+            if is_comment or not any(fields):
+                continue
+            if not n_named <= len(fields) <= len(names):
+                said = f"{len(fields)} fields where the head has {n_named}"
+                spoiled[len(rows)] = RowError(f"{said}; correct it", "another number of fields")
+                fields = []
+            rows.append(fields + [""] * (len(names) - len(fields)))
+            numbers.append(n_above + reader.line_num)
+    except csv.Error as error:
+        line = n_above + reader.line_num
+        raise InputError(f"{path}, line {line}: not a table of text ({error})") from error
+    described = _described(comments)
+    table = Table(masked=True)
+    taken: dict[str, int] = {}
+    for i, name in enumerate(names):
+        cells = [row[i] for row in rows]
+        if not name and not any(cells):
+            continue
+        name, unit = split_unit(name) if name else (f"col{i + 1}", "")
+        column = typed(cells, separator != ",")
+        about = described.get(name, {})
+        column.unit, column.description = about.get("unit") or unit or None, about.get("about")
+        if ucd := about.get("ucd"):
+            column.meta["ucd"] = ucd
+        taken[name] = taken.get(name, 0) + 1
+        table[name if taken[name] == 1 else f"{name}_{taken[name]}"] = column
+    table.meta["repeated"] = [name for name, n in taken.items() if n > 1]
+    return TextTable(table, np.array(numbers, dtype=int), spoiled, notes)
+
+
+def _decoded(path: str, data: bytes) -> tuple[str, list[str]]:
+    for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
+        if data.startswith(mark):
+            return data.decode(encoding, "replace"), []
+    if b"\0" in data:
+        raise InputError(f"{path}: neither text nor a kind of table that is known; check the file")
+    try:
+        return data.decode("utf-8-sig"), []
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        return data.decode("latin-1"), [f"line {line} is not UTF-8: taken as Latin-1"]
+
+
+def _names_above(comments: Sequence[str], separator: str, first: Sequence[str]) -> list[str]:
+    """The names in the last comment, where the first line holds values; none otherwise."""
+    if not comments or not any(_is_number(field) for field in first):
+        return []
+    names = next(csv.reader([comments[-1].lstrip("# \t")], delimiter=separator,
+                            skipinitialspace=True), [])  # fmt: skip
+    return [name.strip() for name in names] if len(names) == len(first) else []
+
+
+def _described(comments: Sequence[str]) -> dict[str, dict[str, str]]:
+    """What comments tell of columns, by name: unit, about, ucd."""
+    found = {}
+    for line in comments:
+        words = [word.strip() for word in line.split("\t")]
+        if words[0] == "#Column" and len(words) >= 7:
+            unit, ucd = (word.strip('[]"') for word in words[5:7])
+            found[words[1]] = {"unit": unit, "about": words[3] or None, "ucd": ucd}
+    if comments and comments[0].startswith("# %ECSV"):
+        header = get_header_from_yaml([line[2:] for line in comments[1:]])
+        for column in header["datatype"]:
+            about = {"unit": str(column.get("unit", "")), "about": column.get("description")}
+            found[column["name"]] = about | {"ucd": dict(column.get("meta", {})).get("ucd")}
+    return found
+
+
+def typed(cells: Sequence[str], decimal_comma: bool = False) -> Column:
+    """The cells of a column as whole numbers or numbers, else as text; masked where missing.
+
+    decimal_comma : whether 1,5 may be a number
+    """
+    mask = np.array([cell.lower() in MISSING for cell in cells], dtype=bool)
+    there = [cell for cell in cells if cell.lower() not in MISSING]
+    values = as_array(there) if there else np.zeros(0)
+    if decimal_comma and values.dtype.kind == "U" and any(map(_COMMA_NUMBER.fullmatch, there)):
+        dotted = as_array([cell if "." in cell else cell.replace(",", ".") for cell in there])
+        values = dotted if dotted.dtype.kind in "if" else values
+    if values.dtype.kind == "U":
+        return MaskedColumn(np.array(cells, dtype=str), mask=[cell == "" for cell in cells])
+    column = np.zeros(len(cells), values.dtype)
+    column[~mask] = values
+    return MaskedColumn(column, mask=mask)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
