@@ -234,6 +234,8 @@ def measure(args) -> int:
     given = Given.of(args.mapping, args.map, args.set)
     source = read_table(args.table, suits(given, NUMBERS))
     counts = find_counts(source, given)
+    if not len(counts):
+        raise InputError(f"{source.name}: no row in it; check that it is the right table")
     quantities = chosen_quantities(counts, args.quantities)
     for note in source.notes + counts.layout.notes(source.table.colnames, of_jobs=False):
         print(f"{args.table}: {note}")

@@ -136,8 +136,9 @@ def _from_file(source: str | os.PathLike, suits: Suits) -> CatalogTable:
         }
         records = [record or {} for _, record in found]
         return of_records(path, [line for line, _ in found], records, spoiled)
-    if data.startswith(b"\x89HDF"):
-        raise InputError(f"{path}: HDF5; `mpiapp export` makes a table of results")
+    if data.startswith(b"\x89HD"):
+        said = "cannot be read as a table (HDF5); `mpiapp export` makes one of results"
+        raise InputError(f"{path}: {said}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -183,7 +183,7 @@ def _numbers(counts: Counts, own: str) -> np.ndarray:
     for pairs, name, column in _parts(counts, own):
         n_rows = len(counts.source.table)
         if own in counts.layout.values[0]:
-            column = Column([column] * n_rows)
+            column = Column([column] * n_rows, unit=_unit(own) or None)
         values, bad = _floats(column, name, own == "psf_frac")
         if values.ndim > 1:
             found = np.full((len(counts), values.shape[1]), np.nan)
@@ -206,7 +206,7 @@ def _numbers(counts: Counts, own: str) -> np.ndarray:
 def _wrong(own: str, values: np.ndarray):
     """(rows, expectation) for each way in which numbers of a column can make no sense."""
     base = own.removesuffix("_bkg")
-    per_row = values.reshape(len(values), -1)
+    per_row = values if values.ndim > 1 else values[:, None]
 
     def rows(is_bad):
         return is_bad.any(axis=1)
@@ -233,7 +233,7 @@ def _floats(column: Column, name: str, may_be_wide: bool) -> tuple[np.ndarray, l
         raise InputError(f"column {name}: expected numbers, one in each row")
     if data.dtype.kind in "iuf":
         return np.where(mask, np.nan, data.astype(np.float64)), []
-    gone = mask.reshape(len(data), -1).all(axis=1)
+    gone = mask if mask.ndim == 1 else mask.all(axis=1)
     cells = [None if gone[row] else cell for row, cell in enumerate(data)]
     if may_be_wide and any(isinstance(cell, (list, tuple, np.ndarray)) for cell in cells):
         width = max(np.size(cell) for cell in cells)
@@ -262,7 +262,6 @@ def _floats(column: Column, name: str, may_be_wide: bool) -> tuple[np.ndarray, l
 def _factors(counts: Counts, pairs: slice, name: str, own: str, unit: object) -> float | np.ndarray:
     """What turns the numbers of a column into ours; one for each row if it differs."""
     base = own.removesuffix("_bkg")
-    expected = UNITS[base] if base in UNITS else UNITS[own]
     what = f"{counts.source.name}: column {name}"
     if base == "area":
         unit = unit or counts.layout.area_unit
@@ -277,7 +276,12 @@ def _factors(counts: Counts, pairs: slice, name: str, own: str, unit: object) ->
             return factor(unit, "arcsec2", what) * sides**-2.0
     if base == "exposure_photflux" and _lacks_seconds(counts, unit):
         return factor(unit, "cm2", what)
-    return factor(unit, expected, what)
+    return factor(unit, _unit(own), what)
+
+
+def _unit(own: str) -> str:
+    """The unit of one of this project's columns."""
+    return UNITS[own.removesuffix("_bkg")]
 
 
 def _lacks_seconds(counts: Counts, unit: object) -> bool:

@@ -97,8 +97,7 @@ def read_text(path: str, data: bytes) -> TextTable:
         column = typed(cells, separator != ",")
         about = described.get(name, {})
         column.unit, column.description = about.get("unit") or unit or None, about.get("about")
-        if ucd := about.get("ucd"):
-            column.meta["ucd"] = ucd
+        column.meta.update({k: about[k] for k in ("ucd", "table") if about.get(k)})
         taken[name] = taken.get(name, 0) + 1
         table[name if taken[name] == 1 else f"{name}_{taken[name]}"] = column
     table.meta["repeated"] = [name for name, n in taken.items() if n > 1]
@@ -134,7 +133,8 @@ def _described(comments: Sequence[str]) -> dict[str, dict[str, str]]:
         words = [word.strip() for word in line.split("\t")]
         if words[0] == "#Column" and len(words) >= 7:
             unit, ucd = (word.strip('[]"') for word in words[5:7])
-            found[words[1]] = {"unit": unit, "about": words[3] or None, "ucd": ucd}
+            origin = words[4].strip("()").partition(".")[0]
+            found[words[1]] = {"unit": unit, "about": words[3] or None, "ucd": ucd, "table": origin}
     if comments and comments[0].startswith("# %ECSV"):
         header = get_header_from_yaml([line[2:] for line in comments[1:]])
         for column in header["datatype"]:

@@ -12,7 +12,8 @@ from astropy.table import Table, vstack
 from ..catalog.bundle import InputError
 from ..catalog.quantities import BANDS, QUANTITIES
 from ..photometry.outcome import Flag, Outcome, outcome_text
-from .matching import KEY, Side, distance, pairs
+from .matching import Side, distance, pairs
+from .references import KEY
 from .text import lay_out, number, text
 
 GROUPINGS = ("level", "quantity", "band", "aperture")

@@ -13,15 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from astropy.table import Table
 
 from ..catalog.bundle import InputError
-from ..catalog.runs import RunKey
 from ..files.results import Results, open_results
-from ..files.schema import COMPONENT_BYTES, PHOTOMETRY_DTYPE
+from ..files.schema import COMPONENT_BYTES
 from ..photometry.outcome import Outcome
+from .references import BEST, as_best, published_rows
 
-KEY = ("level", "target", "component", "band", "aperture", "quantity")
 REFERENCE_DTYPE = np.dtype(
     [("key", "u8"), ("value", "f8"), ("lolim", "f8"), ("hilim", "f8"), ("outcome", "i2"),
      ("flags", "i4"), ("rhat", "f4"), ("ess", "f4")]
@@ -34,12 +32,14 @@ class Side(NamedTuple):
     """One side of a comparison: its name, and how to read it again, in chunks.
 
     `chunks()` yields structured arrays with at least run_id, component, value,
-    lolim, hilim, outcome, flags, rhat and ess.
+    lolim, hilim, outcome, flags, rhat and ess.  `has_best`: whether targets stand for the best
+    block of a master source, whichever that is.
     """
 
     path: Path
     n_rows: int
     chunks: Callable[[], Iterator[np.ndarray]]
+    has_best: bool = False
 
 
 class Pairs(NamedTuple):
@@ -72,7 +72,8 @@ def open_side(path: str | Path) -> Iterator[Side]:
             yield results_side(results)
     else:
         rows = published_rows(path)
-        yield Side(path, len(rows), lambda: iter([rows]))
+        has_best = bool(np.char.endswith(rows["target"], f"/{BEST}".encode()).any())
+        yield Side(path, len(rows), lambda: iter([rows]), has_best)
 
 
 def results_side(results: Results) -> Side:
@@ -88,52 +89,6 @@ def _is_results(path: Path) -> bool:
     """Whether the file is HDF5, by its signature."""
     with open(path, "rb") as file:
         return file.read(8) == b"\x89HDF\r\n\x1a\n"
-
-
-def read_published(path: str | Path) -> Table:
-    """A table of published values: the key columns, value, lolim and hilim.
-
-    Raises
-    ------
-    InputError
-        If the table cannot be read or lacks a column.
-    """
-    try:
-        table = Table.read(path)
-    except Exception as error:
-        reason = str(error).strip().partition("\n")[0]  # astropy lists all its formats below
-        raise InputError(f"{path}: cannot be read as a table: {reason}") from error
-    if missing := [n for n in (*KEY, "value", "lolim", "hilim") if n not in table.colnames]:
-        raise InputError(f"{path}: column {missing[0]} is missing")
-    return table
-
-
-def published_rows(path: str | Path) -> np.ndarray:
-    """A published table as rows of /photometry; what a catalog does not tell is zero or NaN.
-
-    A value of 0 is an upper limit, as in the catalog; masked or NaN is NULL.
-    """
-    table = read_published(path)
-    rows = np.zeros(len(table), PHOTOMETRY_DTYPE)
-    for name in KEY:
-        text = np.char.encode(np.asarray(table[name], dtype=str), "utf-8")
-        if text.dtype.itemsize > rows.dtype[name].itemsize:
-            raise InputError(
-                f"{path}: column {name}: a text is longer than {rows.dtype[name].itemsize} bytes"
-            )
-        rows[name] = text
-    for name in ("value", "lolim", "hilim"):
-        rows[name] = np.ma.filled(np.ma.asarray(table[name], dtype=float), np.nan)
-    rows["mode"] = rows["value"]
-    rows["mean"] = rows["rms"] = rows["rhat"] = rows["ess"] = rows["noise"] = np.nan
-    rows["outcome"] = np.select(
-        [np.isnan(rows["value"]), rows["value"] == 0],
-        [Outcome.NULL_FAILED, Outcome.UPPER_LIMIT],
-        Outcome.MEASURED,
-    )
-    keys = (rows[name] for name in ("level", "target", "band", "aperture", "quantity"))
-    rows["run_id"] = [RunKey(*(v.decode() for v in key)).run_id for key in zip(*keys)]
-    return rows
 
 
 def row_keys(rows: np.ndarray) -> np.ndarray:
@@ -166,6 +121,8 @@ def pairs(side: Side, reference: Side) -> Iterator[Pairs]:
     for number in range(n_passes):
         kept = _sorted_reference(reference, number, n_passes)
         for rows in side.chunks():
+            if reference.has_best:
+                rows = np.concatenate([rows, as_best(rows)])
             keys = row_keys(rows)
             if n_passes > 1:
                 mine = keys % np.uint64(n_passes) == number

@@ -15,7 +15,7 @@ from ..catalog.quantities import APERTURES, BANDS, QUANTITIES
 from ..files.results import Results
 from ..files.schema import PHOTOMETRY, PHOTOMETRY_DTYPE
 from ..photometry.outcome import Flag, Outcome, outcome_text
-from .matching import KEY
+from .references import KEY
 from .text import lay_out, number, text
 
 OUTCOMES = ("null", *(outcome.name.lower().replace("_", "-") for outcome in Outcome))

@@ -10,7 +10,8 @@ from astropy.table import Table
 from ..catalog.bundle import InputError
 from ..files.results import Results
 from ..photometry.outcome import Outcome
-from ..report.matching import KEY, distance, open_side, pairs, results_side
+from ..report.matching import distance, open_side, pairs, results_side
+from ..report.references import KEY
 from ..report.text import lay_out, number, text
 
 

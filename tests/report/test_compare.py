@@ -10,10 +10,11 @@ from mpiapp.catalog.runs import RunKey
 from mpiapp.files.results import open_results
 from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
 from mpiapp.files.writer import Writer
-from mpiapp.photometry.outcome import Outcome
+from mpiapp.photometry.outcome import Flag, Outcome
 from mpiapp.report import compare as comparing
-from mpiapp.report import figures, matching
-from mpiapp.report.matching import REFERENCE_DTYPE, distance, open_side, published_rows, row_keys
+from mpiapp.report import figures, matching, references
+from mpiapp.report.matching import REFERENCE_DTYPE, distance, open_side, row_keys
+from mpiapp.report.references import published_rows
 
 KEY = RunKey("obsid", "S/1/b1", "b", "aper", "flux")
 
@@ -180,7 +181,7 @@ def test_a_published_table_is_matched_by_its_keys(tmp_path):
     table = Table(
         rows=[(*("obsid", "S/1/b1", "r1", "b", "aper", "flux"), 5.0, 4.0, 8.0),
               (*("obsid", "S/1/b1", "r1", "s", "aper", "flux"), 0.0, 0.0, 10.0)],
-        names=(*matching.KEY, "value", "lolim", "hilim"),
+        names=(*references.KEY, "value", "lolim", "hilim"),
     )  # fmt: skip
     table.write(tmp_path / "published.ecsv")
     published = published_rows(tmp_path / "published.ecsv")
@@ -192,11 +193,73 @@ def test_a_published_table_is_matched_by_its_keys(tmp_path):
     assert {group[2]: f[0] for group, f in found.f.items()} == pytest.approx({"b": 0.5, "s": 0.6})
 
 
+def csc_table(path, **columns):
+    table = Table(
+        {
+            "name": ["2CXO A", "2CXO A", "2CXO B"],
+            "detect_stack_id": ["S", "S", "S"],
+            "obsid": [1, 2, 1],
+            "region_id": [3, 3, 4],
+            "photflux_aper_b": [5e-6, 6e-6, 0.0],
+            "photflux_aper_lolim_b": [4e-6, 5e-6, np.nan],
+            "photflux_aper_hilim_b": [8e-6, 9e-6, 2e-6],
+            **columns,
+        }
+    )
+    for name in table.colnames[4:7]:
+        table[name].unit = "photon/s/cm**2"
+    table.write(path)
+    return path
+
+
+def test_columns_of_csc_are_results_of_observations(tmp_path):
+    published = published_rows(csc_table(tmp_path / "csc.ecsv"))
+    assert [t.decode() for t in published["target"]] == ["S/1/3", "S/2/3", "S/1/4"]
+    assert set(published["level"]) == {b"obsid"} and set(published["quantity"]) == {b"photflux"}
+    assert list(published["component"]) == [b"3", b"3", b"4"]
+    assert list(published["outcome"]) == [Outcome.MEASURED, Outcome.MEASURED, Outcome.UPPER_LIMIT]
+    assert (published["value"][0], published["lolim"][2]) == (5e-6, 0)
+    ours = rows(3, mode=[6e-6, 6e-6, 0], lolim=5e-6, hilim=[9e-6, 9e-6, 1e-6])
+    ours["run_id"], ours["component"] = published["run_id"], published["component"]
+    found = compared(write(tmp_path / "a.h5", ours), tmp_path / "csc.ecsv")
+    (f,) = found.f.values()
+    assert sorted(map(float, f)) == pytest.approx([0, 0.5, 1])
+
+
+def test_columns_of_a_master_source_are_those_of_its_best_block_and_average(tmp_path):
+    path = csc_table(tmp_path / "csc.ecsv")
+    table = Table.read(path)["name", "photflux_aper_b", "photflux_aper_lolim_b",
+                             "photflux_aper_hilim_b"]  # fmt: skip
+    for end in ("", "_lolim", "_hilim"):
+        table[f"photflux_aper_avg{end}_b"] = table[f"photflux_aper{end}_b"] * 2
+    table.write(path, overwrite=True)
+    published = published_rows(path)
+    assert set(published["level"]) == {b"master"}
+    assert len(published) == 4  # a row for each observation says the same of a source
+    ours = rows(2, level=b"master", component=b"2CXO A", quantity=b"photflux", band=b"b",
+                aperture=b"aper", target=[b"2CXO A/7", b"2CXO A/avg"], mode=[6e-6, 1e-5],
+                lolim=5e-6, hilim=9e-6, flags=[Flag.BEST_BLOCK, 0])  # fmt: skip
+    ours["run_id"] = [1, RunKey("master", "2CXO A/avg", "b", "aper", "photflux").run_id]
+    found = compared(write(tmp_path / "a.h5", ours), path)
+    assert sorted(float(f) for values in found.f.values() for f in values) == pytest.approx(
+        [0, 0.5]
+    )
+
+
+def test_csc_columns_without_what_names_their_sources_are_refused(tmp_path):
+    path = csc_table(tmp_path / "csc.ecsv")
+    table = Table.read(path)
+    table.remove_columns(["name", "region_id"])
+    table.write(path, overwrite=True)
+    with pytest.raises(InputError, match="columns name are missing, which name what is measured"):
+        published_rows(path)
+
+
 def test_a_file_that_is_no_table_is_refused_in_one_line(tmp_path):
     path = tmp_path / "results.h5"
     path.write_bytes(b"\x89HDf, one bit of its signature changed")
     with pytest.raises(InputError, match="cannot be read as a table") as refused:
-        matching.read_published(path)
+        references.read_published(path)
     assert "\n" not in str(refused.value)
 
 
