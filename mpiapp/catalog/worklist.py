@@ -18,15 +18,14 @@ from .fault import Fault, InputError
 from .masters import Associations
 from .quantities import APERTURES, BANDS, LEVELS, QUANTITIES, Matrix
 from .runs import RunKey
-from .scan import BundleScan, FileScan, contradictions
+from .scan import BundleScan, Files, FileScan, ObsidScan, contradictions, obsid_scans
 
 
 class Part(NamedTuple):
-    """One contributing obsid of a target: a bundle of a prep3 file, and the file's digest."""
+    """One contributing obsid of a target: a bundle, and the prep3 files that hold it."""
 
-    path: str
+    files: Files
     bundle: str
-    digest: str = ""
 
 
 class Target(NamedTuple):
@@ -92,7 +91,7 @@ def _selected(selection: Selection, found: frozenset[Matrix]) -> tuple[Matrix, .
 class Unit(NamedTuple):
     """Targets `first` to `stop` of one group of a work list; units of one stack share their files.
 
-    The group is the number of a file at level obsid; otherwise that of a stack,
+    The group is the number of an obsid at level obsid; otherwise that of a stack,
     at level master of the first of the master sources' stacks.
     """
 
@@ -135,7 +134,7 @@ class WorkList:
     ----------
     units : list of Unit, by level and group
     faults : list of Fault
-        Second files of one obsid, which are not used; what a master source
+        What is not used of second files of one obsid; what a master source
         names that no file has; best blocks that cannot be told.  Runs that need
         what is absent are faulty besides; the others are measured.
     """
@@ -152,13 +151,9 @@ class WorkList:
         self._hdu_cost = hdu_cost
         self._last: tuple[str, int, list[Target]] = ("", -1, [])
         self.associations = associations
-        found = contradictions(scans)
-        self.faults = [fault for fault in found if fault.path]
-        self._disputed = {(f.stack, f.bundle): f.message for f in found if f.bundle}
-        doubles = {fault.path for fault in self.faults}
-        usable = (scan for scan in scans if scan.path not in doubles)
-        self.scans = sorted(usable, key=lambda s: (s.stack, s.obsid))
-        self._stacks: dict[str, list[FileScan]] = defaultdict(list)
+        self.scans, self.faults = obsid_scans(scans)
+        self._disputed = {(f.stack, f.bundle): f.message for f in contradictions(self.scans)}
+        self._stacks: dict[str, list[ObsidScan]] = defaultdict(list)
         for scan in self.scans:
             self._stacks[scan.stack].append(scan)
         self._stack_names = list(self._stacks)
@@ -256,12 +251,12 @@ class WorkList:
         masters = self._masters.get(stack, ())
         return (target for master in masters for target in self._master_targets(master))
 
-    def _obsid_targets(self, scan: FileScan) -> Iterator[Target]:
+    def _obsid_targets(self, scan: ObsidScan) -> Iterator[Target]:
         for bundle, content in scan.bundles.items():
             yield Target(
                 "obsid",
                 f"{scan.stack}/{scan.obsid}/{bundle}",
-                (Part(scan.path, bundle, scan.digest),),
+                (Part(scan.files_of(bundle), bundle),),
                 self.selection.of([content]),
                 content.components,
             )
@@ -274,7 +269,7 @@ class WorkList:
             yield Target(
                 "stack",
                 f"{stack}/{bundle}",
-                tuple(Part(scan.path, bundle, scan.digest) for scan in seen),
+                tuple(Part(scan.files_of(bundle), bundle) for scan in seen),
                 self.selection.of(scan.bundles[bundle] for scan in seen),
                 tuple(components),
                 fault=self._disputed.get((stack, bundle), ""),
@@ -314,7 +309,7 @@ class WorkList:
                 yield Target(
                     "master",
                     name,
-                    tuple(Part(scan.path, bundle, scan.digest) for scan, bundle in parts),
+                    tuple(Part(scan.files_of(bundle), bundle) for scan, bundle in parts),
                     self.selection.of(scan.bundles[bundle] for scan, bundle in parts or seen),
                     (master,),
                     labels,

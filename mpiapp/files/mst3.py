@@ -21,8 +21,8 @@ from astropy.io import fits
 from .._version import __version__
 from ..catalog.fault import Fault, InputError
 from ..catalog.masters import Associations, Blocks, Links, associate, names_array
-from .fits_write import Field, header_hdu, table_hdu, text_array, write_hdus
-from .fitsio import open_hdus
+from .fits_read import read_fits
+from .fits_write import Field, table_hdu, text_array, write_hdus
 
 VERSION = 1
 _LINK_COLUMNS = dict.fromkeys(("master", "match_type", "stack", "component"), "text")
@@ -52,15 +52,15 @@ def read_mst3(path: str | os.PathLike, verify: bool = True) -> Mst3File:
     """
     tables: dict[str, dict[str, np.ndarray]] = {}
     places: dict[str, str] = {}
-    with open_hdus(path, verify) as hdus:
-        next(hdus).choice("MST3VER", (VERSION,))
-        for hdu in hdus:
-            for name, wanted in (("MASTER_STACK", _LINK_COLUMNS), ("BLOCKS", _BLOCK_COLUMNS)):
-                if hdu.name == name:
-                    if name in tables:
-                        raise InputError(f"{hdu.place}: a second table {name}; keep one")
-                    tables[name] = hdu.columns(wanted, optional=("exposure",))
-                    places[name] = hdu.place
+    primary, *extensions = read_fits(path, verify).hdus
+    primary.choice("MST3VER", (VERSION,))
+    for hdu in extensions:
+        for name, wanted in (("MASTER_STACK", _LINK_COLUMNS), ("BLOCKS", _BLOCK_COLUMNS)):
+            if hdu.name == name:
+                if name in tables:
+                    raise InputError(f"{hdu.place}: a second table {name}; keep one")
+                tables[name] = hdu.columns(wanted, optional=("exposure",))
+                places[name] = hdu.place
     if "MASTER_STACK" not in tables:
         raise InputError(f"{path}: no table MASTER_STACK; add the associations")
     links = Links(**tables["MASTER_STACK"])
@@ -161,4 +161,4 @@ def write_mst3_tables(
             Field("exposure", blocks.exposure, "s"),
         ],
     )
-    write_hdus(path, [header_hdu(primary.header), link_hdu, block_hdu])
+    write_hdus(path, [primary, link_hdu, block_hdu])

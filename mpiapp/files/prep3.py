@@ -1,16 +1,16 @@
-"""prep3: what one obsid of one stack says, counts and PSF matrices of all its bundles.
+"""prep3: what one obsid of one stack says, counts and PSF matrices of its bundles.
 
-A FITS file per obsid; layout version 1, the complete description is in docs/files.md:
+A FITS file holds an obsid or a part of one; layout version 2, described in docs/files.md:
 
     primary           STACKID, OBS_ID, INSTRUME, EXPOSURE [s], CREATOR, PREP3VER
-    SRCPROP           source properties, a row per bundle x band x aperture x
-                      (component | background): bundle, component, band, aperture, counts
-    PSF_<quantity>_<band>_<aperture>, one per kind of matrix, with the keywords
-                      QUANTITY, BAND and APERTURE: a row per bundle:
-                      bundle, n (components), F ((n + 1) x (n + 1), row after row)
+    SRCPROP           source properties, a row per region, that is per bundle x band x
+                      aperture x (component | background): bundle, band, aperture,
+                      component, counts
+    PSF_FLUX, PSF_PHOTFLUX, PSF_RATE, PSF_CNTS
+                      the same rows, each a row of F (Eq. 1)
 
-The `counts` column of the source properties and the PSF extensions are the
-memo's (section 2.2); the rest of the layout is ours.
+The `counts` column of the source properties and the PSF extensions are the memo's
+(section 2.2); the rest of the layout is ours.
 """
 
 from __future__ import annotations
@@ -18,34 +18,27 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from ..catalog.bundle import Bundle, ObsidBundle
 from ..catalog.fault import Fault, InputError
 from ..catalog.quantities import INSTRUMENT_BANDS
-from ..catalog.scan import BundleScan, FileScan
-from .fitsio import HDU, open_hdus
-from .prep3_arrays import BundleArrays
-from .prep3_tables import (
-    Prep3Header,
-    Properties,
-    is_psf,
-    open_matrices,
-    read_source_properties,
-    scan_matrices,
-)
+from ..catalog.scan import BundleScan, Files, FileScan
+from .fits_read import HDU, FitsFile, read_fits
+from .prep3_arrays import BundleArrays, BundleCounts, BundleMatrices
+from .prep3_layout1 import read_layout1_matrices
+from .prep3_tables import Prep3Header, Prep3Tables, read_psf_tables, read_source_properties
 
-VERSION = 1
-# What a bundle with 40 matrices takes beside its numbers (measured), as a single one too.
-_INDEX_BYTES = 7000
+VERSION = 2
+_READABLE = (1, VERSION)
+# A bundle's names, places and Bundle, beside its numbers (measured).
+_BUNDLE_BYTES = 1500
 
 
 @dataclass(frozen=True, eq=False)
 class Prep3File:
-    """A prep3 file that has been read.
+    """What one or several prep3 files say of an obsid.
 
     Attributes
     ----------
@@ -61,16 +54,11 @@ class Prep3File:
     header: Prep3Header
     bundles: dict[str, Bundle]
     faults: list[Fault]
-    nbytes: int = 0
-
-    @cached_property
-    def _arrays(self) -> dict[int, BundleArrays]:
-        return {}
+    nbytes: int
+    _arrays: dict[int, BundleArrays]
 
     def arrays(self, n_components: int) -> BundleArrays:
-        """Its bundles with so many sources, of a file whose matrices are read when asked for."""
-        if n_components not in self._arrays:
-            self._arrays[n_components] = BundleArrays(self.bundles, self.faults, n_components)
+        """Its bundles with so many sources."""
         return self._arrays[n_components]
 
 
@@ -86,96 +74,101 @@ def prep3_name(stack: str, obsid: str) -> str:
     return f"{name}_prep3.fits"
 
 
-def open_prep3(path: str | os.PathLike, verify: bool = True, digest: str = "") -> Prep3File:
-    """Read all of a prep3 file but its matrices, which are read when a bundle's F is asked.
+def read_prep3(path: str | os.PathLike, verify: bool = True, digest: str = "") -> Prep3File:
+    """Read a prep3 file.
 
-    With `verify`, the checksum of every HDU that has one is compared.  Of a
-    file of more than `fitsio.SMALL` bytes nothing but an index stays in memory.
-    `digest` is that of the file as it was scanned, if it was.
+    With `verify`, the checksum of every HDU that has one is compared.  `digest` is that of the
+    file as it was scanned, if it was.
 
     Raises
     ------
     InputError
         If the file as a whole cannot be used: unreadable, truncated, changed
         since it was written or scanned, without source properties or PSF extensions.
-        What concerns single bundles is in `faults`; a matrix that cannot be
-        used raises it when it is asked for.
+        What concerns single bundles and matrices is in `faults`.
     """
-    faults: list[Fault] = []
-    with open_hdus(path, verify) as hdus:
-        primary = next(hdus)
-        if digest and primary.source.digest() != digest:
+    return read_obsid(((str(path), digest),), verify)
+
+
+def read_obsid(files: Files, verify: bool = True) -> Prep3File:
+    """Read the prep3 files that hold an obsid together, as (path, digest); one will do.
+
+    What two of them hold is taken from the first.  Raises InputError as `read_prep3` does.
+    """
+    tables = []
+    for path, digest in files:
+        file = read_fits(path, verify)
+        if digest and file.digest() != digest:
             raise InputError(
                 f"{path}: changed since the job began; restore it and resume, or measure what it "
                 "is now by another job"
             )
-        header, properties = _open(primary, hdus, str(path), faults)
-        matrices = open_matrices(hdus, header.path, header.instrument, properties, faults)
+        tables.append(_tables(file))
+    header = tables[0].header
+    components: dict[str, tuple[str, ...]] = {}
+    for held in tables:
+        for name, bundle in held.bundles.items():
+            components.setdefault(name, bundle.components)
+    sizes = sorted({len(of) for of in components.values()})
+    arrays = {n: BundleArrays(tables, components, n) for n in sizes}
     bundles = {
         name: Bundle(
             ObsidBundle(header.stack, header.obsid, name),
             header.instrument,
-            group.components,
-            group.counts,
-            matrices[name],
+            of,
+            BundleCounts(name, arrays[len(of)]),
+            BundleMatrices(name, arrays[len(of)]),
         )
-        for name, group in properties.items()
+        for name, of in components.items()
     }
-    nbytes = primary.source.nbytes + _INDEX_BYTES * (1 + len(bundles))
-    return Prep3File(header, bundles, faults, nbytes)
-
-
-def read_prep3(path: str | os.PathLike, verify: bool = True) -> Prep3File:
-    """Read a prep3 file with all its matrices; those that cannot be used are in `faults` too.
-
-    Raises InputError as `open_prep3` does.
-    """
-    file = open_prep3(path, verify)
-    for name, bundle in file.bundles.items():
-        F = {}
-        for matrix in bundle.F:
-            try:
-                F[matrix] = bundle.F[matrix]
-            except InputError as error:
-                file.faults.append(Fault(str(error), file.header.path, "", name, *matrix))
-        file.bundles[name] = replace(bundle, F=F)
-    return file
+    faults = [fault for held in (*tables, *arrays.values()) for fault in held.faults]
+    nbytes = sum(a.nbytes for a in arrays.values()) + _BUNDLE_BYTES * (1 + len(bundles))
+    nbytes += sum(1000 + len(fault.message) for fault in faults)
+    return Prep3File(header, bundles, faults, nbytes, arrays)
 
 
 def scan_prep3(path: str | os.PathLike, verify: bool = False) -> tuple[FileScan, list[Fault]]:
-    """Read the source properties, and which matrices there are, but no matrix.
+    """Which bundles and matrices there are.
 
-    Raises InputError as `open_prep3` does.
+    Raises InputError as `read_prep3` does.
     """
-    faults: list[Fault] = []
-    with open_hdus(path, verify) as hdus:
-        primary = next(hdus)
-        header, properties = _open(primary, hdus, str(path), faults)
-        matrices = scan_matrices(hdus, header.path, header.instrument, properties, faults)
-        digest = primary.source.digest()
+    file = read_fits(path, verify)
+    tables = _tables(file)
+    matrices = tables.matrices()
     bundles = {
-        name: BundleScan(group.components, matrices[name]) for name, group in properties.items()
+        name: BundleScan(bundle.components, matrices[name])
+        for name, bundle in tables.bundles.items()
     }
-    scan = FileScan(header.path, header.stack, header.obsid, header.exposure, bundles, digest)
-    return scan, faults
-
-
-def _open(
-    primary: HDU, hdus: Iterator[HDU], path: str, faults: list[Fault]
-) -> tuple[Prep3Header, dict[str, Properties]]:
-    header = _header(primary, path)
-    for hdu in hdus:
-        if hdu.name == "SRCPROP":
-            return header, read_source_properties(hdu, header, faults)
-        if is_psf(hdu):
-            break
-    raise InputError(
-        f"{path}: no source properties table SRCPROP before the PSF extensions; add it"
+    header = tables.header
+    scan = FileScan(
+        header.path,
+        header.stack,
+        header.obsid,
+        header.exposure,
+        bundles,
+        file.digest(),
+        header.instrument,
     )
+    return scan, tables.faults
 
 
-def _header(primary: HDU, path: str) -> Prep3Header:
-    primary.choice("PREP3VER", (VERSION,))
+def _tables(file: FitsFile) -> Prep3Tables:
+    version, header = _header(file.hdus[0], file.path)
+    properties = [hdu for hdu in file.hdus if hdu.name == "SRCPROP"]
+    if not properties:
+        raise InputError(f"{file.path}: no source properties table SRCPROP; add it")
+    if len(properties) > 1:
+        raise InputError(f"{properties[1].place}: a second table of this name; keep one")
+    tables = read_source_properties(properties[0], header)
+    if version == 1:
+        read_layout1_matrices(file, tables)
+    else:
+        read_psf_tables(file.hdus, tables)
+    return tables
+
+
+def _header(primary: HDU, path: str) -> tuple[int, Prep3Header]:
+    version = primary.choice("PREP3VER", _READABLE)
     instrument = primary.choice("INSTRUME", tuple(INSTRUMENT_BANDS))
     exposure = primary.keyword("EXPOSURE")
     if exposure is not None:
@@ -185,4 +178,5 @@ def _header(primary: HDU, path: str) -> Prep3Header:
                 "or leave it out"
             )
         exposure = float(exposure)
-    return Prep3Header(path, primary.text("STACKID"), primary.text("OBS_ID"), instrument, exposure)
+    stack, obsid = primary.text("STACKID"), primary.text("OBS_ID")
+    return version, Prep3Header(path, stack, obsid, instrument, exposure)

@@ -1,11 +1,12 @@
-"""The prep3 files that a rank has in use, read once while they fit into its memory."""
+"""The obsids whose prep3 files a rank has in use, read once while they fit into its memory."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 
 from ..catalog.fault import InputError
-from .prep3 import Prep3File, open_prep3
+from ..catalog.scan import Files
+from .prep3 import Prep3File, read_obsid
 
 # Per rank; 3,000 obsids of a stack with a dozen sources.
 LIMIT = 256 << 20
@@ -13,28 +14,28 @@ _FAULT_BYTES = 1000
 
 
 class Prep3Cache:
-    """Open prep3 files by path; the least recently used go when they exceed `limit` bytes."""
+    """Obsids by their files; the least recently used go when they exceed `limit` bytes."""
 
     def __init__(self, limit: int = LIMIT):
         self.limit = limit
-        self._files: OrderedDict[str, Prep3File | InputError] = OrderedDict()
-        self._nbytes = 0
+        self.nbytes = 0
+        self._held: OrderedDict[Files, Prep3File | InputError] = OrderedDict()
 
-    def get(self, path: str, digest: str = "") -> Prep3File | InputError:
-        """The file, or why it cannot be used: as `open_prep3` says of it and its digest."""
-        if path in self._files:
-            self._files.move_to_end(path)
-            return self._files[path]
+    def get(self, files: Files) -> Prep3File | InputError:
+        """What `read_obsid` gives of files and their digests, or why they cannot be used."""
+        if files in self._held:
+            self._held.move_to_end(files)
+            return self._held[files]
         try:
-            file = open_prep3(path, digest=digest)
+            held = read_obsid(files)
         except InputError as error:
-            file = error
-        self._files[path] = file
-        self._nbytes += _size(file)
-        while self._nbytes > self.limit and len(self._files) > 1:
-            self._nbytes -= _size(self._files.popitem(last=False)[1])
-        return file
+            held = error
+        self._held[files] = held
+        self.nbytes += _size(held)
+        while self.nbytes > self.limit and len(self._held) > 1:
+            self.nbytes -= _size(self._held.popitem(last=False)[1])
+        return held
 
 
-def _size(file: Prep3File | InputError) -> int:
-    return _FAULT_BYTES if isinstance(file, InputError) else file.nbytes
+def _size(held: Prep3File | InputError) -> int:
+    return _FAULT_BYTES if isinstance(held, InputError) else held.nbytes

@@ -1,35 +1,31 @@
-"""The two kinds of tables in a prep3 file, source properties and PSF extensions, checked.
+"""The tables of a prep3 file, checked: whose rows are whose, and what is wrong with some.
 
-What is wrong with one bundle is noted and the bundle left out, so that its
-neighbours can still be measured; what is wrong with a table raises InputError.
+What is wrong with one bundle is noted and costs nothing but the bundle, or its part in one
+band and aperture, so that its neighbours can still be measured; what is wrong with the source
+properties as a whole raises InputError.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from ..catalog.bundle import check_matrices
 from ..catalog.fault import Fault, InputError
 from ..catalog.names import name_problem, target_problem
 from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES, Matrix
-from .fitsio import HDU, RowArrays
+from .fits_read import HDU
 
 BACKGROUND = "background"
 # Larger whole numbers cannot be told from their neighbours in double precision.
 MAX_COUNTS = 2**53
-
-
-class Properties(NamedTuple):
-    """Components of a bundle and its counts by (band, aperture), background last."""
-
-    components: tuple[str, ...]
-    counts: dict[tuple[str, str], np.ndarray]
+_KEY = ("bundle", "band", "aperture")
+_COLUMNS = {**dict.fromkeys((*_KEY, "component"), "text"), "counts": "number"}
 
 
 class Prep3Header(NamedTuple):
@@ -42,72 +38,163 @@ class Prep3Header(NamedTuple):
     exposure: float | None
 
 
-def read_source_properties(
-    hdu: HDU, header: Prep3Header, faults: list[Fault]
-) -> dict[str, Properties]:
-    """Components and counts of every usable bundle, in the order of the file.
+class BundleRows(NamedTuple):
+    """Components of a bundle, and its rows by (band, aperture), background last."""
 
-    A block is the consecutive rows of one bundle, band and aperture.  A block
-    that makes no sense costs the bundle this band and aperture; blocks that
-    contradict each other cost the bundle.
+    components: tuple[str, ...]
+    rows: dict[tuple[str, str], slice]
+
+
+@dataclass(frozen=True, eq=False)
+class Prep3Tables:
+    """Source properties of a file and the matrices beside them, row by row.
+
+    Attributes
+    ----------
+    header : Prep3Header
+    bundles : dict of bundle name -> BundleRows
+        Those that can be used, in the order of the file; rows that are at fault are among theirs,
+        so that a run that needs them is told so.
+    counts : (n_rows,) int64
+    F : dict of quantity -> (n_rows, width) float64
+        A row of a bundle's F in each, NaN beyond the background and where there is no F.
+    places : dict of quantity -> how messages call its table
+    faults : list of Fault
     """
-    text = ("bundle", "band", "aperture", "component")
-    columns = hdu.columns({**dict.fromkeys(text, "text"), "counts": "number"})
-    counts, usable = _whole_numbers(columns["counts"])
-    names = _decoded(columns["component"])
-    edges = _block_edges([columns[name] for name in text[:3]])
-    blocks: dict[str, dict[tuple[str, str], slice]] = defaultdict(dict)
-    components: dict[str, list[str]] = {}
-    broken: set[str] = set()  # bundles that cannot be used at all
 
-    def reject(row: int, bundle: str, what: str, band=None, aperture=None) -> None:
-        message = f"{hdu.place}, row {row + 1}, bundle {bundle}: {what}"
+    header: Prep3Header
+    bundles: dict[str, BundleRows]
+    counts: np.ndarray
+    F: dict[str, np.ndarray] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+
+    def matrices(self) -> dict[str, frozenset[Matrix]]:
+        """Which matrices every bundle has; what none has is a further fault."""
+        groups = [(b, pair, r) for b, of in self.bundles.items() for pair, r in of.rows.items()]
+        starts = np.array([rows.start for *_, rows in groups], dtype=np.int64)
+        stops = np.array([rows.stop for *_, rows in groups], dtype=np.int64)
+        has = []
+        for values in self.F.values():
+            before = np.cumsum(np.append(0, ~np.isnan(values).all(axis=1)))
+            has.append(before[stops] > before[starts])
+        given: dict[str, list] = {name: [] for name in self.bundles}
+        for (bundle, pair, _), flags in zip(groups, zip(*has)):
+            given[bundle].append((pair, flags))
+        # Most bundles share one set.
+        shared: dict[tuple, frozenset[Matrix]] = {}
+        found = {}
+        for bundle, pairs in given.items():
+            key = tuple(pairs)
+            if key not in shared:
+                shared[key] = frozenset(
+                    Matrix(*pair, quantity)
+                    for pair, flags in pairs
+                    for quantity, is_given in zip(self.F, flags)
+                    if is_given
+                )
+            found[bundle] = shared[key]
+            if not found[bundle]:
+                message = f"{self.header.path}, bundle {bundle}: no matrix in any PSF extension"
+                message += "; add its matrices or remove its counts"
+                self.faults.append(Fault(message, self.header.path, bundle=bundle))
+        return found
+
+
+def read_source_properties(hdu: HDU, header: Prep3Header) -> Prep3Tables:
+    """Components, rows and counts of every usable bundle.
+
+    A group is the consecutive rows of one bundle, band and aperture.  A group that makes no sense
+    costs the bundle this band and aperture; groups that contradict each other cost the bundle.
+    """
+    columns = hdu.columns(_COLUMNS)
+    counts, usable = _whole_numbers(columns["counts"])
+    names = decoded(columns["component"])
+    edges = _group_edges([columns[name] for name in _KEY])
+    groups: dict[str, dict[tuple[str, str], slice]] = defaultdict(dict)
+    components: dict[str, tuple[str, ...]] = {}
+    broken: set[str] = set()  # bundles that cannot be used at all
+    faults: list[Fault] = []
+    # A bundle's groups have the same names, and are many.
+    names_problem = lru_cache(maxsize=1024)(_names_problem)
+    too_long = lru_cache(maxsize=1024)(partial(target_problem, header.stack, header.obsid))
+
+    def reject(row: int, bundle: str, problem: str, band=None, aperture=None) -> None:
+        message = f"{hdu.place}, row {row + 1}, bundle {bundle}: {problem}"
         faults.append(Fault(message, header.path, "", bundle, band, aperture))
         if band is None:
             broken.add(bundle)
 
-    starts = edges[:-1]
-    labels = zip(*(_decoded(columns[name][starts]) for name in text[:3]))
-    for (start, stop), (bundle, band, aperture) in zip(pairwise(edges), labels):
-        block = names[start:stop]
-        problem = _block_problem(bundle, band, aperture, block, header.instrument)
-        costs = (band, aperture)
-        too_long = target_problem(header.stack, header.obsid, bundle)
-        if problem is None and too_long:
-            problem, costs = too_long, ()
-        elif problem is None and costs in blocks[bundle]:
+    keys = zip(*(decoded(columns[name][edges[:-1]]) for name in _KEY))
+    for (start, stop), (bundle, *pair) in zip(pairwise(edges), keys):
+        group, pair = tuple(names[start:stop]), tuple(pair)
+        band, aperture = pair
+        problem = _pair_problem(*pair, header.instrument) or names_problem(bundle, group)
+        costs = pair
+        if not problem and (problem := too_long(bundle)):
+            costs = ()
+        elif not problem and pair in groups[bundle]:
             problem, costs = "the bundle has these rows a second time", ()
-        elif problem is None and components.setdefault(bundle, block) != block:
+        elif not problem and components.setdefault(bundle, group) != group:
             problem = "column component: not the names, in the order, of the bundle's first rows"
             costs = ()
-        if problem is None:
-            blocks[bundle][band, aperture] = slice(start, stop)
-        else:
+        if problem:
             where = f"rows {start + 1} to {stop} (band {band}, {aperture})"
             reject(start, bundle, f"{problem} in {where}; correct them", *costs)
-    result = {}
-    all_usable = bool(usable.all())
-    for bundle, rows_of in blocks.items():
-        if bundle in broken or not rows_of:
+        if not problem or (costs and not _pair_problem(*pair, header.instrument)):
+            groups[bundle].setdefault(pair, slice(start, stop))
+    for row in np.flatnonzero(~usable).tolist():
+        bundle, band, aperture = (decoded(columns[name][row : row + 1])[0] for name in _KEY)
+        problem = f"column counts is {columns['counts'][row]}, expected a whole number from 0 to "
+        problem += f"2^53 of raw counts (band {band}, {aperture}); correct it"
+        reject(row, bundle, problem, band, aperture)
+    bundles = {
+        bundle: BundleRows(components[bundle][:-1], rows)
+        for bundle, rows in groups.items()
+        if bundle in components and bundle not in broken
+    }
+    return Prep3Tables(header, bundles, counts, faults=faults)
+
+
+def read_psf_tables(hdus: Sequence[HDU], tables: Prep3Tables) -> None:
+    """Add the rows of F of the PSF extensions, PSF_<QUANTITY>, to the tables of their file.
+
+    An extension that cannot be used costs its quantity.  Raises InputError if there is none.
+    """
+    by_name = {f"PSF_{quantity}".upper(): quantity for quantity in QUANTITIES}
+    n_extensions = 0
+    for hdu in hdus:
+        if not hdu.name.startswith("PSF_"):
             continue
-        good = {}
-        for (band, aperture), rows in rows_of.items():
-            if all_usable or usable[rows].all():
-                good[band, aperture] = counts[rows]
-                continue
-            row = rows.start + int(np.flatnonzero(~usable[rows])[0])
-            what = (
-                f"column counts is {columns['counts'][row]}, expected a whole number from 0 to "
-                f"2^53 of raw counts (band {band}, {aperture}); correct it"
-            )
-            reject(row, bundle, what, band, aperture)
-        result[bundle] = Properties(tuple(components[bundle][:-1]), good)
-    return result
+        n_extensions += 1
+        quantity = by_name.get(hdu.name)
+        try:
+            if quantity is None:
+                raise InputError(f"{hdu.place}: expected one of {', '.join(by_name)}; rename it")
+            if quantity in tables.places:
+                raise InputError(f"{hdu.place}: a second extension of this name; keep one")
+            F = hdu.columns({"F": "vector"})["F"]
+            if len(F) != len(tables.counts):
+                raise InputError(
+                    f"{hdu.place}: {len(F)} rows, expected {len(tables.counts)}, those of the "
+                    "source properties; write both anew from the same rows"
+                )
+        except InputError as error:
+            named = quantity or hdu.name[4:].lower()
+            tables.faults.append(Fault(str(error), tables.header.path, quantity=named))
+            continue
+        tables.places[quantity] = hdu.place
+        tables.F[quantity] = F.astype(np.float64)
+    if not n_extensions:
+        raise InputError(f"{tables.header.path}: no PSF extension (PSF_*); add the matrices")
 
 
-def _decoded(names: np.ndarray) -> list[str]:
+def decoded(names: np.ndarray) -> list[str]:
     """Names from a FITS file; bytes that are not ASCII stay visible, as escapes."""
-    return [name.decode("ascii", "backslashreplace") for name in names.tolist()]
+    try:
+        return names.astype(str).tolist()
+    except UnicodeDecodeError:
+        return [name.decode("ascii", "backslashreplace") for name in names.tolist()]
 
 
 def _whole_numbers(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -118,7 +205,7 @@ def _whole_numbers(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return counts, usable & (counts == raw)
 
 
-def _block_edges(columns: list[np.ndarray]) -> list[int]:
+def _group_edges(columns: Sequence[np.ndarray]) -> list[int]:
     """Row numbers where any of the columns changes, and both ends."""
     n_rows = len(columns[0])
     if n_rows == 0:
@@ -130,217 +217,23 @@ def _block_edges(columns: list[np.ndarray]) -> list[int]:
     return np.flatnonzero(new).tolist()
 
 
-def _block_problem(
-    bundle: str, band: str, aperture: str, block: list[str], instrument: str
-) -> str | None:
-    for column, name in (("bundle", bundle), *(("component", name) for name in block)):
-        if problem := name_problem(name):
-            return f"column {column}: the name {name!r} {problem}"
+def _pair_problem(band: str, aperture: str, instrument: str) -> str:
+    """Why nothing is measured in this band and aperture; empty if it is."""
     if band not in INSTRUMENT_BANDS[instrument]:
         bands = ", ".join(INSTRUMENT_BANDS[instrument])
         return f"column band: {band!r}, expected one of {bands} for {instrument}"
     if aperture not in APERTURES:
         return f"column aperture: {aperture!r}, expected one of {', '.join(APERTURES)}"
-    if block[-1] != BACKGROUND or len(block) == 1:
+    return ""
+
+
+def _names_problem(bundle: str, group: tuple[str, ...]) -> str:
+    """What is wrong with the names of a group's rows; empty if nothing is."""
+    for column, name in (("bundle", bundle), *(("component", name) for name in group)):
+        if problem := name_problem(name):
+            return f"column {column}: the name {name!r} {problem}"
+    if group[-1] != BACKGROUND or len(group) == 1:
         return f"column component: expected sources and then {BACKGROUND!r}"
-    if len(set(block)) < len(block):
+    if len(set(group)) < len(group):
         return "column component: the same name twice"
-    return None
-
-
-def is_psf(hdu: HDU) -> bool:
-    """Whether the HDU holds matrices."""
-    return hdu.name.startswith("PSF_")
-
-
-class _Extension(NamedTuple):
-    """A PSF extension: row of each bundle, its number of components and its matrix."""
-
-    place: str
-    rows: dict[str, int]
-    n: list[float]
-    F: RowArrays
-
-
-class Matrices(Mapping[Matrix, np.ndarray]):
-    """The matrices (n + 1, n + 1) of one bundle, each read and checked when it is asked for.
-
-    Asking for one raises InputError if it cannot be used, KeyError if the
-    bundle is not measured in this quantity, band and aperture.
-    """
-
-    def __init__(self, bundle: str, properties: Properties, extensions: dict[Matrix, _Extension]):
-        self._bundle, self._properties, self.extensions = bundle, properties, extensions
-
-    def __contains__(self, matrix: object) -> bool:
-        return matrix in self.extensions and self._bundle in self.extensions[matrix].rows
-
-    def __iter__(self) -> Iterator[Matrix]:
-        return filter(self.__contains__, self.extensions)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def __getitem__(self, matrix: Matrix) -> np.ndarray:
-        extension = self.extensions[matrix]
-        row = extension.rows[self._bundle]
-        try:
-            return _checked(extension.n[row], extension.F, row, self._properties, matrix)
-        except InputError as error:
-            place = f"{extension.place}, row {row + 1}, bundle {self._bundle}"
-            raise InputError(f"{place}: {error}") from None
-
-
-def open_matrices(
-    hdus: Iterator[HDU],
-    path: str,
-    instrument: str,
-    properties: dict[str, Properties],
-    faults: list[Fault],
-) -> dict[str, Matrices]:
-    """The matrices of every bundle, from the PSF extensions among the HDUs."""
-    extensions: dict[Matrix, _Extension] = {}
-    broken = {fault.bundle for fault in faults if fault.band is None}
-    # Most extensions list the same bundles: one index serves them all.
-    shared: dict[tuple[int, bytes], tuple[dict[str, int], list[tuple[int, str, str]]]] = {}
-    wanted = {"bundle": "text", "n": "number", "F": "array"}
-    for hdu, matrix, columns in _extensions(hdus, path, instrument, wanted, faults):
-        names = columns["bundle"]
-        key = names.itemsize, names.tobytes()
-        if key not in shared:
-            shared[key] = _index(_decoded(names), properties, broken)
-        rows, problems = shared[key]
-        for row, name, problem in problems:
-            message = f"{hdu.place}, row {row + 1}, bundle {name}: {problem}"
-            faults.append(Fault(message, path, "", name, *matrix))
-        extensions[matrix] = _Extension(hdu.place, rows, columns["n"].tolist(), columns["F"])
-    named = set().union(*(rows for rows, _ in shared.values()))
-    named |= {name for _, problems in shared.values() for _, name, _ in problems}
-    faults += _without_matrix(path, properties, named)
-    return {name: Matrices(name, group, extensions) for name, group in properties.items()}
-
-
-def _index(
-    names: list[str], properties: dict[str, Properties], broken: set[str]
-) -> tuple[dict[str, int], list[tuple[int, str, str]]]:
-    """The row of every bundle, and (row, bundle, problem) of rows that cannot be used."""
-    rows, problems, times = {}, [], Counter(names)
-    for row, name in enumerate(names):
-        if name in broken:
-            continue
-        if times[name] > 1:
-            problems.append((row, name, "column bundle: the bundle has several rows; keep one"))
-        elif name not in properties:
-            problem = "column bundle: not in the source properties; add its counts"
-            problems.append((row, name, problem))
-        else:
-            rows[name] = row
-    return rows, problems
-
-
-def scan_matrices(
-    hdus: Iterator[HDU],
-    path: str,
-    instrument: str,
-    properties: dict[str, Properties],
-    faults: list[Fault],
-) -> dict[str, frozenset[Matrix]]:
-    """For which matrices every bundle has a row in the PSF extensions among the HDUs."""
-    listed: dict[tuple[int, bytes], tuple[frozenset[str], list[Matrix]]] = {}
-    for _, matrix, columns in _extensions(hdus, path, instrument, {"bundle": "text"}, faults):
-        # Most extensions list the same bundles: one set serves them all.
-        names = columns["bundle"]
-        key = names.itemsize, names.tobytes()
-        if key not in listed:
-            listed[key] = frozenset(_decoded(names)), []
-        listed[key][1].append(matrix)
-    faults += _without_matrix(path, properties, frozenset().union(*(n for n, _ in listed.values())))
-    found = dict.fromkeys(properties, frozenset())
-    shared: dict[frozenset, frozenset] = {}
-    for names, matrices in listed.values():
-        for name in found.keys() & names:
-            every = found[name].union(matrices)
-            found[name] = shared.setdefault(every, every)
-    return found
-
-
-def _extensions(
-    hdus: Iterator[HDU],
-    path: str,
-    instrument: str,
-    wanted: dict[str, str],
-    faults: list[Fault],
-) -> Iterator[tuple[HDU, Matrix, dict[str, np.ndarray]]]:
-    """Every usable PSF extension, which matrices it holds, and the wanted columns.
-
-    Raises InputError if there is no PSF extension at all.
-    """
-    allowed = {
-        "BAND": INSTRUMENT_BANDS[instrument],
-        "APERTURE": APERTURES,
-        "QUANTITY": tuple(QUANTITIES),
-    }
-    seen: set[Matrix] = set()
-    hdu = None
-    for hdu in filter(is_psf, hdus):
-        try:
-            matrix = Matrix(*(hdu.choice(keyword, names) for keyword, names in allowed.items()))
-            if matrix in seen:
-                raise InputError(
-                    f"{hdu.place}: a second extension for {matrix.quantity}, band {matrix.band}, "
-                    f"{matrix.aperture}, not used; keep one"
-                )
-            columns = hdu.columns(wanted)
-        except InputError as error:
-            faults.append(_extension_fault(hdu, path, error))
-            continue
-        seen.add(matrix)
-        yield hdu, matrix, columns
-    if hdu is None:
-        raise InputError(f"{path}: no PSF extension (PSF_*); add the matrices")
-
-
-def _extension_fault(hdu: HDU, path: str, error: InputError) -> Fault:
-    """A whole PSF extension that cannot be used, and what is known of its matrices."""
-    known = {}
-    for field in Matrix._fields:
-        with suppress(InputError):
-            known[field] = hdu.keyword(field.upper())
-    return Fault(str(error), path, **known)
-
-
-def _without_matrix(
-    path: str, properties: dict[str, Properties], named: Collection[str]
-) -> list[Fault]:
-    """Bundles of the source properties that no PSF extension names."""
-    return [
-        Fault(
-            f"{path}, bundle {bundle}: in the source properties but in no PSF extension; add its "
-            "matrices or remove its counts",
-            path,
-            bundle=bundle,
-        )
-        for bundle in properties
-        if bundle not in named
-    ]
-
-
-def _checked(
-    n: float, arrays: RowArrays, row: int, properties: Properties, matrix: Matrix
-) -> np.ndarray:
-    counts = properties.counts.get((matrix.band, matrix.aperture))
-    if counts is None:
-        raise InputError("column bundle: no usable counts for it in the source properties")
-    n_components = len(properties.components)
-    if n != n_components:
-        raise InputError(f"column n is {n}, expected {n_components} as in the source properties")
-    size = n_components + 1
-    try:
-        values = arrays[row]
-        if values.size != size**2:
-            raise InputError(f"{values.size} values, expected {size**2} for n = {n}")
-        F = values.reshape(size, size)
-        check_matrices(counts, F, n_components)
-    except InputError as error:
-        raise InputError(f"column F: {error}; correct the matrix") from None
-    return F
+    return ""

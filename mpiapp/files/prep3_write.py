@@ -15,7 +15,7 @@ from ..catalog.bundle import Bundle, check_matrices, check_values
 from ..catalog.fault import InputError
 from ..catalog.names import check_name, target_problem
 from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES, Matrix
-from .fits_write import HDU, Arrays, Field, header_hdu, table_hdu, text_array, write_hdus
+from .fits_write import Field, table_hdu, text_array, write_hdus
 from .prep3 import VERSION
 from .prep3_tables import BACKGROUND
 from .source_info import InfoRow, info_hdu
@@ -60,22 +60,12 @@ def write_prep3(
     )
     if exposure is not None:
         primary.header["EXPOSURE"] = (float(exposure), "[s] exposure")
-    hdus = [header_hdu(primary.header), _srcprop_hdu(bundles)]
-    with_matrix = defaultdict(list)
-    for bundle in bundles:
-        for matrix in bundle.F:
-            with_matrix[matrix].append(bundle)
-    for quantity in QUANTITIES:
-        for band in INSTRUMENT_BANDS[instrument]:
-            for aperture in APERTURES:
-                matrix = Matrix(band, aperture, quantity)
-                if matrix in with_matrix:
-                    hdus.append(_psf_hdu(matrix, with_matrix[matrix]))
-    if len(hdus) == 2:
+    groups = [(bundle, *pair) for bundle in bundles for pair in bundle.counts]
+    psf = _psf_hdus(groups)
+    if not psf:
         raise InputError(f"{path}: no bundle with a matrix; a prep3 file needs one")
-    if (others := info_hdu(info)) is not None:
-        hdus.append(others)
-    write_hdus(path, hdus)
+    others = info_hdu(info)
+    write_hdus(path, [primary, _srcprop_hdu(groups), *psf, *([others] if others else [])])
 
 
 def _check_bundles(stack: str, obsid: str, instrument: str, bundles: list[Bundle]) -> None:
@@ -133,40 +123,41 @@ def _check_alike(n: int, group: list[tuple[Bundle, Matrix]]) -> None:
     return None
 
 
-def _srcprop_hdu(bundles: list[Bundle]) -> HDU:
+def _srcprop_hdu(groups: Sequence[tuple[Bundle, str, str]]) -> fits.BinTableHDU:
     rows = [
-        (bundle.key.bundle, component, band, aperture, count)
-        for bundle in bundles
-        for (band, aperture), counts in bundle.counts.items()
-        for component, count in zip((*bundle.components, BACKGROUND), counts.tolist())
+        (bundle.key.bundle, band, aperture, component, count)
+        for bundle, band, aperture in groups
+        for component, count in zip(
+            (*bundle.components, BACKGROUND), bundle.counts[band, aperture].tolist()
+        )
     ]
-    names, components, bands, apertures, counts = zip(*rows) if rows else [()] * 5
+    names, bands, apertures, components, counts = zip(*rows)
     return table_hdu(
         "SRCPROP",
         [
             Field("bundle", text_array(names)),
-            Field("component", text_array(components), comment=f"region; {BACKGROUND} last"),
             Field("band", text_array(bands)),
             Field("aperture", text_array(apertures)),
+            Field("component", text_array(components), comment=f"region; {BACKGROUND} last"),
             Field("counts", np.array(counts, dtype=np.int64), "count", "raw counts"),
         ],
     )
 
 
-def _psf_hdu(matrix: Matrix, bundles: list[Bundle]) -> HDU:
-    quantity = QUANTITIES[matrix.quantity]
-    n = np.array([len(bundle.components) for bundle in bundles], dtype=np.int64)
-    heap = np.concatenate([bundle.F[matrix] for bundle in bundles], axis=None)
-    return table_hdu(
-        f"PSF_{quantity.name}_{matrix.band}_{matrix.aperture}".upper(),
-        [
-            Field("bundle", text_array([bundle.key.bundle for bundle in bundles])),
-            Field("n", n, comment="number of components"),
-        ],
-        Arrays("F", heap, (n + 1) ** 2, quantity.exposure_unit, "(n+1) x (n+1), row after row"),
-        [
-            ("QUANTITY", quantity.name, quantity.description),
-            ("BAND", matrix.band, ""),
-            ("APERTURE", matrix.aperture, ""),
-        ],
-    )
+def _psf_hdus(groups: Sequence[tuple[Bundle, str, str]]) -> list[fits.BinTableHDU]:
+    sizes = [len(bundle.components) + 1 for bundle, _, _ in groups]
+    starts = np.cumsum([0, *sizes])
+    hdus = []
+    for quantity in QUANTITIES.values():
+        F = np.full((starts[-1], max(sizes, default=0)), np.nan)
+        is_given = False
+        for (bundle, *pair), start, size in zip(groups, starts.tolist(), sizes):
+            matrix = bundle.F.get(Matrix(*pair, quantity.name))
+            if matrix is not None:
+                F[start : start + size, :size] = matrix
+                is_given = True
+        if is_given:
+            name = f"PSF_{quantity.name}".upper()
+            comment = "column per component, the background's last"
+            hdus.append(table_hdu(name, [Field("F", F, quantity.exposure_unit, comment)]))
+    return hdus

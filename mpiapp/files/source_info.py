@@ -16,8 +16,8 @@ from astropy.io import fits
 from astropy.table import Table
 
 from ..catalog.fault import InputError
-from .fits_write import HDU, Field, table_hdu, text_array
-from .fitsio import MAX_FIELDS
+from .fits_read import MAX_FIELDS
+from .fits_write import Field, table_hdu, text_array
 from .regular import open_regular
 
 NAME = "SRCINFO"
@@ -26,7 +26,7 @@ KEY = ("bundle", "component", "band", "aperture")
 InfoRow = tuple[str, str, str, str, dict[str, object]]
 
 
-def info_hdu(rows: Sequence[InfoRow]) -> HDU | None:
+def info_hdu(rows: Sequence[InfoRow]) -> fits.BinTableHDU | None:
     """The table of the rows; None if they have no other columns."""
     names = list(dict.fromkeys(name for row in rows for name in row[-1]))
     columns = [_column(name, [row[-1].get(name) for row in rows]) for name in names]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .._version import __version__
-from ..catalog.scan import FileScan
+from ..catalog.scan import ObsidScan
 from ..catalog.worklist import Selection
 from ..config import Config
 
@@ -33,7 +33,7 @@ def work(n_files: int, runs: Counter[str], n_done: int) -> str:
     return f"{n_files} prep3 files, {sum(runs.values())} runs: {levels}{done}"
 
 
-def hints(scans: Sequence[FileScan], selection: Selection, engine: str) -> list[str]:
+def hints(scans: Sequence[ObsidScan], selection: Selection, engine: str) -> list[str]:
     """What of one input would ask the same of the same counts: a stack of one obsid is that obsid,
     and an engine with noise gives quantities that differ by it though their counts are the same.
     """

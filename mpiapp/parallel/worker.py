@@ -157,7 +157,7 @@ class Worker:
         if target.fault:
             return files, target.fault
         for part in target.parts:
-            file = self._files.get(part.path, part.digest)
+            file = self._files.get(part.files)
             if isinstance(file, InputError):
                 return files, str(file)
             files.append(file)

@@ -146,7 +146,7 @@ def _expected(plan: Plan, seed: int) -> Expected:
             seeds += their_seeds
             sizes += [len(target.reported)] * len(more)
             components += [name.encode() for name in target.reported] * len(more)
-            data = tuple(sorted((part.path, part.bundle) for part in target.parts))
+            data = tuple(sorted((part.files, part.bundle) for part in target.parts))
             sources = [(data, *_members(target, name)) for name in target.reported]
             same += [
                 numbers.setdefault((matrix, source), len(numbers)) if data else -1

@@ -1,14 +1,13 @@
 """Mock catalogs with truth: prep3 and mst3 files beside tables of what they were drawn from.
 
 A catalog is made field by field.  Each field has a seed of its own, so that a
-longer catalog begins with the same fields, and nothing but the associations is
-held in memory.
+longer catalog begins with the same fields; associations and truth are held in
+memory, 1 kB a detection.
 """
 
 from __future__ import annotations
 
 import os
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from .observe import detect, observe, source_counts
 from .samples import SAMPLE_SKIES
 from .sky import PRESETS as SKIES
 from .sky import Preset, draw_sources, draw_stacks
-from .truth import TableStream
+from .truth import TruthTable
 
 __all__ = ["PRESETS", "Preset", "SimulatedCatalog", "simulate"]
 
@@ -93,28 +92,25 @@ def simulate(
     )
     links: list[Links] = []
     blocks: list[Blocks] = []
-    with (
-        closing(TableStream(catalog.truth, "TRUTH", TRUTH_COLUMNS)) as truth,
-        closing(
-            TableStream(catalog.truth_masters, "TRUTH_MASTERS", MASTER_COLUMNS)
-        ) as masters_truth,
-    ):
-        field = 0
-        while catalog.detections < n_detections:
-            rng = np.random.default_rng([seed, field])
-            wanted = n_detections - catalog.detections
-            detections, obsids, masters = _field(preset, field, wanted, rng, catalog.prep3, truth)
-            links.append(masters.links)
-            blocks.append(masters.blocks)
-            if masters.truth:
-                masters_truth.append(**masters.truth)
-            catalog = replace(
-                catalog,
-                detections=catalog.detections + detections,
-                obsids=catalog.obsids + obsids,
-                masters=catalog.masters + masters.n_masters,
-            )
-            field += 1
+    truth, masters_truth = TruthTable(TRUTH_COLUMNS), TruthTable(MASTER_COLUMNS)
+    field = 0
+    while catalog.detections < n_detections:
+        rng = np.random.default_rng([seed, field])
+        wanted = n_detections - catalog.detections
+        detections, obsids, masters = _field(preset, field, wanted, rng, catalog.prep3, truth)
+        links.append(masters.links)
+        blocks.append(masters.blocks)
+        if masters.truth:
+            masters_truth.append(**masters.truth)
+        catalog = replace(
+            catalog,
+            detections=catalog.detections + detections,
+            obsids=catalog.obsids + obsids,
+            masters=catalog.masters + masters.n_masters,
+        )
+        field += 1
+    truth.write(catalog.truth, "TRUTH")
+    masters_truth.write(catalog.truth_masters, "TRUTH_MASTERS")
     write_mst3_tables(catalog.mst3, _joined(Links, links), _joined(Blocks, blocks))
     return catalog
 
@@ -184,14 +180,14 @@ def _wanted(preset: Preset, bundle: Bundle) -> Bundle:
     )
 
 
-def _write_truth(stream: TableStream, drawn) -> None:
+def _write_truth(table: TruthTable, drawn) -> None:
     for bundle, truth in drawn:
         n, n_bands = len(bundle.components), len(truth.bands)
         columns = {}
         for q, name in enumerate(QUANTITIES):
             columns[name] = truth.intensity[q].ravel()
             columns[f"bkg_{name}"] = np.repeat(truth.background[q], n)
-        stream.append(
+        table.append(
             stack=bundle.key.stack,
             obsid=bundle.key.obsid,
             bundle=bundle.key.bundle,

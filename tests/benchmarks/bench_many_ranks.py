@@ -143,10 +143,10 @@ def measure_costs(work: Work, folder: Path, startup: float) -> Costs:
     worker = Worker(engine, config.policy(), config.seed)
     some = [t for t in targets if t.level == "obsid"][:300]
     reading = time.process_time()
-    for path in {part.path for t in some for part in t.parts}:
-        worker._files.get(path, work.scanned[path].digest)
+    for files in {part.files for t in some for part in t.parts}:
+        worker._files.get(files)
     reading = time.process_time() - reading
-    files = len({part.path for t in some for part in t.parts})
+    files = len({part.files for t in some for part in t.parts})
     whole = cpu_seconds(lambda: worker.measure(some))
     alone = cpu_seconds(lambda: [worker.measure([t]) for t in some])
     loose = [worker.measure(targets[k::16]) for k in range(16)]

@@ -1,4 +1,4 @@
-"""Time to write, scan and read an obsid of 3,200 matrices.
+"""Files and MB a second that prep3 files are written, scanned and read at.
 
 python tests/benchmarks/bench_prep3.py
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,12 @@ from mpiapp.catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES, M
 from mpiapp.files.prep3 import read_prep3, scan_prep3
 from mpiapp.files.prep3_write import write_prep3
 
-N_BUNDLES = 80
 
-
-def obsid_of_bundles(n_bundles: int) -> list[Bundle]:
-    """Bundles of 1 to 5 components in five bands, both apertures and all quantities."""
+def bundles_of(sizes: list[int]) -> list[Bundle]:
+    """Bundles of so many components in five bands, both apertures and all quantities."""
     rng = np.random.default_rng(1)
     bundles = []
-    for i in range(n_bundles):
-        n = int(rng.integers(1, 6))
+    for i, n in enumerate(sizes):
         counts, F = {}, {}
         for band in INSTRUMENT_BANDS["ACIS"]:
             for aperture in APERTURES:
@@ -36,7 +34,23 @@ def obsid_of_bundles(n_bundles: int) -> list[Bundle]:
     return bundles
 
 
-def seconds(function, *args, repeat: int = 5) -> float:
+def one_run() -> list[Bundle]:
+    """A single source in one band and aperture."""
+    (bundle,) = bundles_of([1])
+    pair = next(iter(bundle.counts))
+    F = {matrix: values for matrix, values in bundle.F.items() if matrix[:2] == pair}
+    return [replace(bundle, counts={pair: bundle.counts[pair]}, F=F)]
+
+
+CONTENTS = {
+    "80 bundles of 1 to 5 sources": lambda: bundles_of([1 + i % 5 for i in range(80)]),
+    "one source, band and aperture": one_run,
+    "1,000 single sources": lambda: bundles_of([1] * 1000),
+    "the same and a bundle of 50": lambda: bundles_of([1] * 1000 + [50]),
+}
+
+
+def seconds(function, *args, repeat: int = 7) -> float:
     """Shortest of several calls."""
     times = []
     for _ in range(repeat):
@@ -47,21 +61,20 @@ def seconds(function, *args, repeat: int = 5) -> float:
 
 
 def main() -> None:
-    bundles = obsid_of_bundles(N_BUNDLES)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "obsid_prep3.fits"
-        write = seconds(write_prep3, path, "s", "o", "ACIS", bundles, 1e4)
-        n_matrices = sum(len(bundle.F) for bundle in bundles)
-        size = path.stat().st_size / 1e6
-        timed = {
-            "read_prep3": seconds(read_prep3, path),
-            "read_prep3, unverified": seconds(lambda: read_prep3(path, verify=False)),
-            "scan_prep3": seconds(scan_prep3, path),
-            "write_prep3": write,
-        }
-    print(f"{N_BUNDLES} bundles, {n_matrices} matrices, {size:.1f} MB")
-    for name, time_s in timed.items():
-        print(f"{name:24} {time_s:8.4f} s {time_s / n_matrices * 1e3:9.5f} ms per matrix")
+    for name, make in CONTENTS.items():
+        bundles = make()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "obsid_prep3.fits"
+            timed = {
+                "write": seconds(write_prep3, path, "s", "o", "ACIS", bundles, 1e4),
+                "scan": seconds(scan_prep3, path),
+                "read": seconds(read_prep3, path),
+            }
+            megabytes = path.stat().st_size / 1e6
+        print(f"{name}, {sum(len(b.F) for b in bundles)} runs, {megabytes:.2f} MB")
+        for what, time_s in timed.items():
+            print(f"  {what:6} {time_s * 1e3:8.2f} ms {1 / time_s:8.1f} files/s", end="")
+            print(f" {megabytes / time_s:8.1f} MB/s")
 
 
 if __name__ == "__main__":

@@ -208,7 +208,7 @@ class Work(NamedTuple):
             known[unit.level, unit.group, unit.first] = (
                 seconds,
                 len(targets),
-                {part.path for t in targets for part in t.parts},
+                {part.files for t in targets for part in t.parts},
                 {t.n_sources + len(t.parts) for t in targets},
             )
         units = [

@@ -19,6 +19,10 @@ def scan(stack, obsid, bundles, exposure=1000.0, matrices=B):
     return FileScan(f"{stack}_{obsid}.fits", stack, obsid, exposure, bundles)
 
 
+def part(path, bundle):
+    return Part(((path, ""),), bundle)
+
+
 def targets(worklist):
     return {t.name: t for unit in worklist.units for t in unit.targets()}
 
@@ -60,9 +64,9 @@ def test_a_stack_target_joins_the_obsids_that_see_the_bundle():
     scans = [scan("S", "1", {"x": "b"}), scan("S", "2", {"x": "ab", "y": "c"}), scan("T", "3", {})]
     found = targets(WorkList(scans, Selection(("stack",))))
     assert set(found) == {"S/x", "S/y"}
-    assert found["S/x"].parts == (Part("S_1.fits", "x"), Part("S_2.fits", "x"))
+    assert found["S/x"].parts == (part("S_1.fits", "x"), part("S_2.fits", "x"))
     assert found["S/x"].reported == ("a", "b")
-    assert found["S/y"].parts == (Part("S_2.fits", "y"),)
+    assert found["S/y"].parts == (part("S_2.fits", "y"),)
 
 
 def test_a_master_target_brings_the_neighbours_and_reports_itself():
@@ -83,9 +87,9 @@ def test_a_master_target_brings_the_neighbours_and_reports_itself():
     assert set(found) == {"M1/avg", "M1/block1", "M1/block2", "M2/avg"}
     average = found["M1/avg"]
     assert average.parts == (
-        Part("S1_1.fits", "x"),
-        Part("S1_2.fits", "x"),
-        Part("S2_3.fits", "z"),
+        part("S1_1.fits", "x"),
+        part("S1_2.fits", "x"),
+        part("S2_3.fits", "z"),
     )
     assert average.labels == {("S1", "r1"): "M1", ("S1", "r2"): "M2", ("S2", "r3"): "M1"}
     assert average.reported == ("M1",)
@@ -94,7 +98,7 @@ def test_a_master_target_brings_the_neighbours_and_reports_itself():
         True,
         False,
     ]
-    assert found["M1/block2"].parts == (Part("S2_3.fits", "z"),)
+    assert found["M1/block2"].parts == (part("S2_3.fits", "z"),)
 
 
 def test_a_block_whose_obsids_do_not_see_the_bundle_has_a_target_without_parts():
@@ -118,7 +122,7 @@ def test_ambiguous_components_are_neighbours_and_nondetections_nothing():
     ]
     found = targets(WorkList(scans, Selection(("master",)), masters(links)))
     assert set(found) == {"M1/avg"}
-    assert found["M1/avg"].parts == (Part("S1_1.fits", "x"),)
+    assert found["M1/avg"].parts == (part("S1_1.fits", "x"),)
     assert found["M1/avg"].labels[("S1", "r2")] == "S1/r2"
 
 
@@ -171,7 +175,7 @@ def test_bands_of_different_instruments_meet_only_where_they_exist():
 def test_of_two_files_of_one_obsid_the_first_is_used():
     scans = [scan("S", "1", {"x": "a"}), replace(scan("S", "1", {"x": "a"}), path="a: b/c.fits")]
     worklist = WorkList(scans, Selection(("obsid",)))
-    assert [part.path for t in targets(worklist).values() for part in t.parts] == ["S_1.fits"]
+    assert [t.parts for t in targets(worklist).values()] == [(part("S_1.fits", "x"),)]
     assert [fault.path for fault in worklist.faults] == ["a: b/c.fits"]
 
 

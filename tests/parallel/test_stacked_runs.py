@@ -11,9 +11,8 @@ from scripted_engines import OneByOneEngine
 from mpiapp.catalog.worklist import Selection, WorkList
 from mpiapp.engines import create
 from mpiapp.files.mst3 import read_mst3
-from mpiapp.files.prep3 import scan_prep3
+from mpiapp.files.prep3 import read_prep3, scan_prep3
 from mpiapp.files.prep3_arrays import GOOD
-from mpiapp.files.prep3_cache import Prep3Cache
 from mpiapp.parallel.worker import Worker
 from mpiapp.photometry.ladder import Policy
 from mpiapp.photometry.outcome import Outcome
@@ -40,16 +39,11 @@ def catalog(tmp_path_factory):
 
 
 def spoil(path):
-    """Counts, a matrix and a band of an obsid that cannot be used, in three bundles or more."""
+    """Counts, a matrix and a quantity of an obsid that cannot be used."""
     with fits.open(path, mode="update") as hdus:
         hdus["SRCPROP"].data["counts"][4] = -1
-        psf = [hdu for hdu in hdus if hdu.name.startswith("PSF_")]
-        psf[0].data["n"][0] = 7
-        psf[1].header["APERTURE"] = "nonsense"
-        start = psf[2]._data_offset + psf[2]._theap
-    with open(path, "r+b") as file:
-        file.seek(start)
-        file.write(np.array([np.nan], ">f8").tobytes())
+        hdus["PSF_FLUX"].data["F"][0, 0] = np.nan
+        hdus["PSF_CNTS"].header["EXTNAME"] = "PSF_NONSENSE"
 
 
 def targets_of(catalog, levels=("obsid", "stack", "master")):
@@ -125,7 +119,7 @@ def test_what_a_stack_cannot_do_is_done_run_by_run(catalog):
 
 
 def test_a_file_says_which_of_its_matrices_are_good(catalog):
-    files = [Prep3Cache().get(str(path)) for path in sorted(catalog.prep3.glob("*.fits"))]
+    files = [read_prep3(path) for path in sorted(catalog.prep3.glob("*.fits"))]
     file = max(files, key=lambda file: max(len(b.components) for b in file.bundles.values()))
     sizes = {len(bundle.components) for bundle in file.bundles.values()}
     assert len(sizes) > 1

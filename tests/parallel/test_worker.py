@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from scripted_engines import GammaEngine
 
 from mpiapp.catalog.bundle import Bundle, ObsidBundle
 from mpiapp.catalog.quantities import Matrix
 from mpiapp.catalog.worklist import Selection, WorkList
-from mpiapp.files import fitsio
 from mpiapp.files.mst3 import read_mst3, write_mst3
 from mpiapp.files.prep3 import scan_prep3
 from mpiapp.files.prep3_write import write_prep3
@@ -65,12 +63,8 @@ def test_a_block_that_does_not_see_its_master_source_is_unseen_not_pegged(tmp_pa
     }
 
 
-@pytest.mark.parametrize("small", [0, fitsio.SMALL])
-def test_an_input_replaced_during_the_job_is_not_measured_and_costs_no_other(
-    tmp_path, monkeypatch, small
-):
+def test_an_input_replaced_during_the_job_is_not_measured_and_costs_no_other(tmp_path):
     """The digest that the job has recorded is that of the file as it was scanned."""
-    monkeypatch.setattr(fitsio, "SMALL", small)
     paths = [write(tmp_path / f"{obsid}.fits", obsid, {"x": ("r1",)}) for obsid in "12"]
     worklist = WorkList([scan_prep3(path)[0] for path in paths], Selection(("obsid",)))
     other = write(tmp_path / "other.fits", "1", {"x": ("r1",), "y": ("r2",)})

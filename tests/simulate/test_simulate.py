@@ -12,7 +12,7 @@ from astropy.table import Table
 
 from mpiapp.catalog.bundle import InputError
 from mpiapp.catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES
-from mpiapp.catalog.scan import contradictions
+from mpiapp.catalog.scan import contradictions, obsid_scans
 from mpiapp.config import Config
 from mpiapp.files.mst3 import read_mst3
 from mpiapp.files.prep3 import read_prep3, scan_prep3
@@ -76,7 +76,8 @@ def test_a_catalog_has_all_that_makes_catalogs_hard(crowded, crowded_files):
 def test_its_masters_fit_its_detections(crowded):
     scans, faults = zip(*(scan_prep3(path) for path in crowded.prep3.iterdir()))
     assert not any(faults)
-    assert contradictions(scans) == []
+    obsids, doubles = obsid_scans(scans)
+    assert doubles == contradictions(obsids) == []
     file = read_mst3(crowded.mst3)
     assert file.faults == []
     masters = file.associations

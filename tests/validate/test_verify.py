@@ -52,7 +52,7 @@ def test_master_averages_have_five_obsids_of_five_stacks_and_no_neighbour(planne
     assert most == 5
     for r in planned[name]:
         assert r.key.target.endswith("/avg")
-        assert len({part.path for part in r.target.parts}) == len(r.target.parts)
+        assert len({part.files for part in r.target.parts}) == len(r.target.parts)
         assert len(set(r.target.labels.values())) == 1
 
 
