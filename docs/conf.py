@@ -84,6 +84,10 @@ def _catalog_columns() -> str:
             what = c.description.split(",")[0]
             ucd = c.ucd.replace("em.X-ray", "em.X-ray…")
             rows.append(f"| `{name}` | {c.unit} | `{ucd}` | {what} | {option} |")
+    for _, _, c in columns.significance_columns([Matrix("b", "aper", "photflux")]):
+        rows.append(
+            f"| `flux_significance_x` | | `{c.ucd}…` | {c.description.split(', 0.5')[0]} | |"
+        )
     for pair in columns.HARDNESS:
         for field in columns.HARDNESS_FIELDS:
             c = columns.hardness_column(pair, field)

@@ -52,7 +52,10 @@ def hardness(x: Gamma, y: Gamma, level=0.68):
 
 
 def write_results(folder, found):
-    """A results file of photon fluxes: (level, target, component, flags, band, Gamma) of each."""
+    """A results file of photon fluxes: (level, target, component, flags, band, Gamma) of each.
+
+    An exponential is an upper limit, below which 68 % of it lies.
+    """
     path = folder / "results.h5"
     photometry = np.zeros(len(found), PHOTOMETRY_DTYPE)
     mpdf = np.zeros(len(found), MPDF_DTYPE)
@@ -61,6 +64,9 @@ def write_results(folder, found):
             word.encode() for word in (level, target, component, band, "aper", "photflux")
         )
         photometry[["flags", "mean", "rms"]][i] = flags, flux.a / flux.p, flux.a**0.5 / flux.p
+        value, half = (flux.a - 1) / flux.p, flux.a**0.5 / flux.p
+        ends = (value - half, value + half) if flux.a > 1 else (0.0, -np.log(0.32) / flux.p)
+        photometry[["value", "lolim", "hilim", "outcome"]][i] = value, *ends, flux.a == 1
         mpdf[["low", "high", "density"]][i] = flux.table()
     photometry["run_id"] = mpdf["run_id"] = np.arange(len(found))
     runs = np.zeros(len(found), RUNS_DTYPE)

@@ -28,25 +28,27 @@ from mpiapp.products.hardness import (  # noqa: E402
 from mpiapp.products.tables import moments_of, smoothed_table  # noqa: E402
 from mpiapp.products.variability import chances, flux_constancy  # noqa: E402
 
-PAIRS = {"12 and 5 counts": (13, 6), "40 and 60": (41, 61), "0 and 8": (1, 9), "0 and 0": (1, 1)}
+PAIRS = {"12 and 5 counts": (13, 6), "40 and 60": (41, 61), "0 and 8": (1, 9), "4 and 0": (5, 1)}
 SOURCES = {"30, 34, 27, 31 counts": (30, 34, 27, 31), "30, 0, 2, 14 counts": (30, 0, 2, 14)}
 
 
 def hardness(path):
     figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-    ones = np.ones(1)
     for i, (name, shapes) in enumerate(PAIRS.items()):
-        tables = [Gamma(a, 1.0).table() for a in shapes]
+        tables, scaled, means = [], [], []
+        for shape in shapes:
+            low, high, table = Gamma(shape, 1.0).table()
+            if shape > 1:  # an upper limit is an exponential, and nothing smoothes it
+                out = np.empty(len(table))
+                low, high = smoothed_table(low, high, table, 1.0, out)
+                table = out
+            tables.append((low, high, table.astype(float)))
+            means.append(moments_of(*tables[-1])[1])
+            scaled += [low / means[-1], high / means[-1], tables[-1][2]]
         columns = [np.array([value]) for table in tables for value in table]
-        mode, low, high = hardness_ratios(*columns, ones, ones, 0.68)[0]
-        smoothed, means = [], []
-        for table in tables:
-            out = np.empty(128)
-            first, last = smoothed_table(*table, 1.0, out)
-            means.append(moments_of(first, last, out)[1])
-            smoothed += [first / means[-1], last / means[-1], out]
+        mode, low, high = hardness_ratios(*columns, 0.68)[0]
         density = np.empty(POINTS)
-        w = np.linspace(*density_of_w(*smoothed, density), POINTS)
+        w = np.linspace(*density_of_w(*scaled, density), POINTS)
         h = hardness_at(w, *means)
         density *= per_hardness(w, *means) / (density.sum() * (w[1] - w[0]))
         (line,) = axes.plot(h, density, label=name)

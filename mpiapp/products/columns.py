@@ -28,8 +28,8 @@ class CatalogColumn(NamedTuple):
 class Field(NamedTuple):
     """One number of a result: what is added to the column's name, and how it is got.
 
-    source : column of /photometry, or "alpha", "beta" (of the Gamma distribution with the
-    posterior's mean and variance)
+    source : column of /photometry, "alpha" or "beta" (of the Gamma distribution with the
+    posterior's mean and variance), or "significance" (value in half-widths of the bounds)
     """
 
     source: str
@@ -151,6 +151,22 @@ def columns(
                         yield matrix, field, column(matrix, field, average)
 
 
+def significance_columns(
+    matrices: Sequence[Matrix],
+) -> Iterator[tuple[Matrix, Field, CatalogColumn]]:
+    """As `columns`: the catalog's significance, from the photon flux in the source aperture."""
+    for band in BANDS:
+        matrix = Matrix(band, "aper", "photflux")
+        if matrix in matrices:
+            low, high = BANDS[band]
+            field = Field("significance", "", "", "")
+            said = (
+                f"photon flux / ((hilim - lolim) / 2), 0 for an upper limit, {low:g}-{high:g} keV"
+            )
+            ucd = f"stat.value;phot.flux;{_RANGES[band]}"
+            yield matrix, field, CatalogColumn(f"flux_significance_{band}", "", ucd, said)
+
+
 def hardness_column(pair: str, field: Field, average: bool = False) -> CatalogColumn:
     """The column of one number of a hardness ratio of HARDNESS."""
     harder, softer = HARDNESS[pair]
@@ -161,8 +177,13 @@ def hardness_column(pair: str, field: Field, average: bool = False) -> CatalogCo
     return CatalogColumn(name, "", ucd, f"{field.description}: hardness ratio {what}{where}")
 
 
-def variability_columns(band: str) -> tuple[CatalogColumn, CatalogColumn, CatalogColumn]:
-    """Those of the photon flux of a band: probability, index and sigma."""
+# Where var_inter_index becomes 3, 4, … 8, in D per degree of freedom, for two observations and for
+# more: read off published indices and probabilities (docs/products.md).
+INDEX_STEPS = {2: (0.4, 0.7, 1.0, 2.7, 7.0, 12.0), 3: (0.8, 1.0, 1.15, 2.1, 3.8, 5.5)}
+
+
+def variability_columns(band: str) -> tuple[CatalogColumn, ...]:
+    """Those of the photon flux of a band: the catalog's probability, index and sigma, and ours."""
     about = f"photon flux, source aperture, {BANDS[band][0]:g}-{BANDS[band][1]:g} keV"
     energy, unit = _RANGES[band], QUANTITIES["photflux"].unit
     return (
@@ -171,10 +192,15 @@ def variability_columns(band: str) -> tuple[CatalogColumn, CatalogColumn, Catalo
             f"probability that it varies between observations: {about}"),
         CatalogColumn(
             f"var_inter_index_{band}", "", f"src.var.index;{energy}",
-            f"decades of chance that a constant source has such observations, 8 at most: {about}",
-            "i2"),
+            f"0 to 8, above 5 where it most likely varies between observations: {about}", "i2"),
         CatalogColumn(
             f"var_inter_sigma_{band}", unit, f"stat.stdev;phot.flux;{energy}",
+            f"how far the most deviant observation is from the common flux: {about}"),
+        CatalogColumn(
+            f"var_chance_{band}", "", f"stat.probability;src.var;{energy}",
+            f"chance that a constant source has such observations, by likelihoods: {about}"),
+        CatalogColumn(
+            f"var_spread_{band}", unit, f"stat.stdev;phot.flux;{energy}",
             f"spread of the observations about their error-weighted mean: {about}"),
     )  # fmt: skip
 

@@ -28,7 +28,7 @@ _GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)
 
 @njit(**OPTIONS)
 def constancy(low, high, tables):
-    """D of n densities, (n, points) at equidistant points from low (n,) to high (n,).
+    """(D, common s) of n densities, (n, points) at equidistant points from low (n,) to high (n,).
 
     The highest point of each is 1.
     """
@@ -41,22 +41,23 @@ def constancy(low, high, tables):
         first, last = min(first, mode), max(last, mode)
     # On a grid before between its points: hardness ratios may have several maxima.
     step = (last - first) / (_GRID - 1)
-    best, common = 0, -np.inf
+    best, common, where = 0, -np.inf, first
     for i in range(_GRID if step > 0.0 else 1):
         value = _together(low, high, tables, ends, first + step * i)
         if value > common:
-            best, common = i, value
+            best, common, where = i, value, first + step * i
     a, b = max(first + step * (best - 1), first), min(first + step * (best + 1), last)
     for _ in range(30):
         x, y = b - _GOLDEN * (b - a), a + _GOLDEN * (b - a)
         p = _together(low, high, tables, ends, x)
         q = _together(low, high, tables, ends, y)
-        common = max(common, p, q)
+        if max(p, q) > common:
+            common, where = (p, x) if p > q else (q, y)
         if p < q:
             a = x
         else:
             b = y
-    return max(2.0 * (highest - common), 0.0)
+    return max(2.0 * (highest - common), 0.0), where
 
 
 @njit(**OPTIONS)
@@ -115,6 +116,19 @@ def chance_of(statistic, dof):
             chance += math.exp(a * math.log(x) - x - math.lgamma(a + 1.0))
         a += 1.0
     return min(chance, 1.0)
+
+
+@njit(**OPTIONS)
+def farthest(value, half, limit, common):
+    """How far from a common value the one of n measurements is that differs by most half-widths.
+
+    Of limits, where `limit` is a number, nothing is asked.
+    """
+    most, found = 0.0, 0.0
+    for v, h, upper in zip(value, half, limit):
+        if not upper > 0.0 and abs(v - common) >= most * h:
+            most, found = abs(v - common) / h, abs(v - common)
+    return found
 
 
 @njit(**OPTIONS)

@@ -27,7 +27,7 @@ from ..catalog.quantities import Matrix
 from ..files.results import Results, readable
 from . import hats
 from .carried import carried_columns
-from .columns import KEYS, CatalogColumn, Field, columns, empty, fields
+from .columns import KEYS, CatalogColumn, Field, columns, empty, fields, significance_columns
 from .hardness import hardness_columns
 from .rows import RowsOf, name_parts, row_numbers, selected
 from .variability import variability
@@ -66,7 +66,10 @@ def catalog_table(
         table = _key_columns(level, list(rows_of))
     for average in (True, False) if level == "master" else (False,):
         places = {}
-        for matrix, field, what in columns(matrices[average], chosen, average):
+        wanted = list(columns(matrices[average], chosen, average))
+        if level in ("obsid", "stack"):
+            wanted += significance_columns(matrices[average])
+        for matrix, field, what in wanted:
             table[what.name] = _column(what, empty(len(table), what.dtype))
             places[matrix, field] = table[what.name]
         _fill(results, level, average, rows_of, places)
@@ -148,6 +151,9 @@ def _values(rows: np.ndarray, field: Field) -> np.ma.MaskedArray:
         with np.errstate(divide="ignore", invalid="ignore"):
             beta = rows["mean"] / rows["rms"] ** 2
             return np.ma.masked_invalid(beta if field.source == "beta" else beta * rows["mean"])
+    if field.source == "significance":
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.ma.masked_invalid(2.0 * rows["value"] / (rows["hilim"] - rows["lolim"]))
     values = rows[field.source]
     return np.ma.masked_invalid(values) if values.dtype.kind == "f" else np.ma.MaskedArray(values)
 

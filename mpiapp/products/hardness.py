@@ -19,9 +19,9 @@ from numba import njit
 from ..compiled import OPTIONS
 from ..files.results import Results
 from .columns import HARDNESS, HARDNESS_FIELDS, CatalogColumn, hardness_column
-from .kept import places_by_band, smoothing_of
+from .kept import catalog_densities, kept_by_band, smoothing_of
 from .rows import RowsOf
-from .tables import is_density, moments_of, smoothed_table, value_at
+from .tables import is_density, moments_of, value_at
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(32)
 POINTS = 97
@@ -37,61 +37,48 @@ def hardness_columns(
 
     rows_of : the row of each source, by name; the other parameters as for `catalog_table`
 
-    From the smoothed densities in the source aperture, as the catalog does: those of an engine
-    with draws are kept so.
+    From the densities in the source aperture that `catalog_densities` gives.
     """
     smoothing = smoothing_of(results)
-    places = places_by_band(results, level, average, rows_of)
+    kept = kept_by_band(results, level, average, rows_of)
     for pair, (harder, softer) in HARDNESS.items():
-        if harder not in places or softer not in places:
+        if harder not in kept or softer not in kept:
             continue
         found = np.full((len(rows_of), len(HARDNESS_FIELDS)), np.nan)
-        both = np.flatnonzero((places[harder] >= 0) & (places[softer] >= 0))
-        both = both[np.argsort(places[harder][both])]
+        both = np.flatnonzero((kept[harder]["place"] >= 0) & (kept[softer]["place"] >= 0))
+        both = both[np.argsort(kept[harder]["place"][both])]
         for part in np.split(both, range(_ROWS, len(both), _ROWS)):
-            x, y = (results.at("mpdf", places[band][part]) for band in (harder, softer))
-            kernels = (np.where(of["kernel"] > 0, 0.0, smoothing.bandwidth) for of in (x, y))
-            densities = (of[name] for of in (x, y) for name in ("low", "high", "density"))
-            found[part] = hardness_ratios(*densities, *kernels, smoothing.level)
+            densities = []
+            for mine in (kept[band][part] for band in (harder, softer)):
+                tables = results.at("mpdf", mine["place"])
+                densities += catalog_densities(tables, mine["limit"], smoothing)
+            found[part] = hardness_ratios(*densities, smoothing.level)
         for field, values in zip(HARDNESS_FIELDS, found.T, strict=True):
             yield hardness_column(pair, field, average), values
 
 
 @njit(**OPTIONS)
-def hardness_ratios(x_low, x_high, x_density, y_low, y_high, y_density, x_h, y_h, level):
+def hardness_ratios(x_low, x_high, x_density, y_low, y_high, y_density, level):
     """Mode and bounds of n hardness ratios; (n, 3) of mode, lolim, hilim.
 
     x_low, x_high : (n,) ends, and x_density : (n, points) the density at equidistant points, of
     the photon flux in the harder band; y_… those of the softer one
-    x_h, y_h : (n,) kernels to smooth them with, half-widths in standard deviations; 0 for none
     level : probability that the bounds enclose
 
     The mode is that of p(H), and the bounds are those that, growing symmetrically about it,
     enclose `level`; one that reaches −1 or 1 stays there.  NaN where there is no density.
     """
     out = np.full((len(x_low), 3), np.nan)
-    x, y = np.empty(x_density.shape[1]), np.empty(y_density.shape[1])
     density = np.empty(POINTS)
     for i in range(len(out)):
-        a0, a1, x_mean = _prepared(x_low[i], x_high[i], x_density[i], x_h[i], x)
-        b0, b1, y_mean = _prepared(y_low[i], y_high[i], y_density[i], y_h[i], y)
-        if a1 > 0.0 and b1 > 0.0:
-            w0, w1 = density_of_w(a0, a1, x, b0, b1, y, density)
+        x, y = x_density[i], y_density[i]
+        if is_density(x_low[i], x_high[i], x) and is_density(y_low[i], y_high[i], y):
+            x_mean = moments_of(x_low[i], x_high[i], x)[1]
+            y_mean = moments_of(y_low[i], y_high[i], y)[1]
+            ends = x_low[i] / x_mean, x_high[i] / x_mean
+            w0, w1 = density_of_w(*ends, x, y_low[i] / y_mean, y_high[i] / y_mean, y, density)
             out[i] = _summarised(w0, w1, density, x_mean, y_mean, level)
     return out
-
-
-@njit(**OPTIONS)
-def _prepared(low, high, density, h, out):
-    """Fill out with the smoothed density of x/x̄; (low, high, x̄), zeros if there is no density."""
-    if not is_density(low, high, density):
-        return 0.0, 0.0, 0.0
-    if h > 0.0:
-        low, high = smoothed_table(low, high, density, h, out)
-    else:
-        out[:] = density
-    mean = moments_of(low, high, out)[1]
-    return low / mean, high / mean, mean
 
 
 @njit(**OPTIONS)

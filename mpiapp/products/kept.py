@@ -8,9 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..files.results import Results, readable
+from ..photometry.outcome import Outcome
 from ..posterior import Smoothing
 from .rows import RowsOf, is_of, row_numbers
+from .tables import exponential_table, is_density, smoothed_table
 
+KEPT = np.dtype([("place", "i8"), ("limit", "f8")])  # of no density: -1 and NaN
 QUANTITY, APERTURE = b"photflux", b"aper"  # what hardness and variability are made of
 
 
@@ -39,16 +42,50 @@ def kept_fluxes(results: Results) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield rows[wanted], places[wanted]
 
 
-def places_by_band(
+def nothing_kept(n: int) -> np.ndarray:
+    """(n,) of KEPT."""
+    return np.array([(-1, np.nan)] * n, KEPT)
+
+
+def limits_of(rows: np.ndarray) -> np.ndarray:
+    """(n,) the upper bounds of upper limits, NaN of all other results."""
+    return np.where(rows["outcome"] == Outcome.UPPER_LIMIT, rows["hilim"], np.nan)
+
+
+def catalog_densities(
+    kept: np.ndarray, limits: np.ndarray, smoothing: Smoothing
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The densities that the catalog makes its products from: (low, high, density).
+
+    kept : (n,) rows of /mpdf; limits : (n,) as of `limits_of`
+
+    Smoothed by the catalog's kernel as the value is; an upper limit is the exponential of
+    which its bound encloses 68 % (docs/products.md has the evidence).
+    """
+    low, high, density = (kept[name].astype(float) for name in ("low", "high", "density"))
+    for i, limit in enumerate(limits):
+        if limit > 0.0:
+            low[i], high[i] = exponential_table(limit, smoothing.level, density[i])
+        elif kept["kernel"][i] == 0 and is_density(low[i], high[i], density[i]):
+            table = density[i].copy()
+            low[i], high[i] = smoothed_table(
+                low[i], high[i], table, smoothing.bandwidth, density[i]
+            )
+    return low, high, density
+
+
+def kept_by_band(
     results: Results, level: str, average: bool, rows_of: RowsOf
 ) -> dict[str, np.ndarray]:
-    """For each band that has any, (len(rows_of),) where the rows' densities stand; −1 for none."""
+    """For each band that has any, (len(rows_of),) of KEPT: where the rows' densities stand."""
     found: dict[str, np.ndarray] = {}
     for rows, places in kept_fluxes(results):
         mine = is_of(rows, level, average)
         rows, places = rows[mine], places[mine]
         at = row_numbers(rows, level, rows_of)
         for band in np.unique(rows["band"]).tolist():
-            column = found.setdefault(band.decode(), np.full(len(rows_of), -1))
-            column[at[rows["band"] == band]] = places[rows["band"] == band]
+            column = found.setdefault(band.decode(), nothing_kept(len(rows_of)))
+            mine = rows["band"] == band
+            column["place"][at[mine]] = places[mine]
+            column["limit"][at[mine]] = limits_of(rows[mine])
     return found

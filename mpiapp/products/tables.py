@@ -81,6 +81,17 @@ def smoothed_table(low, high, table, bandwidth, out):
 
 
 @njit(**OPTIONS)
+def exponential_table(limit, level, out):
+    """Fill out with an exponential of which `level` lies below limit; returns (low, high).
+
+    Its peak is 1, and it ends where e⁻²⁴ of that is left.
+    """
+    for k in range(len(out)):
+        out[k] = math.exp(-24.0 * k / (len(out) - 1))
+    return 0.0, -24.0 * limit / math.log(1.0 - level)
+
+
+@njit(**OPTIONS)
 def gamma_table(mean, rms, out):
     """Fill out with the Gamma density of a mean and rms, as a table that it returns (low, high) of.
 

@@ -1,7 +1,9 @@
 """Variability between the observations of a master source, from the densities of each of them.
 
-All observations that the associations tie to the source take part, limits as any other: what is
-compared are the densities of photon flux, and those of the hardness ratios (`constancy`).
+All observations that the associations tie to the source take part.  The densities of photon flux
+are compared twice, as the catalog does (`var_inter_…`: smoothed, limits as exponentials) and as
+likelihoods (`var_chance_…`, `var_spread_…`: not smoothed, limits as any other); those of the
+hardness ratios as likelihoods (`constancy`).
 """
 
 from __future__ import annotations
@@ -19,43 +21,36 @@ from ..files.results import Results
 from .columns import (
     HARDNESS,
     HARDNESS_FLAG,
+    INDEX_STEPS,
     CatalogColumn,
     hardness_variability_columns,
     variability_columns,
 )
-from .constancy import chance_of, constancy, spread
+from .constancy import chance_of, constancy, farthest, spread
 from .hardness import POINTS, density_of_w, hardness_at, per_hardness
-from .kept import kept_fluxes
+from .kept import catalog_densities, kept_fluxes, limits_of, smoothing_of
 from .rows import RowsOf
 from .tables import gamma_table, is_density
 
 _ROWS = 10_000  # whose densities are in memory at a time
-_HIGHEST_INDEX = 8
 _FLAG_CHANCE = 1e-3  # as the description of HARDNESS_FLAG says
 
+_NUMBERS = ("mean", "rms", "value", "half", "limit")  # half-width of the bounds; as of limits_of
 _SEEN = np.dtype(
-    [
-        ("row", "i8"),
-        ("target", "u8"),
-        ("band", "S1"),
-        ("place", "i8"),
-        ("mean", "f8"),
-        ("rms", "f8"),
-    ]
+    [("row", "i8"), ("target", "u8"), ("band", "S1"), ("place", "i8")]
+    + [(name, "f8") for name in _NUMBERS]
 )
 
 
 class Observations(NamedTuple):
     """Measurements of master sources, in the order of the rows of the product.
 
-    rows : (n,) row of the product; places : band to (n,) row of /mpdf, −1 for none
-    means, rms : band to (n,) of the posterior
+    rows : (n,) row of the product
+    bands : band to (n,) of _SEEN, with place, the row of /mpdf, −1 where there is none
     """
 
     rows: np.ndarray
-    places: dict[str, np.ndarray]
-    means: dict[str, np.ndarray]
-    rms: dict[str, np.ndarray]
+    bands: dict[str, np.ndarray]
 
 
 def variability(
@@ -65,26 +60,34 @@ def variability(
 
     rows_of : the row of each master source, by name
     """
-    seen = observations(results, associations, rows_of)
-    for band in sorted(seen.places):
-        found = np.full((len(rows_of), 3), np.nan)
+    seen, smoothing = observations(results, associations, rows_of), smoothing_of(results)
+    for band, numbers in sorted(seen.bands.items()):
+        found, ours = np.full((2, len(rows_of), 3), np.nan)
         for mine in _parts(seen, band):
-            of = _densities(results, seen, band, mine)
+            at = numbers[mine]
+            kept = results.at("mpdf", at["place"])
             rows, first = np.unique(seen.rows[mine], return_index=True)
-            found[rows] = flux_constancy(*of, np.append(first, len(mine)))
-        yield from zip(variability_columns(band), _numbers(found), strict=True)
+            first = np.append(first, len(mine))
+            ours[rows] = flux_constancy(*_likelihoods(kept, at), first)
+            densities = catalog_densities(kept, at["limit"], smoothing)
+            found[rows] = catalog_constancy(*densities, at["value"], at["half"], at["limit"], first)
+        chance = chances(found)
+        columns = (1.0 - chance, index_of(found), found[:, 2], chances(ours), ours[:, 2])
+        yield from zip(variability_columns(band), columns, strict=True)
     least = []
     for pair, (harder, softer) in HARDNESS.items():
-        if harder not in seen.places or softer not in seen.places:
+        if harder not in seen.bands or softer not in seen.bands:
             continue
         found = np.full((len(rows_of), 3), np.nan)
         for mine in _parts(seen, harder, softer):
-            x, y = (_densities(results, seen, band, mine) for band in (harder, softer))
+            densities = []
+            for numbers in (seen.bands[band][mine] for band in (harder, softer)):
+                densities += _likelihoods(results.at("mpdf", numbers["place"]), numbers)
             rows, first = np.unique(seen.rows[mine], return_index=True)
-            found[rows] = hardness_constancy(*x, *y, np.append(first, len(mine)))
-        probability, _, sigma = _numbers(found)
+            found[rows] = hardness_constancy(*densities, np.append(first, len(mine)))
         least.append(chances(found))
-        yield from zip(hardness_variability_columns(pair), (probability, sigma), strict=True)
+        columns = 1.0 - least[-1], found[:, 2]
+        yield from zip(hardness_variability_columns(pair), columns, strict=True)
     if least:
         chance = np.fmin.reduce(least)
         yield HARDNESS_FLAG, np.where(np.isnan(chance), np.nan, chance < _FLAG_CHANCE)
@@ -108,23 +111,26 @@ def observations(results: Results, associations: Associations, rows_of: RowsOf) 
             mine["target"] = int.from_bytes(blake2b(target, digest_size=8).digest(), "little")
         part = of_names[which.reshape(-1)]
         part["band"], part["place"] = rows["band"], places
-        part["mean"], part["rms"] = rows["mean"], rows["rms"]
+        for name in ("mean", "rms", "value"):
+            part[name] = rows[name]
+        part["half"] = 0.5 * (rows["hilim"] - rows["lolim"])
+        part["limit"] = limits_of(rows)
         found.append(part[part["row"] >= 0])
     seen = np.concatenate(found)
     keys, which = np.unique(seen[["row", "target"]], return_inverse=True)
     which = which.reshape(-1)
-    wide = Observations(keys["row"], {}, {}, {})
+    bands = {}
     for band in np.unique(seen["band"]).tolist():
         mine = seen["band"] == band
-        for columns, name, none in zip(wide[1:], ("place", "mean", "rms"), (-1, np.nan, np.nan)):
-            column = columns[band.decode()] = np.full(len(keys), none)
-            column[which[mine]] = seen[name][mine]
-    return wide
+        column = bands[band.decode()] = np.zeros(len(keys), _SEEN)
+        column["place"] = -1
+        column[which[mine]] = seen[mine]
+    return Observations(keys["row"], bands)
 
 
 def _parts(seen: Observations, *bands: str) -> Iterator[np.ndarray]:
     """Indices of the observations with densities in all of the bands, of whole sources."""
-    mine = np.flatnonzero(np.all([seen.places[band] >= 0 for band in bands], axis=0))
+    mine = np.flatnonzero(np.all([seen.bands[band]["place"] >= 0 for band in bands], axis=0))
     starts = np.unique(seen.rows[mine], return_index=True)[1]
     cuts = np.searchsorted(starts, np.arange(_ROWS, len(mine), _ROWS))
     for part in np.split(mine, np.unique(starts[cuts[cuts < len(starts)]])):
@@ -132,22 +138,29 @@ def _parts(seen: Observations, *bands: str) -> Iterator[np.ndarray]:
             yield part
 
 
-def _densities(results: Results, seen: Observations, band: str, mine: np.ndarray) -> tuple:
-    """(low, high, density) of observations; of draws, the Gamma density of their mean and rms."""
-    kept = results.at("mpdf", seen.places[band][mine])
-    low, high, density = kept["low"], kept["high"], kept["density"].astype(float)
-    mean, rms = seen.means[band][mine], seen.rms[band][mine]
+def _likelihoods(kept: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, ...]:
+    """(low, high, density, mean, rms) of observations; of draws, the Gamma density of the last two.
+
+    kept : (n,) rows of /mpdf; numbers : (n,) of _SEEN
+    """
+    low, high, density = (kept[name].astype(float) for name in ("low", "high", "density"))
+    mean, rms = numbers["mean"].copy(), numbers["rms"].copy()
     for i in np.flatnonzero(kept["kernel"] > 0):
         low[i], high[i] = gamma_table(mean[i], rms[i], density[i])
     return low, high, density, mean, rms
 
 
-def _numbers(found: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(probability, index, sigma) from rows of (D, number of observations, sigma)."""
-    chance = chances(found)
-    with np.errstate(divide="ignore"):
-        index = np.minimum(np.floor(-np.log10(chance)), _HIGHEST_INDEX)
-    return 1.0 - chance, index, found[:, 2]
+def index_of(found: np.ndarray) -> np.ndarray:
+    """(n,) the catalog's index, from rows of (D, number of observations, …).
+
+    A step function of D for each degree of freedom; 1 and 2 are never reached.
+    """
+    freedom = found[:, 1] - 1.0
+    with np.errstate(invalid="ignore"):
+        reduced = found[:, 0] / freedom
+    steps = np.array([INDEX_STEPS[2], INDEX_STEPS[3]])[(freedom > 1.0).astype(int)]
+    above = (reduced[:, None] >= steps).sum(axis=1)
+    return np.where(np.isnan(reduced), np.nan, np.where(above > 0, above + 2, 0))
 
 
 @njit(**OPTIONS)
@@ -180,11 +193,35 @@ def flux_constancy(low, high, density, mean, rms, first):
             tables = density[used]
             for table in tables:
                 table /= table.max()
-            out[i] = (
-                constancy(low[used], high[used], tables),
-                float(n),
-                spread(mean[used], rms[used]),
-            )
+            statistic = constancy(low[used], high[used], tables)[0]
+            out[i] = statistic, float(n), spread(mean[used], rms[used])
+    return out
+
+
+@njit(**OPTIONS)
+def catalog_constancy(low, high, density, value, half, limit, first):
+    """As `flux_constancy`, but sigma is how far the farthest measurement is from the common flux.
+
+    value, half : (n,) results and half-widths of their bounds; limit : (n,) upper limits, NaN for
+    what is none.  NaN also where all observations of a source are limits.
+    """
+    out = np.full((len(first) - 1, 3), np.nan)
+    for i in range(len(out)):
+        used = np.empty(first[i + 1] - first[i], dtype=np.int64)
+        n, measured = 0, 0
+        for j in range(first[i], first[i + 1]):
+            if is_density(low[j], high[j], density[j]):
+                used[n] = j
+                n += 1
+                measured += 0 if limit[j] > 0.0 else 1
+        used = used[:n]
+        if n > 1 and measured > 0:
+            tables = density[used]
+            for table in tables:
+                table /= table.max()
+            statistic, common = constancy(low[used], high[used], tables)
+            sigma = farthest(value[used], half[used], limit[used], common)
+            out[i] = statistic, float(n), sigma
     return out
 
 
@@ -212,7 +249,8 @@ def hardness_constancy(
                 mean[n], rms[n] = _to_hardness(low[n], high[n], tables[n], x_unit, y_unit)
                 n += 1
         if n > 1:
-            out[i] = constancy(low[:n], high[:n], tables[:n]), float(n), spread(mean[:n], rms[:n])
+            statistic = constancy(low[:n], high[:n], tables[:n])[0]
+            out[i] = statistic, float(n), spread(mean[:n], rms[:n])
     return out
 
 

@@ -5,8 +5,8 @@
 Simulates observations of sources in two bands, of exposures that vary by three and half a count
 of background in the source aperture, measures them with the engine `exact`, and prints
 
-- how often the bounds of hardness ratios hold the truth and how far their modes are from it, for
-  smoothed densities (as exported) and for the posteriors themselves;
+- how often the bounds of hardness ratios hold the truth and how far their modes are from it, as
+  exported (densities smoothed, limits as exponentials) and of the posteriors themselves;
 - how often sources that are constant, in flux and in hardness, are said to vary;
 - how often those that do vary are found.
 """
@@ -23,9 +23,10 @@ import numpy as np  # noqa: E402
 from problems import matrix, problem  # noqa: E402
 
 from mpiapp.engines import create  # noqa: E402
-from mpiapp.files.schema import MPDF_POINTS  # noqa: E402
+from mpiapp.files.schema import MPDF_DTYPE, MPDF_POINTS  # noqa: E402
 from mpiapp.posterior import Smoothing  # noqa: E402
 from mpiapp.products.hardness import hardness_ratios  # noqa: E402
+from mpiapp.products.kept import catalog_densities  # noqa: E402
 from mpiapp.products.variability import chances, flux_constancy, hardness_constancy  # noqa: E402
 
 COUNTS = (1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)  # expected in both bands of an observation
@@ -40,10 +41,11 @@ ENGINE = create("exact")
 def densities(rng, intensities):
     """Posteriors of (n,) intensities in counts, each observed once: what /mpdf would keep.
 
-    (low, high, density, mean, rms), the exposures of the observations varying by three.
+    (low, high, density, mean, rms) and rows of /mpdf with their limits, the exposures of the
+    observations varying by three.
     """
     n = len(intensities)
-    low, high, mean, rms = np.empty((4, n))
+    low, high, mean, rms, limits = np.full((5, n), np.nan)
     density = np.empty((n, MPDF_POINTS))
     upper = np.array([1e8, 1e6])
     for i, truth in enumerate(intensities):
@@ -53,7 +55,11 @@ def densities(rng, intensities):
         found = posterior.tabulated(0, MPDF_POINTS, Smoothing())
         low[i], high[i], density[i] = found.low, found.high, found.density
         mean[i], rms[i] = posterior.mean(0), posterior.std(0)
-    return low, high, density, mean, rms
+        summary = posterior.summary(0, Smoothing())
+        limits[i] = summary.hilim if summary.is_upper_limit else np.nan
+    kept = np.zeros(n, MPDF_DTYPE)
+    kept["low"], kept["high"], kept["density"] = low, high, density
+    return (low, high, density, mean, rms), (kept, limits)
 
 
 def hardness_table(rng, n):
@@ -64,16 +70,16 @@ def hardness_table(rng, n):
         for truth in HARDNESS:
             # of an exposure of 0.65, the mean, and 0.9 of the PSF
             total = counts / (0.65 * 0.9)
-            x = densities(rng, np.full(n, total * (1 + truth) / 2))
-            y = densities(rng, np.full(n, total * (1 - truth) / 2))
+            x, kept_x = densities(rng, np.full(n, total * (1 + truth) / 2))
+            y, kept_y = densities(rng, np.full(n, total * (1 - truth) / 2))
             line = f"{counts:8g} {truth:8.1f}"
-            for kernel in (1.0, 0.0):
-                kernels = np.full(n, kernel)
-                found = hardness_ratios(*x[:3], *y[:3], kernels, kernels, 0.68)
+            exported = [catalog_densities(*kept, Smoothing()) for kept in (kept_x, kept_y)]
+            for is_exported, (a, b) in ((True, exported), (False, (x[:3], y[:3]))):
+                found = hardness_ratios(*a, *b, 0.68)
                 mode, low, high = found.T
                 line += f" {100 * ((low <= truth) & (truth <= high)).mean():8.1f}"
                 line += f" {np.median(mode) - truth:+8.2f}"
-                if kernel:
+                if is_exported:
                     line += f" {100 * ((low == -1) | (high == 1)).mean():9.1f}   |            "
             print(line, flush=True)
 
@@ -88,8 +94,8 @@ def both_chances(rng, n, observations, counts, factor=1.0, truth=0.0, other=None
     ratio = np.full((n, observations), truth)
     ratio[:, -1] = truth if other is None else other
     first = np.arange(0, n * observations + 1, observations)
-    x = densities(rng, (levels * (1 + ratio) / 2).ravel())
-    y = densities(rng, (levels * (1 - ratio) / 2).ravel())
+    x, _ = densities(rng, (levels * (1 + ratio) / 2).ravel())
+    y, _ = densities(rng, (levels * (1 - ratio) / 2).ravel())
     return chances(flux_constancy(*x, first)), chances(hardness_constancy(*x, *y, first))
 
 

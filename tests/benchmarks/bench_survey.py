@@ -96,13 +96,17 @@ def variability(folder: Path, constant: dict[str, bool]) -> None:
     table = read(folder / "master.fits")
     is_constant = np.array([constant[name] for name in table["name"].tolist()])
     print("\nvariability of masters    constant: Q < 0.1, < 0.01     variable: Q < 0.1, < 0.01")
-    for column in [n for n in table.colnames if n.startswith("var_inter_") and "_prob_" in n]:
-        (prob,) = columns(table, column)
+    wanted = ("var_chance_", "var_inter_hard_prob_")
+    for column in [n for n in table.colnames if n.startswith(wanted)]:
+        (chance,) = columns(table, column)
+        chance = 1 - chance if "_hard_" in column else chance
         line = f"{column:25s}"
         # No hardness ratio of this sky varies.
-        groups = (np.ones(len(prob), bool),) if "_hard_" in column else (is_constant, ~is_constant)
+        groups = (
+            (np.ones(len(chance), bool),) if "_hard_" in column else (is_constant, ~is_constant)
+        )
         for group in groups:
-            q = 1 - prob[group & np.isfinite(prob)]
+            q = chance[group & np.isfinite(chance)]
             line += (
                 f"   {len(q):6d}: {100 * (q < 0.1).mean():.1f} %, {100 * (q < 0.01).mean():.1f} %"
             )

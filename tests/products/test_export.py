@@ -28,6 +28,7 @@ from mpiapp.products.columns import (
     fields,
     hardness_column,
     hardness_variability_columns,
+    significance_columns,
     variability_columns,
 )
 from mpiapp.products.export import catalog_table, write_table
@@ -52,9 +53,13 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def results_path(tmp_path_factory):
-    path = tmp_path_factory.mktemp("export") / "results.h5"
-    photometry = np.zeros(len(ROWS), PHOTOMETRY_DTYPE)
-    for row, values in zip(photometry, ROWS):
+    return published(tmp_path_factory.mktemp("export") / "results.h5", ROWS)
+
+
+def published(path, found):
+    """A results file of these rows."""
+    photometry = np.zeros(len(found), PHOTOMETRY_DTYPE)
+    for row, values in zip(photometry, found):
         for name, text in zip(
             ("level", "target", "component", "band", "aperture", "quantity"), values
         ):
@@ -63,8 +68,8 @@ def results_path(tmp_path_factory):
             ("value", "lolim", "hilim", "mode", "mean", "rms", "outcome", "flags"), values[6:]
         ):
             row[name] = number
-    photometry["run_id"] = np.arange(len(ROWS))
-    runs = np.zeros(len(ROWS), RUNS_DTYPE)
+    photometry["run_id"] = np.arange(len(found))
+    runs = np.zeros(len(found), RUNS_DTYPE)
     runs["run_id"], runs["n_rows"] = photometry["run_id"], 1
     writer = Writer(path.with_name("results.h5.part"))
     writer.append(Batch(photometry, runs, [], []))
@@ -75,6 +80,21 @@ def results_path(tmp_path_factory):
 def table(path, level, extras=()):
     with open_results(path) as results:
         return catalog_table(results, level, extras)
+
+
+def test_the_significance_is_the_photon_flux_in_half_widths(tmp_path):
+    """Row 2CXO J005144.1-262750, obsid 3777, of CSC 2.0; 0 for an upper limit."""
+    found = [
+        ("obsid", "S/1/b1", "r1", "b", "aper", "photflux", 2.311e-5, 2.106e-5, 2.504e-5),
+        ("obsid", "S/1/b1", "r1", "u", "aper", "photflux", 0.0, 0.0, 4e-5),
+        ("obsid", "S/1/b1", "r1", "b", "aper", "rate", 1e-4, 0.9e-4, 1.1e-4),
+        ("master", "2C/avg", "2C", "b", "aper", "photflux", 2.311e-5, 2.106e-5, 2.504e-5),
+    ]
+    path = published(tmp_path / "results.h5", [(*row, *row[6:7] * 3, 0, 0) for row in found])
+    row = table(path, "obsid")[0]
+    assert row["flux_significance_b"] == pytest.approx(11.61, abs=0.005)
+    assert row["flux_significance_u"] == 0
+    assert "flux_significance_b" not in table(path, "master").colnames
 
 
 def test_a_row_is_a_detection_and_a_column_a_number_of_the_catalog(results_path):
@@ -183,6 +203,7 @@ def test_every_column_that_there_may_be_has_a_unit_and_ucds_of_the_standard():
     found += [c for key in KEYS.values() for c in key]
     found += [hardness_column(pair, field) for pair in HARDNESS for field in HARDNESS_FIELDS]
     found += [c for band in BANDS for c in variability_columns(band)]
+    found += [c for _, _, c in significance_columns([Matrix(b, "aper", "photflux") for b in BANDS])]
     found += [c for pair in HARDNESS for c in hardness_variability_columns(pair)]
     found.append(HARDNESS_FLAG)
     for c in found:
