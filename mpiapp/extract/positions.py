@@ -12,7 +12,7 @@ import numpy as np
 from astropy.coordinates import SkyCoord, search_around_sky
 
 from ..catalog.fault import InputError
-from ..files.flat_tables import import_associations
+from ..files.association_tables import import_associations
 from ..files.mst3 import write_mst3
 from .overlaps import StackSources
 
