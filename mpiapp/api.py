@@ -10,6 +10,8 @@ from astropy import units
 from .catalog.fault import InputError
 from .catalog.problem import Problem
 from .catalog.quantities import QUANTITIES
+from .files.column_units import factor
+from .files.layouts import did_you_mean
 from .photometry.ladder import Ladder, Photometry, Policy, Run
 from .photometry.outcome import Outcome
 from .posterior import Posterior
@@ -69,7 +71,7 @@ def measure(
     n_sources: int,
     quantity: str = "photflux",
     *,
-    engine: str = "pymc3",
+    engine: str = "exact",
     seed: int = 0,
     instrument: str = "ACIS",
     prior_upper: dict[str, float] | None = None,
@@ -92,7 +94,7 @@ def measure(
     quantity : str
         "flux", "photflux", "rate" or "cnts": decides the unit and the priors (Table 1).
     engine : str
-        The sampler.
+        The sampler; jobs take "pymc3" by default.
     seed : int
         The same seed gives the same result.
     prior_upper : dict, optional
@@ -118,10 +120,11 @@ def measure(
     SamplingError
         If every rung of the ladder of section 7 failed.
     """
-    from .engines import create, require
+    from .engines import create
 
-    require(engine)
+    check_engine(engine)
     counts, F = plain(counts, "count", "counts"), plain(F, exposure_unit(quantity), "F")
+    _check_orientation(counts, F)
     problem = Problem.of(counts, F, n_sources, quantity, instrument, prior_upper)
     run = Ladder(
         problem,
@@ -157,10 +160,37 @@ def exposure_unit(quantity: str) -> str:
 
 def plain(values, unit: str, what: str) -> np.ndarray:
     """Numbers in `unit`, converted if they have one; InputError if that is not possible."""
-    given = getattr(values, "unit", None)
-    if given is None or given == units.dimensionless_unscaled:
-        return np.asarray(values)
+    number = factor(getattr(values, "unit", None), unit, what)
     try:
-        return np.asarray(values) * given.to(unit or units.dimensionless_unscaled)
-    except units.UnitConversionError:
-        raise InputError(f"{what}: unit {given}, expected {unit or 'none'}") from None
+        return np.asarray(getattr(values, "value", values), dtype=float) * number
+    except (TypeError, ValueError):
+        raise InputError(f"{what}: expected numbers, not {values!r}") from None
+
+
+def check_engine(name: str) -> None:
+    """Raise InputError if there is no engine of that name, EngineMissing if it cannot draw here."""
+    from .engines import ENGINES, require
+
+    if name not in ENGINES and ":" not in name:
+        known = f"expected one of {', '.join(ENGINES)}"
+        raise InputError(f"unknown engine {name!r}{did_you_mean(name, ENGINES)}: {known}")
+    require(name)
+
+
+def _check_orientation(counts: np.ndarray, F: np.ndarray) -> None:
+    """Raise InputError for several problems at once, and for F of one obsid that is transposed."""
+    if counts.ndim > 1 or F.ndim > 2:
+        raise InputError(
+            f"counts {counts.shape} and F {F.shape}: expected one problem, (n_rows,) and (n_rows, "
+            "n_columns); `mpiapp.measure_table` measures many"
+        )
+    if F.ndim < 2 or F.shape[0] != F.shape[1] or len(F) < 2:
+        return
+    own, leaks = F.diagonal()[:-1], F[-1, :-1]
+    # More of every source in the background's aperture than in its own, and own areas below a
+    # pixel: areas stand where fractions should.
+    if leaks.min() > own.max() and F[:-1, -1].max() < own.min():
+        raise InputError(
+            "F is transposed: a row is an aperture, a column a source, and the last column has the "
+            "areas"
+        )

@@ -215,8 +215,8 @@ def extract(args) -> int:
 def measure(args) -> int:
     import os
 
+    from .api import check_engine
     from .catalog.fault import InputError, grouped
-    from .engines import require
     from .files.catalog_tables import read_table
     from .files.counts_table import find_counts
     from .files.layouts import NUMBERS, Given, suits
@@ -225,7 +225,7 @@ def measure(args) -> int:
     from .products.measured import PREFIX, measured_table, n_failed, tally
     from .tables import chosen_quantities, clashing, measure_counts
 
-    require(args.engine)
+    check_engine(args.engine)
     if writable(args.out).exists():
         if os.path.exists(args.table) and os.path.samefile(args.out, args.table):
             raise InputError(f"{args.out}: is the table itself; name another file for the results")

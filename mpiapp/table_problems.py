@@ -35,7 +35,8 @@ def table_problems(counts: Counts, quantities: Sequence[str]) -> list[Problems]:
     Raises InputError if the table does not tell its bundles.
     """
     numbers, called = counts.numbers, counts.called("psf_frac")
-    inside = numbers["psf_frac"].reshape(len(counts), -1)
+    inside = numbers["psf_frac"]
+    inside = inside[:, None] if inside.ndim == 1 else inside
     exposures = [counts.exposures(quantity).T for quantity in quantities]
     found = []
     for rows in _bundles(counts, inside.shape[1] > 1):

@@ -14,6 +14,7 @@ from astropy.table import QTable, Table
 from astropy.utils.exceptions import AstropyUserWarning
 from tqdm import tqdm
 
+from .api import check_engine
 from .catalog.bundle import are_sensible
 from .catalog.fault import InputError, grouped
 from .catalog.problem import Problem
@@ -190,9 +191,7 @@ def measure_counts(
 
     Parameters and errors are those of `measure_table`.
     """
-    from .engines import require
-
-    require(engine)
+    check_engine(engine)
     if unknown := set(prior_upper or ()) - {"source", "background"}:
         raise InputError(f"prior_upper: unknown key {unknown.pop()!r}")
     # The order of a job: of what is proportional, the first is solved and the others are scaled.

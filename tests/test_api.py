@@ -70,3 +70,28 @@ def test_a_problem_of_plain_arrays_has_the_priors_of_table_1():
     assert problem.labels == ("s0", "b0")
     with pytest.raises(InputError, match="expected a whole number"):
         Problem.of([25.5, 32], F, 1, "cnts")
+
+
+def test_text_counts_are_numbers_and_other_text_is_refused():
+    (found,) = measure(["25", "32"], F, 1, "cnts")
+    (expected,) = measure(COUNTS, F, 1, "cnts", engine="exact")
+    assert found.hilim == expected.hilim
+    with pytest.raises(InputError, match="counts: expected numbers"):
+        measure(["many", "32"], F, 1, "cnts")
+
+
+@pytest.mark.parametrize(
+    ("counts", "matrix", "engine", "said"),
+    [
+        (COUNTS, F.T, "exact", "F is transposed"),
+        ([5, 6, 32], np.array([[0.9, 0.1, 20], [0.1, 0.8, 30], [0.03, 0.04, 400]]).T, "exact",
+         "F is transposed"),
+        ([COUNTS] * 2, [F] * 2, "exact", "`mpiapp.measure_table` measures many"),
+        (COUNTS, F, "exakt", r"unknown engine 'exakt' \(did you mean exact\?\)"),
+    ],
+    ids=["transposed", "two sources", "many", "engine"],
+)  # fmt: skip
+def test_a_call_that_makes_no_sense_is_refused(counts, matrix, engine, said):
+    n_sources = 2 if len(counts) == 3 else 1
+    with pytest.raises(InputError, match=said):
+        measure(counts, matrix, n_sources, "cnts", engine=engine)

@@ -170,3 +170,52 @@ def with_column(name: str) -> Table:
 def test_a_table_that_cannot_be_measured_is_refused(table, quantities, said):
     with pytest.raises(InputError, match=said):
         measure_table(table, quantities, progress=False)
+
+
+def test_a_table_may_be_a_path_a_data_frame_or_a_dict(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    table = sources()
+    expected = measure_table(table, "rate", progress=False)["src_rate_hilim"]
+    table.write(tmp_path / "t.fits")
+    frame = pandas.DataFrame({name: list(table[name]) for name in table.colnames})
+    text = {name: [str(v) for v in table[name]] for name in table.colnames}
+    for given in (tmp_path / "t.fits", frame, text):
+        found = measure_table(given, "rate", progress=False)
+        assert np.array_equal(found["src_rate_hilim"], expected)
+        assert list(found["name"]) == list(table["name"])
+
+
+def test_energy_fluxes_need_the_energy_of_a_photon_alone():
+    table = sources()
+    table["exposure_photflux"] = table["exposure_rate"] * 400
+    table["photon_energy_kev"] = 1.7
+    del table["exposure_flux"]
+    found = measure_table(table, ["photflux", "flux"], progress=False)
+    erg = (1.7 * u.keV).to_value(u.erg)
+    is_measured = found["flux_outcome"] == Outcome.MEASURED
+    ratio = found["flux"] / found["photflux"]
+    assert ratio.value[is_measured] == pytest.approx(erg, rel=1e-6)
+
+
+def test_rows_that_cannot_be_used_are_told_once_a_kind():
+    table = sources()
+    table["psf_frac"][3:30] = 90.0
+    with pytest.warns(tables.InputWarning) as warned:
+        measure_table(table, "cnts", progress=False)
+    (said,) = [str(w.message) for w in warned]
+    assert said.startswith("table, row 3: column psf_frac: 90, expected a fraction up to 1 (and 26")
+
+
+def test_results_may_have_a_prefix_and_replace_no_column():
+    table = sources()
+    table.rename_column("cnts", "SRC_CNTS")
+    columns = {"cnts": "SRC_CNTS"}
+    with pytest.raises(InputError, match="column SRC_CNTS: the result has one of that name"):
+        measure_table(table, "cnts", columns=columns, progress=False)
+    found = measure_table(table, "cnts", columns=columns, prefix="m_", progress=False)
+    assert list(found["SRC_CNTS"]) == list(table["SRC_CNTS"])
+    assert "m_src_cnts_hilim" in found.colnames
+
+
+def test_a_table_without_rows_has_results_without_rows():
+    assert "src_rate_hilim" in measure_table(sources()[:0], "rate", progress=False).colnames

@@ -184,7 +184,7 @@ def _numbers(counts: Counts, own: str) -> np.ndarray:
         n_rows = len(counts.source.table)
         if own in counts.layout.values[0]:
             column = Column([column] * n_rows, unit=_unit(own) or None)
-        values, bad = _floats(column, name, own == "psf_frac")
+        values, bad = _floats(column, f"{counts.source.name}: column {name}", own == "psf_frac")
         if values.ndim > 1:
             found = np.full((len(counts), values.shape[1]), np.nan)
         values = values * _factors(counts, pairs, name, own, getattr(column, "unit", None))
@@ -226,11 +226,11 @@ def _cell(column: Column, row: int) -> object:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def _floats(column: Column, name: str, may_be_wide: bool) -> tuple[np.ndarray, list[int]]:
+def _floats(column: Column, what: str, may_be_wide: bool) -> tuple[np.ndarray, list[int]]:
     """A column as float64, NaN where there is no value; and the rows that are no numbers."""
     data, mask = np.asarray(np.ma.getdata(column)), np.ma.getmaskarray(column)
     if not isinstance(column, Column) or (data.ndim > 1 and not may_be_wide):
-        raise InputError(f"column {name}: expected numbers, one in each row")
+        raise InputError(f"{what}: expected numbers, one in each row")
     if data.dtype.kind in "iuf":
         return np.where(mask, np.nan, data.astype(np.float64)), []
     gone = mask if mask.ndim == 1 else mask.all(axis=1)

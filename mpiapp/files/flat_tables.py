@@ -342,8 +342,7 @@ def _parts_of_stacks(obsids: dict[tuple[str, str], _Obsid]) -> list[str]:
                 where = f"stack {stack}, {name}, band {band}, {aperture}: obsid {lacking[0]}"
                 partial.setdefault(quantity, []).append(where)
     return [
-        f"{quantity} of {len(where)} sources of stacks will be that of some of their observations "
-        f"alone, for others have no {QUANTITIES[quantity].exposure_column or 'F'}; the first: "
-        f"{where[0]}"
+        f"{quantity}: {len(where)} results of stacks will lack observations that have no "
+        f"{QUANTITIES[quantity].exposure_column or 'F'}; the first: {where[0]}"
         for quantity, where in sorted(partial.items())
     ]

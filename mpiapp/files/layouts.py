@@ -286,8 +286,9 @@ class _Names:
 
 
 def _require(names: _Names, required: Collection[str], has: Collection[str]) -> None:
-    missing = [name for name in required if name not in has]
-    if missing:
+    if missing := [name for name in required if name not in has]:
+        if {"components", "F"} <= set(names.all):
+            raise InputError(f"{names.place}: bundles of sources; import them, and run a job")
         others = [name for name in names.all if name.lower() not in OWN]
         lines = "".join(
             f"\n  {name}: {REQUIRED[name]}{did_you_mean(name, others)}" for name in missing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from mpiapp.files.association_tables import import_associations
 from mpiapp.files.flat_tables import import_table
 from mpiapp.files.mst3 import read_mst3
 from mpiapp.files.prep3 import prep3_name, read_prep3
+from mpiapp.files.source_info import read_source_info
 from mpiapp.parallel.planning import prep3_paths
 
 PAIR = {
@@ -170,6 +172,41 @@ def test_a_bad_bundle_line_is_named_and_the_others_imported(tmp_path, change, me
     assert report.accepted == 1
     (fault,) = report.faults
     assert fault.message.startswith(f"{path}, line 2: {message}")
+
+
+def test_positions_of_a_bundle_come_along(tmp_path):
+    line = {**BUNDLE, "ra": [1.5, 2.5], "dec": [3, 4]}
+    report = import_table(write_lines(tmp_path / "t.jsonl", line), tmp_path)
+    info = read_source_info(report.files[0])
+    assert info["bundle", "component", "ra", "dec"].as_array().tolist() == [
+        ("b1", "r1", 1.5, 3.0),
+        ("b1", "r2", 2.5, 4.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"exposure": 5}, r"key exposure: unknown \(did you mean exposure_s\?\)"),
+        ({"ra": [1.0]}, "column ra: expected 2 numbers, one per component"),
+    ],
+)
+def test_keys_that_are_unknown_or_do_not_fit_are_refused(tmp_path, change, said):
+    path = write_lines(tmp_path / "t.jsonl", BUNDLE, {**BUNDLE, "band": "s", **change})
+    (fault,) = import_table(path, tmp_path).faults
+    assert re.search(f"line 2: {said}", fault.message)
+
+
+def test_an_exposure_that_one_observation_of_a_stack_lacks_is_told(tmp_path):
+    rows = [{**PAIR, "obsid": o, "exposure_rate": e} for o, e in (("1", 1e4), ("2", None))]
+    notes = import_table(write_lines(tmp_path / "t.jsonl", *rows), tmp_path).notes
+    assert notes[-1] == (
+        "rate: 1 results of stacks will lack observations that have no exposure_rate; the first: "
+        "stack S1, r1, band b, aper: obsid 2"
+    )
+    rows[1]["stack"] = "S2"
+    notes = import_table(write_lines(tmp_path / "t.jsonl", *rows), tmp_path).notes
+    assert not any("stacks" in note for note in notes)
 
 
 def test_lines_that_are_no_records_are_named(tmp_path):
