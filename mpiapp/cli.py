@@ -6,7 +6,9 @@ Every command returns an ExitCode.
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
+import re
 import sys
 
 from . import commands, examples, numba_home
@@ -21,9 +23,20 @@ _TABLE = "table of counts: text, FITS, VOTable, ECSV, Parquet or JSON lines, als
 _KINDS = ("job", "requeue", "array", "merge", "scaling")
 
 
+class _Parser(argparse.ArgumentParser):
+    """One that says which command was meant."""
+
+    def error(self, message: str):
+        if found := re.match("argument COMMAND: invalid choice: '([^']*)'", message):
+            near = difflib.get_close_matches(found[1], examples.EXAMPLES, 1)
+            meant = f" (did you mean {near[0]}?)" if near else ""
+            message = f"there is no command {found[1]}{meant}; `mpiapp --help` lists them"
+        super().error(message)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the `mpiapp` command."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="mpiapp",
         description="Bulk Bayesian aperture photometry for the CSC, under MPI.",
         epilog="exit codes:\n" + "\n".join(f"  {c.value}  {c.description}" for c in ExitCode),
@@ -303,7 +316,11 @@ def main(argv: list[str] | None = None) -> int:
     for name in _THREADS:
         os.environ.setdefault(name, "1")
     numba_home.find()
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    if not (sys.argv[1:] if argv is None else argv):
+        parser.print_help(sys.stderr)
+        return ExitCode.USAGE
+    args = parser.parse_args(argv)
     from .parallel.progress import During
 
     with During("starting", silent=not sys.stderr.isatty()):

@@ -72,3 +72,12 @@ def test_a_negative_seed_is_refused(tmp_path, capsys):
     line = refused(capsys, "simulate", tmp_path / "sim", "--seed", "-1")
     assert "seed -1, expected a whole number" in line
     assert not (tmp_path / "sim").exists()
+
+
+def test_a_command_that_is_none_says_which_was_meant(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["measur", "t.csv"])
+    assert left.value.code == 2
+    assert "no command measur (did you mean measure?)" in capsys.readouterr().err
+    assert main([]) == 2
+    assert "measure" in capsys.readouterr().err
