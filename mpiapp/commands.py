@@ -27,6 +27,7 @@ def run(args) -> int:
     with During("starting", silent=not sys.stderr.isatty()):
         from .parallel import job, world
         from .parallel.shares import MAX_SHARDS, Shard
+        from .parallel.task import Options
 
     try:
         here = world.connect()
@@ -39,7 +40,7 @@ def run(args) -> int:
         expected = f"expected K/N with 1 <= K <= N <= {MAX_SHARDS}"
         print(f"mpiapp: --shard {args.shard}: {expected}", file=sys.stderr)
         return ExitCode.USAGE
-    options = job.Options(args.resume, args.force, shard or None, args.output)
+    options = Options(args.resume, args.force, shard or None, args.output)
     # A job that is measured for hours must not end because nobody reads what it says.
     sys.stdout, sys.stderr = Deaf(sys.stdout), Deaf(sys.stderr)
     with here.guard():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 PACKAGES = (
@@ -81,6 +83,12 @@ def process_seconds() -> float:
         return float(uptime) - int(ticks) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError):
         return float("nan")
+
+
+def process_start() -> float:
+    """Unix time at which this process began; now, where the system does not tell."""
+    seconds = process_seconds()
+    return time.time() - (0.0 if math.isnan(seconds) else seconds)
 
 
 def command_line() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import pydoc
@@ -59,8 +60,8 @@ class FulldiskEngine(GammaEngine):
 class LoggedEngine(GammaEngine):
     """Writes a line for every run into a file that outlives it, and takes its time.
 
-    The first rank that finds no `stuck` file makes it and stays for ever in that
-    run: in steps of Python, or `in_c`, inside one call that nothing interrupts.
+    The first run that finds no `stuck` file makes it and lasts for ever, on any rank that tries
+    it: in steps of Python, or `in_c`, inside one call that nothing interrupts.
     """
 
     def __init__(self, log, seconds=0.0, stuck="", in_c=False):
@@ -74,11 +75,14 @@ class LoggedEngine(GammaEngine):
         with open(self.log, "a") as file:
             file.write(f"{seed.entropy[0]}\n")
         time.sleep(self.seconds)
-        if self.stuck and not os.path.exists(self.stuck):
-            os.close(os.open(self.stuck, os.O_CREAT))
-            while True:
-                sum(itertools.repeat(1, 10**13 if self.in_c else 10**3))
+        while self.stuck and self._is_stuck(f"{seed.entropy[0]}"):
+            sum(itertools.repeat(1, 10**13 if self.in_c else 10**3))
         return super().sample(problem, seed, tune_factor=tune_factor)
+
+    def _is_stuck(self, name):
+        with contextlib.suppress(FileExistsError):
+            os.symlink(name, self.stuck)
+        return os.readlink(self.stuck) == name
 
 
 class ScriptedEngine:
@@ -155,14 +159,15 @@ class FreezingEngine(LoggedEngine):
 
 
 PLACES = {
-    "scanning": "mpiapp.parallel.worker.scan_file",
+    "scanning": "mpiapp.parallel.calls.scan_file",
     "reading": "mpiapp.files.prep3_cache.Prep3Cache.get",
     "measuring": "mpiapp.parallel.worker.Ladder",
     "sending": "mpiapp.files.schema.Batch.__reduce__",
-    "leaving": "mpiapp.parallel.worker.leave",
+    "ending": "mpiapp.parallel.world.World.finalize",
+    "leaving": "mpiapp.parallel.calls.call_roll",
 }
 RANK_0_PLACES = {
-    "planning": "mpiapp.parallel.lead.make_plan",
+    "planning": "mpiapp.parallel.rank0.make_plan",
     "writing": "mpiapp.files.writer.Writer.append",
     "publishing": "mpiapp.files.writer.Writer.publish",
 }

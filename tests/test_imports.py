@@ -19,7 +19,7 @@ import mpiapp
 HOME = Path(mpiapp.__file__).parent
 DOORS = {
     "h5py": {"files/results.py", "files/writer.py"},
-    "mpi4py": {"parallel/board.py", "parallel/world.py"},
+    "mpi4py": {"parallel/world.py"},
     "pymc3": {"engines/pymc3_nuts.py"},
     "theano": {"engines/pymc3_nuts.py"},
     "pymc": {"engines/pymc_nuts.py"},
@@ -93,7 +93,7 @@ def test_a_worker_rank_imports_nothing_that_only_rank_0_needs():
     assert "mpiapp.parallel.worker" in loaded
     unwanted = {"h5py", "pydantic", "tqdm", "setuptools", "astropy.table"}
     assert not unwanted & loaded
-    assert not {"mpiapp.config", "mpiapp.parallel.lead", "mpiapp.files.results"} & loaded
+    assert not {"mpiapp.config", "mpiapp.parallel.rank0", "mpiapp.files.results"} & loaded
 
 
 def test_no_test_runs_a_job_in_its_own_process():

@@ -1,7 +1,7 @@
 """Continuing where another job ended: what must be unchanged, and what is left to do.
 
 The work file is the only state.  A run is done when it stands in /runs; what is
-left is the work list minus those.
+left is the work list minus those (`shares.Done`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..catalog.worklist import Target
 from ..config import Config, decisive
 from ..files.results import ResultsError, open_results, readable, work_path
 from ..files.writer import Writer
@@ -98,30 +97,3 @@ def check_inputs(
             f"({len(new) + len(gone)} such files); restore it, or continue with --force"
         )
     return new
-
-
-class Done:
-    """The runs that need not be done again.
-
-    Parameters
-    ----------
-    run_ids : (n,) array
-        Sorted run ids, 8 bytes each.
-    """
-
-    def __init__(self, run_ids: np.ndarray):
-        self._ids = run_ids
-
-    def remaining(self, targets: Sequence[Target]) -> list[Target]:
-        """The targets with the matrices whose runs are not done; complete targets are dropped."""
-        if not len(self._ids):
-            return list(targets)
-        left = []
-        for target in targets:
-            ids = np.array([key.run_id for key in target.run_keys()], np.uint64)
-            at = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
-            open_ = self._ids[at] != ids
-            if open_.any():
-                matrices = tuple(m for m, wanted in zip(target.matrices, open_) if wanted)
-                left.append(target._replace(matrices=matrices))
-        return left

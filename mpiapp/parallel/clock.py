@@ -32,7 +32,7 @@ class Clock:
     def row(self) -> dict:
         """The columns of this rank in /ranks, without the job.
 
-        What is not counted is rank 0's handing out of work, and the waiting of a worker.
+        Uncounted time is dispatch on rank 0 of several, and idle on a worker.
         """
         spent = dict(self._seconds)
         left = max(0.0, time.perf_counter() - self._since - sum(spent.values()))

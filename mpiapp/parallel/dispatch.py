@@ -8,26 +8,32 @@ from contextlib import AbstractContextManager
 from itertools import chain, islice
 from typing import NamedTuple, Protocol, TypeVar
 
-Item = TypeVar("Item")
+Payload = TypeVar("Payload")
 Result = TypeVar("Result")
 
-# How often to look at signals, the clock and the watchdog while nothing comes home.
+# How often to look at signals, the clock and what is late while nothing comes home.
 TICK_SECONDS = 0.25
 
 
 class Parcel(NamedTuple):
-    """What is sent to a worker at once: targets to measure, or paths to scan."""
+    """What is sent to a worker at once: targets to measure, or paths to scan.
 
-    number: int
+    A worker begins no run after `seconds` and comes home with what it has; the parcel is late after
+    `due_seconds`.  `is_again`: it is a part of one that was late.
+    """
+
     content: Sequence
+    seconds: float
+    due_seconds: float
+    is_again: bool = False
 
 
-class Lost(NamedTuple):
-    """A payload whose worker no longer answers: what to record, and what to send to another."""
+class Late(NamedTuple):
+    """What has not come home in time: what to record, and what to send out in its place."""
 
-    payload: object
+    future: Future
     result: object | None
-    rest: object | None
+    more: Iterable
 
 
 class Control(Protocol):
@@ -39,17 +45,20 @@ class Control(Protocol):
     def idle(self) -> AbstractContextManager:
         """Around each wait."""
 
-    def giving_up(self, under_way: Mapping[Future, Item]) -> bool:
+    def received(self, answer) -> tuple[object, Iterable]:
+        """The result in the answer of a worker, and the payloads that it asks for."""
+
+    def giving_up(self, under_way: Mapping[Future, Payload]) -> bool:
         """Whether to wait no longer for what is under way."""
 
-    def lost(self, under_way: Mapping[Future, Item]) -> list[Lost]:
-        """The payloads under way that will not come home."""
+    def late(self, under_way: Mapping[Future, Payload]) -> list[Late]:
+        """What is under way and no longer waited for."""
 
 
 def stream(
     executor: Executor,
-    function: Callable[[Item], Result],
-    payloads: Iterable[Item],
+    function: Callable[[Payload], Result],
+    payloads: Iterable[Payload],
     window: int,
     control: Control,
 ) -> Iterator[Result]:
@@ -60,7 +69,7 @@ def stream(
     is raised here, with the traceback of the rank it comes from.
     """
     waiting = iter(payloads)
-    under_way: dict[Future, Item] = {}
+    under_way: dict[Future, Payload] = {}
     while True:
         if control.stopping():
             under_way = {f: payload for f, payload in under_way.items() if not f.cancel()}
@@ -73,10 +82,11 @@ def stream(
             done, _ = wait(under_way, timeout=TICK_SECONDS, return_when=FIRST_COMPLETED)
         for future in done:
             del under_way[future]
-            yield future.result()
-        for payload, result, rest in control.lost(under_way):
-            under_way = {f: other for f, other in under_way.items() if other is not payload}
-            if rest:
-                waiting = chain([rest], waiting)
+            result, more = control.received(future.result())
+            waiting = chain(more, waiting)
+            yield result
+        for future, result, more in control.late(under_way):
+            del under_way[future]
+            waiting = chain(more, waiting)
             if result is not None:
                 yield result

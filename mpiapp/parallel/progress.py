@@ -16,6 +16,8 @@ from collections.abc import Callable
 _LIVE_SECONDS = 0.5
 # Lines of a log come first after so long, then ever later: the log of a long job stays short.
 _FIRST_SECONDS, _LAST_SECONDS = 3.0, 300.0
+# Rate and time left are told once runs have come home for so long.
+_ESTIMATE_SECONDS = 10.0
 _CLEAR = "\r\x1b[K"
 
 
@@ -88,7 +90,9 @@ class Progress:
         self.note = note
         self._unit = unit
         self.total = total
-        self.done = self.first = done
+        self.done = done
+        # When the first runs came home: what was before them is no measure of the others.
+        self._first_home: tuple[float, int] | None = None
         self.failed = 0
         self._start = self._last = time.monotonic()
         self._bar = None
@@ -97,6 +101,8 @@ class Progress:
     def add(self, n_runs: int, n_failed: int) -> None:
         self.done += n_runs
         self.failed += n_failed
+        if self._first_home is None:
+            self._first_home = time.monotonic(), self.done
         if self._bar is not None:
             self._bar.update(n_runs)
         else:
@@ -111,18 +117,21 @@ class Progress:
                 self.log()
 
     def log(self) -> None:
-        elapsed = time.monotonic() - self._start
-        rate = (self.done - self.first) / elapsed if elapsed else 0.0
-        left = "time left unknown"
-        if rate:
-            seconds = (self.total - self.done) / rate
-            left = f"{seconds / 3600:.1f} h" if seconds > 7200 else f"{seconds / 60:.1f} min"
-            left += " left"
         say(
-            f"{time.strftime('%Y-%m-%dT%H:%M:%S')}  {self.done}/{self.total} "
-            f"{self._unit}s, {self.failed} failed, {rate:.3g} {self._unit}s/s, {left}"
-            + (f"; oldest run in flight: {note}" if (note := self.note()) else "")
+            f"{time.strftime('%Y-%m-%dT%H:%M:%S')}  {self.done}/{self.total} {self._unit}s, "
+            f"{self.failed} failed{self._estimate()}"
+            + (f"; longest out: {note}" if (note := self.note()) else "")
         )
+
+    def _estimate(self) -> str:
+        """Rate and time left, once there is something to estimate them from."""
+        since, first = self._first_home or (time.monotonic(), self.done)
+        elapsed, n_runs = time.monotonic() - since, self.done - first
+        if elapsed < _ESTIMATE_SECONDS or not n_runs:
+            return ""
+        seconds = (self.total - self.done) * elapsed / n_runs
+        left = f"{seconds / 3600:.1f} h" if seconds > 7200 else f"{seconds / 60:.1f} min"
+        return f", {n_runs / elapsed:.3g} {self._unit}s/s, {left} left"
 
     def _live(self) -> None:
         failed, note = f"failed={self.failed}", self.note()

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..catalog.worklist import Unit
+import numpy as np
+
+from ..catalog.worklist import Target, Unit
 
 # A parcel is at most this long, so that little is lost with a rank, and at most this share of
 # what is left for one worker, so that all end together; a unit at most that share of all of it,
@@ -63,6 +65,33 @@ class Shard(NamedTuple):
 def _files(unit: Unit) -> tuple[int, str, int]:
     """Equal for units that need the same files."""
     return id(unit.worklist), unit.level, unit.group
+
+
+class Done:
+    """The runs that need not be done again.
+
+    Parameters
+    ----------
+    run_ids : (n,) array
+        Sorted run ids, 8 bytes each.
+    """
+
+    def __init__(self, run_ids: np.ndarray):
+        self._ids = run_ids
+
+    def remaining(self, targets: Sequence[Target]) -> list[Target]:
+        """The targets with the matrices whose runs are not done; complete targets are dropped."""
+        if not len(self._ids):
+            return list(targets)
+        left = []
+        for target in targets:
+            ids = np.array([key.run_id for key in target.run_keys()], np.uint64)
+            at = np.minimum(np.searchsorted(self._ids, ids), len(self._ids) - 1)
+            open_ = self._ids[at] != ids
+            if open_.any():
+                matrices = tuple(m for m, wanted in zip(target.matrices, open_) if wanted)
+                left.append(target._replace(matrices=matrices))
+        return left
 
 
 def parcels(

@@ -26,25 +26,28 @@ _SAME_REQUEST_SECONDS = 1.0
 # PBS sends KILL 10 s after TERM; USR1 comes long before the end.
 _PATIENCE = {signal.SIGTERM: 8.0, signal.SIGINT: 8.0}
 
-# Of a short job not all the time must go into the reserve.
 # Until a configuration says otherwise.
 _RESERVE_SECONDS = 120.0
+# Of a short job not all the time must go into the reserve.
 _RESERVE_SHARE = 0.2
 
 
 class Stop:
-    """Whether the job has to end, and why; every rank has one, rank 0 decides by its own.
+    """Whether the job has to end, and why.
+
+    Every rank has one, since a signal may reach any of them, and begins nothing new when it
+    says so; rank 0 ends the job by its own.
 
     Attributes
     ----------
-    asked : int
+    signal : int
         The signal that this process was asked to stop with, 0 if none.
     reason : str
         Empty until the job has to end.
     """
 
     def __init__(self):
-        self.asked = 0
+        self.signal = 0
         self.reason = ""
         self._since = 0.0
         self._budget, self._reserve = "", _RESERVE_SECONDS
@@ -61,14 +64,31 @@ class Stop:
         self._stop_at = end - self._reserve
         self._give_up_at = end - self._reserve / 4
 
-    def poll(self, number: int = 0) -> bool:
-        """Whether to begin nothing new; `number`: the signal that another rank has got, or 0."""
-        if number := self.asked or number:
-            patience = _PATIENCE.get(number, self._reserve)
-            self.ask(f"signal {signal.Signals(number).name}", patience)
+    @property
+    def seconds_left(self) -> float | None:
+        """Until a time limit ends the job; None without one."""
+        left = self._stop_at - time.monotonic()
+        return left if left < float("inf") else None
+
+    def after(self, seconds: float | None) -> None:
+        """Begin nothing new after so many seconds: how a rank learns of rank 0's time limit."""
+        if seconds is not None:
+            self._budget, self._stop_at = "time of the job", time.monotonic() + seconds
+
+    def poll(self) -> bool:
+        """Whether to begin nothing new."""
+        if self.signal and not self.reason:
+            patience = _PATIENCE.get(self.signal, self._reserve)
+            self.ask(f"signal {signal.Signals(self.signal).name}", patience)
         if not self.reason and time.monotonic() >= self._stop_at:
             self.reason = f"the {self._budget} is nearly over"
         return bool(self.reason)
+
+    def heed(self, number: int, reason: str) -> None:
+        """Another rank has stopped, by the signal of this number, or 0 for its time."""
+        self.signal = self.signal or number
+        if not self.poll():
+            self.ask(reason, float("inf"))
 
     def ask(self, reason: str, patience: float = _PATIENCE[signal.SIGTERM]) -> None:
         """End for another reason, and wait so long for what is under way."""
@@ -83,8 +103,8 @@ class Stop:
 
     def _handle(self, number: int, frame) -> None:
         now = time.monotonic()
-        if not self.asked:
-            self.asked, self._since = number, now
+        if not self.signal:
+            self.signal, self._since = number, now
         elif now - self._since > _SAME_REQUEST_SECONDS:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)

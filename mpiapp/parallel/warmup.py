@@ -24,8 +24,6 @@ def warm_up(engine: Engine, world: World, scratch: str | None) -> None:
     the node's scratch, filled by copying.  What numba compiles goes to its cache.
     Called on every rank; raises Unprepared on all of them if one has no such directory.
     """
-    # Whatever was sent before arrives now: its receivers would spin while the first rank compiles.
-    world.node_barrier()
     directory, reason = None, ""
     if engine.compiles_per_rank:
         try:
@@ -35,15 +33,14 @@ def warm_up(engine: Engine, world: World, scratch: str | None) -> None:
         reasons = world.gather(reason)
         if reason := world.broadcast(next(filter(None, reasons or ()), "")):
             raise Unprepared(reason)
-    if world.node_rank == 0:
+    if world.rank == world.node[0]:
         silent = world.rank > 0
         is_filled = compile_once(engine.name, silent)
         if not (is_filled and numba_cache.fills(engine)):
             with During(f"warming up engine {engine.name}", silent):
                 engine.warm()
-    world.node_barrier()
     first = world.node_broadcast(directory)
-    if world.node_rank > 0 and directory is not None:
+    if directory not in (None, first):
         fill(directory, first)
 
 

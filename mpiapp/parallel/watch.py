@@ -1,35 +1,37 @@
-"""Rank 0's eye on the job: when to stop, which rank no longer answers, and how far it is."""
+"""Rank 0's eye on the job: when to stop, which parcels are late, and how far it is.
+
+Rank 0 knows when a worker got a parcel and when it is due.  What is late goes out again, to others,
+run by run; a run that is late again gets its row as one that took too long.
+"""
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, wait
 from contextlib import AbstractContextManager
 
-import numpy as np
-
+from ..catalog.worklist import Target
 from ..config import Limits
 from ..files.schema import Batch
-from .board import STOP, At, Board
-from .checkpoint import Done
+from .calls import Answer, call_roll
 from .clock import Clock
-from .dispatch import Lost, Parcel
+from .dispatch import TICK_SECONDS, Late, Parcel
 from .progress import Progress, say
+from .shares import PARCEL_SECONDS
 from .stop import Stop
+from .world import name_ranks
 
-# A rank that is so much longer at a run than the limit, and did not end it by
-# itself, is inside one call of compiled code and will not answer any more.
+# A worker that is so much longer at a run than the limit, and did not end it by itself, is inside
+# one call of compiled code and may never answer.
 _OVERDUE_SHARE, _OVERDUE_SECONDS = 1.25, 5.0
-
-# Whatever else a rank does, it does not take so long.
-_SILENT_SECONDS = 300.0
+# Whatever a healthy rank does with a file, it does not take so long.
+_SCAN_SECONDS = 300.0
 
 _LOOK_SECONDS = 0.2
 
-# A run in flight for so long is named in the progress lines.
-_LONG_SECONDS = 10.0
+# A parcel that has been out for so long is named in the progress lines.
+_LONG_SECONDS = 60.0
 
 
 class Watch:
@@ -38,125 +40,200 @@ class Watch:
     Parameters
     ----------
     give_up : callable
-        Given a parcel's targets and where its rank is, the row of the run it is at.
-
-    Attributes
-    ----------
-    stuck : set of int
-        The ranks that do not answer any more, or are not waited for: they would keep
-        the pool from closing.
+        Given a target, the rows of its runs as those that took too long, for the reason given.
     """
 
     def __init__(
         self,
-        board: Board,
+        executor: Executor,
         stop: Stop,
         clock: Clock,
         limits: Limits,
-        n_workers: int,
-        give_up: Callable[[Sequence, At], Batch],
+        clocks: Sequence[dict],
+        give_up: Callable[[Target, str, float], Batch],
     ):
-        self.board = board
+        self.executor = executor
         self.stop = stop
         self.clock = clock
-        self.n_workers = n_workers
         self.give_up = give_up
         limit = limits.run_seconds
-        self.overdue = max(_OVERDUE_SHARE * limit, limit + _OVERDUE_SECONDS)
-        self.stuck: set[int] = set()
-        self._numbers = itertools.count(1)
-        self._sent: dict[int, float] = {}
-        self._hung: set[str] = set()
+        self._budget = min(2 * PARCEL_SECONDS, limit)
+        self._overdue = max(_OVERDUE_SHARE * limit, limit + _OVERDUE_SECONDS)
+        now = time.monotonic()
+        # By rank: when it was heard of last, and its columns of /ranks as they were then.
+        self._heard = {row["rank"]: (now, row) for row in clocks if row["rank"] or len(clocks) == 1}
+        self._active = now
+        self._since: dict[Future, float] = {}
+        self._out: Mapping[Future, Parcel] = {}
+        self._late: list[Future] = []
         self._progress: Progress | None = None
         self._looked = 0.0
-        self._told = False
+        self._is_told = False
+        self._roll: list[Future] = []
 
-    def parcel(self, content: Sequence) -> Parcel:
-        """Content with a number of its own, by which its worker is known."""
-        return Parcel(next(self._numbers), content)
+    @property
+    def n_workers(self) -> int:
+        return len(self._heard)
+
+    def to_measure(self, targets: Sequence[Target], is_again: bool = False) -> Parcel:
+        return Parcel(targets, self._budget, self._budget + self._overdue, is_again)
+
+    def to_scan(self, paths: Sequence[str], is_again: bool = False) -> Parcel:
+        seconds = max(self._overdue, _SCAN_SECONDS)
+        return Parcel(paths, seconds, seconds, is_again)
 
     def progress(self, total: int, done: int) -> Progress:
         """The progress of the job, told from now on that time goes by."""
-        self._progress = Progress(total, done, note=self.oldest)
+        self._progress = Progress(total, done, note=self._oldest)
         return self._progress
 
     def idle(self) -> AbstractContextManager:
         return self.clock.busy("idle")
 
     def stopping(self) -> bool:
-        if self.stop.poll(self.board.asked):
-            if not self._told:
+        if self.stop.poll():
+            if not self._is_told:
                 say(f"mpiapp: stopping: {self.stop.reason}")
-                self.board.tell(STOP)
-                self._told = True
+                self._is_told = True
+                self._begin_roll()  # so that idle ranks are told from those that are lost
             return True
         if self._progress is not None:
             self._progress.tick()
         return False
 
+    def received(self, answer: Answer) -> tuple[object, list[Parcel]]:
+        if answer.reason:
+            self.stop.heed(answer.signal, answer.reason)
+        self._hear(answer)
+        return answer.result, [self.to_measure(answer.rest)] if answer.rest else []
+
     def giving_up(self, under_way: Mapping[Future, Parcel]) -> bool:
-        if len(self.stuck) < self.n_workers and not self.stop.out_of_patience:
+        if not self.stop.out_of_patience:
             return False
-        for _, at in self._holders(under_way):
-            self.stuck.add(at.rank)
-            say(f"mpiapp: not waited for: {at}")
+        for future, parcel in under_way.items():
+            if not future.done():
+                say(f"mpiapp: not waited for: {self._whereabouts(future, parcel)}")
+                self._late.append(future)
         return True
 
-    def lost(self, under_way: Mapping[Future, Parcel]) -> list[Lost]:
-        """The parcels of ranks that no longer answer; what is left of them goes elsewhere."""
-        found, now = [], time.monotonic()
-        if now - self._looked < _LOOK_SECONDS:
-            return found
-        self._looked = now
-        for parcel, at in self._holders(under_way):
-            limit = self.overdue if at.run_id else max(self.overdue, _SILENT_SECONDS)
-            if at.seconds > limit and at.rank not in self.stuck:
-                self.stuck.add(at.rank)
-                found.append(self._lose(parcel, at))
-        if len(self.stuck) == self.n_workers:
-            self.stop.ask("no worker answers any more")
-        return found
-
-    def _holders(self, under_way: Mapping[Future, Parcel]) -> list[tuple[Parcel, At]]:
-        """The parcels that have been sent, and the ranks that have them.
-
-        One that nobody has begun is with the rank that has had nothing for longest.
-        """
+    def late(self, under_way: Mapping[Future, Parcel]) -> list[Late]:
+        """The parcels that are due; their parts go out again, or are given up."""
         now = time.monotonic()
-        numbers = {parcel.number for parcel in under_way.values()}
-        sent = [parcel for future, parcel in under_way.items() if future.running()]
-        self._sent = {parcel.number: self._sent.get(parcel.number, now) for parcel in sent}
-        at_work, free = {}, []
-        for at in self.board.workers():
-            if at.parcel in numbers:
-                at_work[at.parcel] = at
-            elif at.rank not in self.stuck:
-                free.append(at)
-        found = []
-        for parcel in sent:
-            if parcel.number in at_work:
-                found.append((parcel, at_work[parcel.number]))
-            elif free:
-                at = free.pop(0)
-                seconds = min(at.seconds, now - self._sent[parcel.number])
-                found.append((parcel, at._replace(state="waiting for work", seconds=seconds)))
+        if now - self._looked < _LOOK_SECONDS:
+            return []
+        self._looked, self._out = now, under_way
+        sent = [future for future in under_way if future.running()]
+        for future in sent:
+            if future not in self._since:
+                self._since[future] = now
+                future.add_done_callback(self._came_home)
+        self._since = {future: self._since[future] for future in [*sent, *self._missing]}
+        found = [
+            self._lose(future, under_way[future])
+            for future in sent
+            if now - self._since[future] > under_way[future].due_seconds
+        ]
+        if sent:
+            self._active = now
+        elif now - self._active > max(self._overdue, _SCAN_SECONDS):
+            self.stop.ask("no worker takes any work", 0.0)
+        if len(self._missing) >= self.n_workers:
+            self.stop.ask("no worker answers any more; resume with more ranks", 0.0)
         return found
 
-    def _lose(self, parcel: Parcel, at: At) -> Lost:
-        if at.run_id:
-            say(f"mpiapp: {at}, does not answer: recorded as failed")
-            rest = Done(np.array([at.run_id], np.uint64)).remaining(parcel.content)
-            return Lost(parcel, self.give_up(parcel.content, at), rest and self.parcel(rest))
-        say(f"mpiapp: {at}, does not answer: its work goes to another rank")
-        if at.name in self._hung:
-            self.stop.ask(f"two ranks do not come back: {at}")
-        elif at.name:
-            self._hung.add(at.name)
-        return Lost(parcel, None, self.parcel(parcel.content))
+    def clocks(self) -> list[dict]:
+        """The columns of every rank in /ranks, without the job."""
+        now = time.monotonic()
+        rows = {0: self.clock.row()}
+        for rank, (heard, row) in self._heard.items():
+            if rank:
+                rows[rank] = row | {"idle": row["idle"] + now - heard}
+        return [rows[rank] for rank in sorted(rows)]
 
-    def oldest(self) -> str:
-        """What has been under way longest, if it has been for long."""
-        for at in self.board.workers():
-            if at.name and at.rank not in self.stuck and at.seconds > _LONG_SECONDS:
-                return str(at)
-        return ""
+    @property
+    def is_any_lost(self) -> bool:
+        """Whether a rank has not come back, which would keep the pool from closing."""
+        return bool(self._missing)
+
+    def call_roll(self) -> None:
+        """Wait until every worker has answered."""
+        self._begin_roll()
+        while pending := [call for call in self._roll if not call.done()]:
+            wait(pending, timeout=TICK_SECONDS)  # a signal is noted between two waits
+
+    def silent(self) -> list[int]:
+        """The workers that have not answered the roll."""
+        here = {call.result().rank for call in self._roll if call.done()}
+        return [rank for rank in self._heard if rank not in here]
+
+    def _begin_roll(self) -> None:
+        """As many calls as workers: the pool gives each to the one that has been free longest."""
+        if not self._roll and 0 not in self._heard:
+            self._roll = [self.executor.submit(call_roll) for _ in range(self.n_workers)]
+            for call in self._roll:
+                call.add_done_callback(self._came_home)
+
+    @property
+    def _missing(self) -> list[Future]:
+        """Parcels that are not waited for any more and whose worker has not come back."""
+        return [future for future in self._late if not future.done()]
+
+    def _hear(self, answer: Answer) -> None:
+        self._heard[answer.rank] = time.monotonic(), answer.clock
+
+    def _came_home(self, future: Future) -> None:
+        """Called by the thread of the pool, at once."""
+        if not future.cancelled() and not future.exception():
+            self._hear(future.result())
+
+    def _lose(self, future: Future, parcel: Parcel) -> Late:
+        self._late.append(future)
+        where = self._whereabouts(future, parcel)
+        if not parcel.is_again:
+            say(f"mpiapp: late, and given out again piece by piece: {where}")
+            return Late(future, None, self._parts(parcel))
+        (content,) = parcel.content
+        if not isinstance(content, Target):
+            self.stop.ask(f"twice not back in time: {where}")
+            return Late(future, None, [parcel])
+        say(f"mpiapp: late again, recorded as failed: {where}")
+        seconds = time.monotonic() - self._since[future]
+        return Late(future, self.give_up(content, "given out twice, and not back in time", seconds), [])
+
+    def _parts(self, parcel: Parcel) -> Iterator[Parcel]:
+        """A parcel for every run, or every file."""
+        for content in parcel.content:
+            if not isinstance(content, Target):
+                yield self.to_scan([content], is_again=True)
+                continue
+            for matrix in content.matrices:
+                yield self.to_measure([content._replace(matrices=(matrix,))], is_again=True)
+
+    def _whereabouts(self, future: Future, parcel: Parcel) -> str:
+        """What a parcel holds, who may have it, and for how long."""
+        if future not in self._since:
+            return f"{_content(parcel)}, which no worker has begun"
+        since = self._since[future]
+        # A worker does one thing after the other: one that was heard of since has another.
+        ranks = [rank for rank, (heard, _) in self._heard.items() if heard <= since]
+        who = "one of " * (len(ranks) != 1) + name_ranks(ranks)
+        return f"{_content(parcel)}, {who}, {time.monotonic() - since:.0f} s"
+
+    def _oldest(self) -> str:
+        """The parcel that has been out longest, if it has been for long."""
+        since, future = min(
+            ((t, id(f), f) for f, t in self._since.items() if f in self._out and not f.done()),
+            default=(None, 0, None),
+        )[::2]
+        if future is None or time.monotonic() - since < _LONG_SECONDS:
+            return ""
+        return self._whereabouts(future, self._out[future])
+
+
+def _content(parcel: Parcel) -> str:
+    first, n = parcel.content[0], len(parcel.content)
+    if isinstance(first, Target):
+        name, n = str(first.run_keys()[0]), sum(len(t.matrices) for t in parcel.content)
+    else:
+        name = f"scanning {first}"
+    return name + (f" and {n - 1} more" if n > 1 else "")

@@ -13,28 +13,23 @@ from ..catalog.quantities import Matrix
 from ..catalog.runs import RunKey
 from ..catalog.worklist import Target
 from ..engines import Engine
-from ..files.packed_runs import pack
 from ..files.prep3 import Prep3File
 from ..files.prep3_cache import Prep3Cache
 from ..files.schema import Batch
 from ..photometry.ladder import Ladder, Policy, Run, null
-from ..photometry.outcome import Flag, Outcome, unplanned
+from ..photometry.outcome import Flag, Outcome
 from ..photometry.stack import StackEngine
 from ..stopwatch import timed
-from .board import LEAVE, At, Board
-from .dispatch import Parcel
+from .clock import Clock
 from .mpdf_rows import MpdfRows
 from .rows import Rows
-from .scanning import ScannedFile, scan_file
 from .stacked_runs import StackedRuns
 from .stop import Stop
 from .time_limit import RunTimeLimit, time_limit
 
-_NAP_SECONDS = 0.02
-
 
 class Worker:
-    """Measures targets; one per rank.  That of rank 0 beside others only makes rows of lost runs.
+    """Measures targets; one per rank.  On rank 0 beside others it only makes rows of runs given up.
 
     Parameters
     ----------
@@ -45,10 +40,10 @@ class Worker:
         Written into every row of /runs.
     run_seconds : float
         A run that takes longer ends as NULL_TIME_LIMIT.
-    board : Board, optional
-        Where this rank says what it is at, and is told to stop.
+    clock : Clock, optional
+        This rank's.
     stop : Stop, optional
-        Has got a signal that asks to stop.
+        Says when to begin nothing new.
     mpdf : sequence of str
         Patterns of the runs whose posterior densities are kept.
     """
@@ -60,7 +55,7 @@ class Worker:
         job_seed: int,
         job: int = 0,
         run_seconds: float = 3600.0,
-        board: Board | None = None,
+        clock: Clock | None = None,
         stop: Stop | None = None,
         mpdf: Sequence[str] = (),
     ):
@@ -69,30 +64,29 @@ class Worker:
         self.job_seed = job_seed
         self.run_seconds = run_seconds
         self.job = job
-        self.board = board or Board()
-        self.clock = self.board.clock
+        self.clock = clock or Clock()
         self.stop = stop or Stop()
         self._files = Prep3Cache()
         self._densities = MpdfRows(mpdf, policy.smoothing)
 
-    def measure(self, targets: Sequence[Target]) -> Batch:
+    def measure(self, targets: Sequence[Target], seconds: float = float("inf")) -> Batch:
         """All runs of the targets; bad input and failed runs are rows, never exceptions.
 
         Those of one shape that an engine can do at once are done first; what they leave climbs
-        the ladder run by run.  Asked to stop, it returns what it has after the run in hand.
+        the ladder run by run.  Asked to stop, or after so many seconds, it returns what it has
+        after the run in hand; without a reason to stop that is one run at least.
         """
         rows = self._rows()
+        end = time.monotonic() + seconds
         if isinstance(self.engine, StackEngine):
-            targets = self._measure_stacks(targets, rows)
+            targets = self._measure_stacks(targets, rows, end)
         for target in targets:
             spent: dict[str, float] = {}
             with timed(spent, "read"):
-                self.board.at("reading", f"{target.level} {target.name}")
                 files, fault = self._read(target)
             for key in target.run_keys():
-                if self.stop.asked or self.board.word:
+                if self.stop.poll() or (rows.runs and time.monotonic() > end):
                     return rows.batch()
-                self.board.at("measuring", str(key), key.run_id)
                 with timed(spent, "run"):
                     run = self._run(target, files, key, fault)
                 run.seconds["read"] = spent.get("read", 0.0)
@@ -101,44 +95,33 @@ class Worker:
                 self.clock.runs += 1
         return rows.batch()
 
-    def _measure_stacks(self, targets: Sequence[Target], rows: Rows) -> list[Target]:
+    def _measure_stacks(self, targets: Sequence[Target], rows: Rows, end: float) -> list[Target]:
         """Measure what fits into stacks; returns the targets with the runs that are left."""
         stacked = StackedRuns(self.engine, self.policy, self.run_seconds, rows)
-
-        def solve(last: Target) -> None:
-            self.board.at("measuring", f"a stack up to {last.level} {last.name}")
-            self.clock.runs += stacked.solve()
-
         for target in targets:
-            if self.stop.asked or self.board.word:
-                return []
+            if self.stop.poll() or time.monotonic() > end:
+                break
             spent: dict[str, float] = {}
             with timed(spent, "read"):
-                self.board.at("reading", f"{target.level} {target.name}")
                 files, fault = self._read(target)
             if not fault:
                 stacked.add(target, files, spent["read"])
             if stacked.is_full:
-                solve(target)
-        if targets:
-            solve(targets[-1])
+                self.clock.runs += stacked.solve()
+        self.clock.runs += stacked.solve()
         return stacked.left(targets)
 
-    def give_up(self, targets: Sequence[Target], lost: At) -> Batch:
-        """The row of a run whose rank does not answer any more; made on rank 0."""
-        rows = self._rows(lost.rank)
-        for target in targets:
-            for key in target.run_keys():
-                if key.run_id == lost.run_id:
-                    error = RunTimeLimit(f"rank {lost.rank} did not answer any more")
-                    run = _failed(target, Outcome.NULL_TIME_LIMIT, error)
-                    rows.add(target, key, run, lost.seconds)
+    def give_up(self, target: Target, reason: str, seconds: float) -> Batch:
+        """Rows of runs that are waited for no longer, as those that took too long."""
+        rows = self._rows()
+        for key in target.run_keys():
+            run = _failed(target, Outcome.NULL_TIME_LIMIT, RunTimeLimit(reason))
+            rows.add(target, key, run, seconds)
         return rows.batch()
 
-    def _rows(self, rank: int | None = None) -> Rows:
-        rank = self.clock.rank if rank is None else rank
+    def _rows(self) -> Rows:
         clock, engine = self.clock, self.engine
-        return Rows(rank, clock.host, engine.name, self.job_seed, self.job, self._densities)
+        return Rows(clock.rank, clock.host, engine.name, self.job_seed, self.job, self._densities)
 
     def problem(self, target: Target, key: RunKey) -> Problem | None:
         """A run's problem as assembled, None where no aperture sees it.
@@ -217,45 +200,3 @@ def _contributing(target: Target, files: list[Prep3File], matrix: Matrix) -> lis
         if matrix in bundle.F:
             bundles.append(bundle)
     return bundles
-
-
-# This process's worker: a call that comes from rank 0 brings nothing but its argument.
-_worker: Worker | None = None
-
-
-def employ(worker: Worker) -> None:
-    """Have the functions below work with it."""
-    global _worker
-    _worker = worker
-
-
-def measure_parcel(parcel: Parcel) -> Batch:
-    """All runs of a few targets; called on the worker ranks."""
-    board = _worker.board
-    board.parcel = parcel.number
-    with _worker.clock.busy("measure"):
-        batch = _worker.measure(parcel.content)
-        # Rank 0 looks at what went wrong.
-        batch = pack(batch, loose=unplanned(batch.runs["outcome"]))
-    board.at("sending", asked=_worker.stop.asked)
-    return batch
-
-
-def scan_parcel(parcel: Parcel) -> list[ScannedFile]:
-    """Scan a few prep3 files; called on the worker ranks."""
-    board = _worker.board
-    board.parcel = parcel.number
-    found = []
-    with _worker.clock.busy("scan"):
-        for path in parcel.content:
-            board.at("scanning", path)
-            found.append(scan_file(path))
-    board.at("sending", asked=_worker.stop.asked)
-    return found
-
-
-def leave() -> None:
-    """Answer the roll call: one call a worker rank, which ends when all have answered."""
-    _worker.board.at("leaving")
-    while _worker.board.word != LEAVE:
-        time.sleep(_NAP_SECONDS)

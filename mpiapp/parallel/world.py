@@ -1,36 +1,39 @@
 """The MPI world, or a world of one where there is no MPI.
 
 mpi4py is imported only when a launcher has started the process, so that a
-serial run needs no MPI library at all.
+serial run needs no MPI library at all.  What ranks tell each other before the pool of
+mpi4py.futures begins and after it has ended goes by plain messages, for which both sides look
+now and then: no rank waits inside MPI for one that is frozen.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 
 from .. import scheduler
 from ..exit_code import ExitCode
 from ..files.schema import ResultsError
-from .board import Board
-from .clock import Clock
 from .progress import say
 from .stop import Stop
 
-# Longest sleep between two polls, in s.  Those of rank 0 take time from the workers on its core
-# and only delay the next parcel; a worker that polls has nothing else to do, and a large message
-# moves on only when its sender polls, while rank 0 spins.
+# Longest sleep between two polls of the pool, in s.  Rank 0 polls rarely, so as not to take its
+# core from a worker; a worker polls often, since a large message moves on only when its sender
+# polls, and rank 0 spins meanwhile.
 _RANK0_BACKOFF = 5e-3
 _WORKER_BACKOFF = 1e-4
 _NAP_SECONDS = 0.02
 # An abort must not overtake what was said just before, which the launcher has to pass on.
 _FORWARD_SECONDS = 0.5
+# How long the ranks may take to end once all is on disk; at least, where there is no time left.
+_LEAVE_SECONDS, _LAST_SECONDS = 60.0, 1.0
 
 
 class WorldError(RuntimeError):
@@ -38,7 +41,18 @@ class WorldError(RuntimeError):
 
 
 class Absent(Exception):
-    """Not all ranks have come to where the job waits for them, and it has to end."""
+    """Ranks have not answered, and the job has to end; `ranks` are their numbers."""
+
+    def __init__(self, ranks: Sequence[int]):
+        super().__init__(name_ranks(ranks))
+        self.ranks = ranks
+
+
+def name_ranks(ranks: Sequence[int]) -> str:
+    """Their numbers, or how many they are."""
+    if not 0 < len(ranks) <= 8:
+        return f"{len(ranks) or 'some'} ranks"
+    return f"rank{'s' * (len(ranks) > 1)} {', '.join(map(str, ranks))}"
 
 
 class SerialExecutor(Executor):
@@ -59,8 +73,8 @@ class World:
     Attributes
     ----------
     rank, size : int
-    node_rank : int
-        Rank among the processes of the same host.
+    node : list of int
+        The ranks of this host, from `settle` on; the first compiles for all.
     n_workers : int
         Ranks that sample: all but rank 0, or the only one.
     library : str
@@ -75,58 +89,70 @@ class World:
         self.rank = comm.rank if comm else 0
         self.size = comm.size if comm else 1
         self.n_workers = max(1, self.size - 1)
-        self._node = None
-        self._begun: list = []
+        self.node = [self.rank]
         self.library = ""
+        self._is_ending = False
+        self._awaited: list[int] = []  # by `gather`
+        self._turn = 0  # messages of one turn have one tag
+        self._sent: list = []  # a message has to be kept until it has arrived
         if comm:
             from mpi4py import MPI
 
-            self._node = comm.Split_type(MPI.COMM_TYPE_SHARED)
             self.library = " ".join(MPI.Get_library_version().split("\n")[0].rstrip("\0").split())
-        self.node_rank = self._node.rank if comm else 0
 
     def gather(self, value) -> list | None:
-        """The values of all ranks on rank 0, None elsewhere."""
-        self.meet()
-        return self._comm.gather(value) if self._comm else [value]
+        """The values of all ranks on rank 0, None elsewhere.
+
+        Raises Absent on rank 0 if the job has to end before all have come.
+        """
+        self._turn += 1
+        if self.rank:
+            self._send(value, [0])
+            return None
+        values = {0: value}
+        while missing := [rank for rank in range(self.size) if rank not in values]:
+            self._awaited = missing
+            for rank in missing:
+                if self._comm.iprobe(rank, self._turn):
+                    values[rank] = self._comm.recv(source=rank, tag=self._turn)
+            if not self._is_ending and self.stop.poll() and self.stop.out_of_patience:
+                raise Absent([rank for rank in missing if rank not in values])
+            time.sleep(_NAP_SECONDS * (len(values) < self.size))
+        return [values[rank] for rank in range(self.size)]
 
     def broadcast(self, value):
-        """Rank 0's value, on every rank; the others sleep until all are there."""
-        if not self._comm:
-            return value
-        arrived = self._comm.Ibarrier()
-        if self.rank:
-            _sleep_until(arrived)
-        else:
-            self._begun.append(arrived)  # it goes on in whatever rank 0 waits for next
-        return self._comm.bcast(value)
+        """Rank 0's value, on every rank."""
+        return self._pass_on(value, range(self.size))
 
     def meet(self) -> None:
         """Wait for all ranks."""
-        self._wait(self._comm)
+        self.gather(None)
+        self.broadcast(None)
 
-    def node_barrier(self) -> None:
-        """Wait for the ranks of this host."""
-        self._wait(self._node)
-
-    def _wait(self, comm) -> None:
-        if comm:
-            _sleep_until(comm.Ibarrier(), self._give_up if self.rank == 0 else None)
-            while self._begun:
-                self._begun.pop().Wait()  # all ranks have been there before
-
-    def _give_up(self) -> None:
-        if self.stop.poll() and self.stop.out_of_patience:
-            raise Absent
+    def settle(self, hosts: Sequence[str] | None) -> None:
+        """Learn who is on this host, from the hosts of all ranks, which rank 0 has gathered."""
+        hosts = self.broadcast(hosts)
+        self.node = [rank for rank, host in enumerate(hosts) if host == hosts[self.rank]]
 
     def node_broadcast(self, value):
         """The value of each host's first rank, on every rank of that host."""
-        return self._node.bcast(value) if self._comm else value
+        return self._pass_on(value, self.node)
 
-    def board(self, clock: Clock) -> Board:
-        """A board for this job; every rank calls it."""
-        self.meet()
-        return Board(self._comm, clock)
+    def _pass_on(self, value, ranks: Sequence[int]):
+        """The value of the first of some ranks, on all of them."""
+        self._turn += 1
+        first, *others = ranks
+        if self.rank == first:
+            self._send(value, others)
+            return value
+        while not self._comm.iprobe(first, self._turn):
+            time.sleep(_NAP_SECONDS)
+        return self._comm.recv(source=first, tag=self._turn)
+
+    def _send(self, value, ranks: Sequence[int]) -> None:
+        """Send without waiting; a later poll of this rank moves on what has not gone yet."""
+        self._sent = [request for request in self._sent if not request.Test()]
+        self._sent += [self._comm.isend(value, rank, self._turn) for rank in ranks]
 
     def abort(self, code: int) -> None:
         """End every rank now, with this exit code."""
@@ -135,7 +161,9 @@ class World:
             sys.stderr.flush()
             time.sleep(_FORWARD_SECONDS)
         finally:
-            self._comm.Abort(code)
+            self._comm.Abort(code)  # which may return before the launcher has acted
+            time.sleep(_FORWARD_SECONDS)
+            os._exit(code)
 
     @contextmanager
     def executor(self) -> Iterator[Executor | None]:
@@ -151,6 +179,42 @@ class World:
         self.meet()
         with MPICommExecutor(self._comm, root=0) as executor:
             yield executor
+
+    def end(self, code: int, silent: Callable[[], list[int]] = list) -> None:
+        """All is on disk: from here on rank 0 waits for the others no longer than a minute.
+
+        The pool's end and MPI's wait for every rank, also for one that has frozen.  `silent` tells
+        which ranks have not answered the pool.
+        """
+        self._is_ending = True
+        begun = time.monotonic()
+
+        def watch() -> None:
+            while (waited := time.monotonic() - begun) < _LEAVE_SECONDS:
+                if waited > _LAST_SECONDS and self.stop.poll() and self.stop.out_of_patience:
+                    break
+                time.sleep(_NAP_SECONDS)
+            ranks = name_ranks(silent() or self._awaited)
+            say(f"mpiapp: not waited for, all results being on disk: {ranks}")
+            self.abort(code)
+
+        if self.size > 1 and self.rank == 0:
+            threading.Thread(target=watch, daemon=True).start()
+
+    def finalize(self) -> None:
+        """Part from the other ranks."""
+        if self._comm is None:
+            return
+        from mpi4py import MPI
+
+        self.gather(None)
+        while self._sent:
+            self._sent.pop().Wait()
+        # No thread runs during MPI's own end, which all have reached; should one freeze there, the
+        # system ends this process.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(int(_LEAVE_SECONDS))
+        MPI.Finalize()
 
     @contextmanager
     def guard(self) -> Iterator[None]:
@@ -183,14 +247,6 @@ class World:
             sys.stderr.write("".join(prefix + line + "\n" for line in text.splitlines()))
         finally:
             self.abort(ExitCode.CRASH)
-
-
-def _sleep_until(arrived, meanwhile: Callable[[], None] | None = None) -> None:
-    """Wait for a request; MPI itself would spin, which takes the processor from those that work."""
-    while not arrived.Test():
-        if meanwhile:
-            meanwhile()
-        time.sleep(_NAP_SECONDS)
 
 
 def connect() -> World:

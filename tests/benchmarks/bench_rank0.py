@@ -120,7 +120,10 @@ class Control:
     def giving_up(self, under_way):
         return False
 
-    def lost(self, under_way):
+    def received(self, answer):
+        return answer, []
+
+    def late(self, under_way):
         return []
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import Executor, Future
 import pytest
 
 from mpiapp.parallel import dispatch
-from mpiapp.parallel.dispatch import Lost, stream
+from mpiapp.parallel.dispatch import Late, stream
 from mpiapp.parallel.world import SerialExecutor
 
 
@@ -33,7 +33,8 @@ class HandControl:
     """Does what the test has set; `turns` are called one after another, once a wait."""
 
     def __init__(self, *turns):
-        self.turns, self.stop, self.give_up, self.losses = list(turns), False, False, []
+        self.turns, self.stop, self.give_up = list(turns), False, False
+        self.losses, self.asked_for = {}, {}
 
     def stopping(self):
         return self.stop
@@ -47,9 +48,16 @@ class HandControl:
     def giving_up(self, under_way):
         return self.give_up
 
-    def lost(self, under_way):
-        losses, self.losses = self.losses, []
-        return losses
+    def received(self, answer):
+        return answer, self.asked_for.pop(answer, [])
+
+    def late(self, under_way):
+        found = [
+            Late(future, *self.losses.pop(payload))
+            for future, payload in under_way.items()
+            if payload in self.losses
+        ]
+        return found
 
 
 @pytest.fixture(autouse=True)
@@ -90,11 +98,24 @@ def test_a_job_out_of_patience_waits_for_nothing():
     assert list(stream(executor, str, "ab", 2, control)) == []
 
 
-def test_what_is_left_of_a_lost_payload_goes_first_and_its_late_answer_is_not_taken():
+def test_what_an_answer_asks_for_goes_first():
+    executor = HandExecutor()
+    control = HandControl(
+        lambda: executor.answer("a"),
+        lambda: executor.answer("rest of a"),
+        lambda: executor.answer("b"),
+        lambda: executor.answer("c"),
+    )
+    control.asked_for["result of a"] = ["rest of a"]
+    list(stream(executor, str, "abc", 1, control))
+    assert list(executor.calls) == ["a", "rest of a", "b", "c"]
+
+
+def test_what_is_left_of_a_late_payload_goes_first_and_its_late_answer_is_not_taken():
     executor = HandExecutor()
 
     def lose():
-        control.losses = [Lost("a", "given up", "rest of a")]
+        control.losses["a"] = "given up", ["rest of a"]
 
     late = [lambda: executor.answer("b", "rest of a", "a"), lambda: executor.answer("c")]
     control = HandControl(lose, *late)

@@ -26,6 +26,7 @@ from jobs import (
 from mpiapp.files.journal import PAGE, JournaledFile, journal_path, snapshot
 from mpiapp.files.results import ResultsError, open_results, work_path
 from mpiapp.parallel import job
+from mpiapp.parallel.task import Options
 from mpiapp.parallel.world import World
 
 pytestmark = pytest.mark.slow
@@ -76,7 +77,7 @@ def run_here(config) -> int:
             with open(config.parent / "stderr", "w") as file:
                 os.dup2(file.fileno(), 2)
             sys.stderr = os.fdopen(2, "w")
-            code = job.run(config, World(), job.Options(resume=True))
+            code = job.run(config, World(), Options(resume=True))
         except BaseException:
             traceback.print_exc()
             sys.stderr.flush()

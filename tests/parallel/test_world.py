@@ -20,6 +20,7 @@ from mpiapp.scheduler import _LAUNCHED, _TASKS
 def rank2(monkeypatch):
     """Rank 2 of 3 of no real job; `aborted` holds the codes with which it ended all ranks."""
     monkeypatch.setattr(world_module, "_FORWARD_SECONDS", 0.0)
+    monkeypatch.setattr(world_module.os, "_exit", lambda code: None)
     world = World()
     world.rank, world.size, world.aborted = 2, 3, []
     world._comm = SimpleNamespace(Abort=world.aborted.append)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from datetime import datetime, timezone
@@ -20,18 +21,17 @@ from ..files import results
 from ..files.schema import Batch
 from ..photometry.outcome import Outcome, n_unplanned
 from .banner import banner, work
-from .board import At, Board
-from .checkpoint import Done, check_inputs, open_work_file
+from .calls import measure_parcel, scan_parcel
+from .checkpoint import check_inputs, open_work_file
 from .clock import Clock
 from .dispatch import stream
-from .job import Options, Task
 from .planning import Plan, find_inputs, make_plan
 from .progress import During, say
 from .rows import row
 from .scanning import ScannedFile
-from .shares import parcels
+from .shares import Done, parcels
+from .task import Options, Task
 from .watch import Watch
-from .worker import measure_parcel, scan_parcel
 from .world import World
 
 # Parcels under way per worker: one to work on, and the next.
@@ -47,18 +47,20 @@ class Stopped(Exception):
     """The job has to end before its work list is known."""
 
 
-def prepare(path: str | Path, world: World, options: Options) -> tuple[Lead | None, ExitCode]:
+def prepare(
+    path: str | Path, world: World, options: Options
+) -> tuple[Coordinator | None, ExitCode]:
     """The job that a configuration names, None if there is nothing to do or it cannot begin."""
     try:
         with During("looking for the inputs", silent=not sys.stderr.isatty()):
-            lead = Lead(load(path), world, options)
+            coordinator = Coordinator(load(path), world, options)
     except (ConfigError, results.ResultsError, engines.EngineMissing) as error:
         say(f"mpiapp: {error}")
         return None, ExitCode.USAGE
-    if lead.writer is None:
-        return None, _complete_already(lead.final)
-    say(banner(lead.config, path, lead.final, world.size))
-    return lead, ExitCode.OK
+    if coordinator.writer is None:
+        return None, _complete_already(coordinator.final)
+    say(banner(coordinator.config, path, coordinator.final, world.size))
+    return coordinator, ExitCode.OK
 
 
 def _complete_already(final: Path) -> ExitCode:
@@ -75,7 +77,7 @@ def _complete_already(final: Path) -> ExitCode:
     return ExitCode.RUNS_FAILED
 
 
-class Lead:
+class Coordinator:
     """The job as rank 0 sees it: everything that can be checked before any work is, at once."""
 
     def __init__(self, config: Config, world: World, options: Options):
@@ -109,17 +111,23 @@ class Lead:
             config.seed,
             config.limits.run_seconds,
             config.output.mpdf,
+            self.stop.seconds_left,
         )
 
-    def watch(self, board: Board, clock: Clock, give_up: Callable[[Sequence, At], Batch]) -> Watch:
-        """Who looks after the workers."""
-        limits, n_workers = self.config.limits, self.world.n_workers
-        return Watch(board, self.stop, clock, limits, n_workers, give_up)
+    def watch(
+        self,
+        executor: Executor,
+        clock: Clock,
+        clocks: list[dict],
+        give_up: Callable[[Target, str, float], Batch],
+    ) -> Watch:
+        """Who looks after the workers; `clocks` are the columns of all ranks in /ranks."""
+        return Watch(executor, self.stop, clock, self.config.limits, clocks, give_up)
 
-    def run(self, executor: Executor, watch: Watch, ranks: list[dict]) -> ExitCode:
+    def run(self, watch: Watch, ranks: list[dict]) -> ExitCode:
         """Do the work; returns the exit code.  The file is left to `finish`."""
         try:
-            plan = self._plan(executor, watch)
+            plan = self._plan(watch)
             new = check_inputs(self.writer, plan.inputs, force=self.options.force)
         except (ConfigError, results.ResultsError) as error:
             say(f"mpiapp: {error}")
@@ -133,7 +141,7 @@ class Lead:
         )
         try:
             self._refuse(plan.faults)
-            self._measure(executor, watch, plan)
+            self._measure(watch, plan)
         except BadInput as error:
             self.end = f"bad input: {error}"
             say(f"mpiapp: {error}\nmpiapp: stopped at bad input as configured")
@@ -154,7 +162,7 @@ class Lead:
             self.writer.add("ranks", [row("ranks", job=self.number, **clock) for clock in clocks])
             seconds = provenance.process_seconds()
             self.writer.update_job(
-                self.number, ended=_now(), exit_reason=self.end, wall_seconds=seconds
+                self.number, ended=_utc(time.time()), exit_reason=self.end, wall_seconds=seconds
             )
         tally = f"{self.writer.n_runs} runs, {self.n_failed} failed"
         if self.end == "complete":
@@ -170,15 +178,15 @@ class Lead:
             )
         return code
 
-    def _plan(self, executor: Executor, watch: Watch) -> Plan:
+    def _plan(self, watch: Watch) -> Plan:
         found: dict[str, ScannedFile] = {}
         n_files = sum(len(files.prep3) for files in self.inputs)
 
         def scan(paths: Sequence[str]) -> list[ScannedFile]:
             chunks = (
-                watch.parcel(paths[i : i + _SCAN_FILES]) for i in range(0, len(paths), _SCAN_FILES)
+                watch.to_scan(paths[i : i + _SCAN_FILES]) for i in range(0, len(paths), _SCAN_FILES)
             )
-            scanned = stream(executor, scan_parcel, chunks, self._window, watch)
+            scanned = stream(watch.executor, scan_parcel, chunks, self._window, watch)
             for files in scanned:
                 found.update((file.path, file) for file in files)
             if self.stop.reason:
@@ -200,14 +208,14 @@ class Lead:
     def _window(self) -> int:
         return _WINDOW * self.world.n_workers if self.world.size > 1 else 1
 
-    def _measure(self, executor: Executor, watch: Watch, plan: Plan) -> None:
+    def _measure(self, watch: Watch, plan: Plan) -> None:
         """All runs that are not done yet."""
         done = Done(np.sort(self.writer.column("run_id")))
-        # Alone, this process has all files at hand anyway, and writes the more often.
+        # Alone: a unit a parcel, so that results are written more often.
         n_workers = self.world.n_workers if self.world.size > 1 else float("inf")
-        payloads = map(watch.parcel, _payloads(plan, done, n_workers))
+        payloads = map(watch.to_measure, _payloads(plan, done, n_workers))
         with watch.progress(plan.n_runs, self.writer.n_runs) as progress:
-            for batch in stream(executor, measure_parcel, payloads, self._window, watch):
+            for batch in stream(watch.executor, measure_parcel, payloads, self._window, watch):
                 with watch.clock.busy("write"):
                     self.writer.append(batch)
                     if self.stop.reason:
@@ -240,7 +248,7 @@ class Lead:
         begun = row(
             "jobs",
             job=self.number,
-            started=_now(),
+            started=_utc(provenance.process_start()),
             ended="",
             exit_reason="",
             wall_seconds=0.0,
@@ -265,5 +273,5 @@ def _payloads(plan: Plan, done: Done, n_workers: float) -> Iterator[list[Target]
             yield remaining
 
 
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+def _utc(unix_time: float) -> str:
+    return datetime.fromtimestamp(unix_time, timezone.utc).isoformat(timespec="seconds")

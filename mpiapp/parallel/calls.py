@@ -1,0 +1,70 @@
+"""The calls that rank 0 makes of a worker rank, and the answer that comes home."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..catalog.worklist import Target
+from ..files.packed_runs import pack
+from ..photometry.outcome import unplanned
+from .dispatch import Parcel
+from .scanning import scan_file
+from .shares import Done
+from .worker import Worker
+
+
+class Answer(NamedTuple):
+    """What a worker sends home: beside the result itself how it is with the rank.
+
+    `clock` are its columns of /ranks; `signal` and `reason` say why it has stopped, if it has;
+    `rest` are the runs of the parcel that it has not done.
+    """
+
+    rank: int
+    clock: dict
+    signal: int
+    reason: str
+    result: object
+    rest: Sequence[Target]
+
+
+# This process's worker: a call that comes from rank 0 brings nothing but its argument.
+_worker: Worker | None = None
+
+
+def set_worker(worker: Worker) -> None:
+    """Have the calls below made of this worker."""
+    global _worker
+    _worker = worker
+
+
+def measure_parcel(parcel: Parcel) -> Answer:
+    """A Batch of all runs of a few targets."""
+    with _worker.clock.busy("measure"):
+        batch = _worker.measure(parcel.content, parcel.seconds)
+        rest = []
+        if len(batch.runs) < sum(len(target.matrices) for target in parcel.content):
+            rest = Done(np.sort(batch.runs["run_id"])).remaining(parcel.content)
+        # Rank 0 looks at what went wrong.
+        batch = pack(batch, loose=unplanned(batch.runs["outcome"]))
+    return _answer(batch, rest)
+
+
+def scan_parcel(parcel: Parcel) -> Answer:
+    """What a few prep3 files hold, a ScannedFile each."""
+    with _worker.clock.busy("scan"):
+        found = [scan_file(path) for path in parcel.content]
+    return _answer(found)
+
+
+def call_roll() -> Answer:
+    """Nothing but that this rank is there."""
+    return _answer(None)
+
+
+def _answer(result: object, rest: Sequence[Target] = ()) -> Answer:
+    clock, stop = _worker.clock, _worker.stop
+    return Answer(clock.rank, clock.row(), stop.signal, stop.reason, result, rest)

@@ -1,0 +1,49 @@
+"""What a job is asked to do: by the command line, and by rank 0 of every rank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..photometry.ladder import Policy
+from .shares import Shard
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line adds to the configuration.
+
+    Attributes
+    ----------
+    resume : bool
+        Continue the work file of an earlier job, if there is one.
+    force : bool
+        Continue it even if the configuration or the inputs have changed.
+    shard : Shard, optional
+        Do only this part, into a file of its own.
+    output : str, optional
+        Results file, instead of the configuration's.
+    """
+
+    resume: bool = False
+    force: bool = False
+    shard: Shard | None = None
+    output: str | None = None
+
+
+class Task(NamedTuple):
+    """What every rank has to know of a job; `engine` is its name, with its settings.
+
+    `seconds_left` until the job begins nothing new, None without a time limit: clocks of hosts
+    differ.
+    """
+
+    number: int
+    engine: str
+    settings: dict
+    scratch: str | None
+    policy: Policy
+    seed: int
+    run_seconds: float
+    mpdf: list[str]
+    seconds_left: float | None
