@@ -198,7 +198,9 @@ class Watch:
             return Late(future, None, [parcel])
         say(f"mpiapp: late again, recorded as failed: {where}")
         seconds = time.monotonic() - self._since[future]
-        return Late(future, self.give_up(content, "given out twice, and not back in time", seconds), [])
+        return Late(
+            future, self.give_up(content, "given out twice, and not back in time", seconds), []
+        )
 
     def _parts(self, parcel: Parcel) -> Iterator[Parcel]:
         """A parcel for every run, or every file."""

@@ -8,6 +8,7 @@ now and then: no rank waits inside MPI for one that is frozen.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -201,20 +202,30 @@ class World:
         if self.size > 1 and self.rank == 0:
             threading.Thread(target=watch, daemon=True).start()
 
-    def finalize(self) -> None:
-        """Part from the other ranks."""
+    def finalize(self, code: int) -> None:
+        """Part from the other ranks; those beside rank 0 end here, with this exit code.
+
+        What could freeze comes before rank 0 has heard of all: the launcher waits for a process
+        that freezes between its last word and its end.
+        """
         if self._comm is None:
             return
         from mpi4py import MPI
 
+        if self.rank:
+            atexit._run_exitfuncs()
+            sys.stdout.flush()
+            sys.stderr.flush()
         self.gather(None)
         while self._sent:
             self._sent.pop().Wait()
-        # No thread runs during MPI's own end, which all have reached; should one freeze there, the
-        # system ends this process.
+        # No thread runs during MPI's own end; should a rank freeze there, the system ends rank 0.
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(int(_LEAVE_SECONDS))
         MPI.Finalize()
+        signal.alarm(0)
+        if self.rank:
+            os._exit(code)
 
     @contextmanager
     def guard(self) -> Iterator[None]:
