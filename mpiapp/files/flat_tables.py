@@ -72,6 +72,7 @@ class _Obsid:
     bundles: dict[str, Bundle] = field(default_factory=dict)
     bundle_of: dict[str, str] = field(default_factory=dict)
     info: list[InfoRow] = field(default_factory=list)
+    quantities: set[tuple[str, ...]] = field(default_factory=set)
 
 
 def import_table(
@@ -319,6 +320,7 @@ def _accept(entry: _Entry, place: str, obsids: dict, first_place: dict) -> None:
         known.bundles[name] = bundle
     bundle.counts[band, aperture] = counts
     bundle.F.update({Matrix(band, aperture, quantity): matrix for quantity, matrix in F.items()})
+    known.quantities.add(tuple(F))
     known.bundle_of.update(dict.fromkeys(components, name))
     known.exposure = known.exposure if exposure is None else exposure
     known.info += [(name, c, band, aperture, own) for c, own in zip(components, info)]
@@ -328,6 +330,8 @@ def _accept(entry: _Entry, place: str, obsids: dict, first_place: dict) -> None:
 
 def _parts_of_stacks(obsids: dict[tuple[str, str], _Obsid]) -> list[str]:
     """What is measured in some observations of a stack only, so that its result is of those."""
+    if len(set.union(*(content.quantities for content in obsids.values()))) == 1:
+        return []
     stacks = Counter(stack for stack, _ in obsids)
     seen: dict[tuple, dict[str, set[str]]] = {}
     for (stack, obsid), content in obsids.items():

@@ -12,6 +12,7 @@ import csv
 import io
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,9 @@ from .source_info import as_array
 # How tables write that there is no value.
 MISSING = frozenset({"", "nan", "null", "n/a", "na", "--", "none", "indef"})
 _SEPARATORS = "\t;,|"
+# Digits that zeros in front make a name, and what only Python takes for a number.
+_NO_NUMBERS = re.compile(r"^0\d+$|_", re.MULTILINE)
+_WHOLE = re.compile(r"(-?\d+\n)*-?\d+")
 _COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 
 
@@ -148,17 +152,31 @@ def typed(cells: Sequence[str], decimal_comma: bool = False) -> Column:
 
     decimal_comma : whether 1,5 may be a number
     """
-    mask = np.array([cell.lower() in MISSING for cell in cells], dtype=bool)
-    there = [cell for cell in cells if cell.lower() not in MISSING]
-    values = as_array(there) if there else np.zeros(0)
-    if decimal_comma and values.dtype.kind == "U" and any(map(_COMMA_NUMBER.fullmatch, there)):
-        dotted = as_array([cell if "." in cell else cell.replace(",", ".") for cell in there])
-        values = dotted if dotted.dtype.kind in "if" else values
-    if values.dtype.kind == "U":
-        return MaskedColumn(np.array(cells, dtype=str), mask=[cell == "" for cell in cells])
-    column = np.zeros(len(cells), values.dtype)
-    column[~mask] = values
-    return MaskedColumn(column, mask=mask)
+    if (numbers := _plain_numbers(cells)) is not None:
+        return MaskedColumn(numbers, mask=np.isnan(numbers))
+    first = next((cell for cell in cells if cell.lower() not in MISSING), "nan")
+    if _is_number(first) or (decimal_comma and _COMMA_NUMBER.fullmatch(first)):
+        mask = np.array([cell.lower() in MISSING for cell in cells], dtype=bool)
+        there = [cell for cell, gone in zip(cells, mask) if not gone]
+        values = as_array(there) if there else np.zeros(0)
+        if decimal_comma and values.dtype.kind == "U":
+            values = as_array([cell if "." in cell else cell.replace(",", ".") for cell in there])
+        if values.dtype.kind in "if":
+            column = np.zeros(len(cells), values.dtype)
+            column[~mask] = values
+            return MaskedColumn(column, mask=mask)
+    text = np.array(cells, dtype=str)
+    return MaskedColumn(text, mask=text == "")
+
+
+def _plain_numbers(cells: Sequence[str]) -> np.ndarray | None:
+    """What nearly all columns of numbers are, without a look at each cell; None for others."""
+    text = "\n".join(cells)
+    if not cells or not text.isascii() or _NO_NUMBERS.search(text):
+        return None
+    with suppress(ValueError, OverflowError):
+        return np.array(cells).astype(np.int64 if _WHOLE.fullmatch(text) else np.float64)
+    return None
 
 
 def _is_number(text: str) -> bool:
