@@ -260,9 +260,25 @@ def build_parser() -> argparse.ArgumentParser:
     p.set_defaults(call=commands.plot)
 
     p = added.add_parser("verify", help="repeat the memo's verification, and report it")
-    p.add_argument("directory", metavar="DIR", help="folder for all of it; continued if there")
-    p.add_argument("--size", type=float, default=12, help="runs per sample; 0: the memo's (12)")
-    p.add_argument("--engines", help="of get_draws, pymc3, pymc, gibbs, exact (those installed)")
+    p.add_argument(
+        "directory",
+        metavar="DIR",
+        nargs="?",
+        help="folder for all of it, continued if there; with --catalog for a report with figures",
+    )
+    p.add_argument(
+        "--catalog",
+        metavar="ROWS",
+        help="recompute these published rows of the catalog instead, and print how they agree",
+    )
+    p.add_argument(
+        "--size",
+        type=float,
+        help="runs per sample, 0 for the memo's (12); of --catalog, rows drawn at random (all)",
+    )
+    p.add_argument(
+        "--engines", help="of get_draws, pymc3, pymc, gibbs, exact (those installed; exact)"
+    )
     p.add_argument("--ranks", type=int, default=0, help="worker ranks under mpiexec (no MPI)")
     p.add_argument("--seed", type=int, default=2022, help="of samples and draws (2022)")
     p.add_argument(

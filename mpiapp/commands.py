@@ -372,10 +372,19 @@ def plot(args) -> int:
 
 
 def verify(args) -> int:
+    from .catalog.fault import InputError
+    from .validate.real_report import verify_catalog
     from .validate.verify import verify
 
     engines = args.engines.split(",") if args.engines else None
-    print(verify(args.directory, args.size, engines, args.ranks, args.seed, args.real, args.report))
+    if args.catalog:
+        folder, size = args.report or args.directory, int(args.size or 0)
+        print(verify_catalog(args.catalog, engines or ("exact",), folder, size, args.seed))
+        return ExitCode.OK
+    if not args.directory:
+        raise InputError("verify: name a folder, or published rows with --catalog ROWS")
+    size = 12 if args.size is None else args.size
+    print(verify(args.directory, size, engines, args.ranks, args.seed, args.real, args.report))
     return ExitCode.OK
 
 

@@ -64,7 +64,10 @@ EXAMPLES = {
         'mpiapp plot results.h5 --run "stack S1/b0001 b aper flux" --out run.png',
         "mpiapp plot results.h5 --run 9694569529406034141 --draws run.nc",
     ),
-    "verify": ("mpiapp verify check --engines gibbs,exact --size 12",),
+    "verify": (
+        "mpiapp verify --catalog config/example/csc20_rows.csv.gz",
+        "mpiapp verify check --engines gibbs,exact --size 12",
+    ),
     "report": ("mpiapp report results.h5 report.html",),
     "timing": (
         "mpiapp timing results.h5",
