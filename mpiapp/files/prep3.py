@@ -32,8 +32,8 @@ from .prep3_tables import Prep3Header, Prep3Tables, read_psf_tables, read_source
 
 VERSION = 2
 _READABLE = (1, VERSION)
-# A bundle's names, places and Bundle, beside its numbers (measured).
-_BUNDLE_BYTES = 1500
+# What Python holds beside the numbers, measured; a fault has its message too.
+_BUNDLE_BYTES, _COMPONENT_BYTES, _FAULT_BYTES = 800, 80, 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +122,11 @@ def read_obsid(files: Files, verify: bool = True) -> Prep3File:
         for name, of in components.items()
     }
     faults = [fault for held in (*tables, *arrays.values()) for fault in held.faults]
-    nbytes = sum(a.nbytes for a in arrays.values()) + _BUNDLE_BYTES * (1 + len(bundles))
-    nbytes += sum(1000 + len(fault.message) for fault in faults)
+    nbytes = sum(held.nbytes for held in arrays.values())
+    nbytes += _BUNDLE_BYTES * (1 + len(bundles)) + _COMPONENT_BYTES * sum(
+        map(len, components.values())
+    )
+    nbytes += sum(_FAULT_BYTES + len(fault.message) for fault in faults)
     return Prep3File(header, bundles, faults, nbytes, arrays)
 
 

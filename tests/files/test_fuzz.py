@@ -23,8 +23,9 @@ from example_files import (
     write_example,
     write_example_masters,
 )
+from prep3_layout1 import write_layout1
 
-from mpiapp.catalog.bundle import InputError, check_matrices
+from mpiapp.catalog.bundle import Bundle, InputError, check_matrices
 from mpiapp.catalog.scan import contradictions, obsid_scans
 from mpiapp.config import ConfigError, load
 from mpiapp.files.association_tables import import_associations
@@ -154,20 +155,28 @@ def check_mst3(path: Path) -> None:
         associations.best_block(master, pairs)
 
 
+def two_bundles() -> list[Bundle]:
+    """Small bundles of one and two components."""
+    return [
+        make_bundle("b1", ("r1",), 1, kinds=KINDS[:3]),
+        make_bundle("b2", ("r2", "r5"), 2, kinds=KINDS[:3]),
+    ]
+
+
 def small_prep3(path: Path) -> bytes:
     """A prep3 file of two bundles."""
-    bundles = [make_bundle("b1", ("r1",), 1, kinds=KINDS[:3])]
-    bundles += [make_bundle("b2", ("r2", "r5"), 2, kinds=KINDS[:3])]
-    return write_example(path, bundles).read_bytes()
+    return write_example(path, two_bundles()).read_bytes()
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_damaged_bytes_and_headers_of_fits_files_end_in_a_message(batch, tmp_path):
     prep3 = small_prep3(tmp_path / "good_prep3.fits")
+    layout1 = write_layout1(tmp_path / "old_prep3.fits", two_bundles(), 1.0).read_bytes()
     mst3 = write_example_masters(tmp_path / "good_mst3.fits").read_bytes()
+    sources = ((prep3, check_prep3), (mst3, check_mst3), (layout1, check_prep3))
     for case in range(batch, CASES * 6 // 10, BATCHES):
         rng = np.random.default_rng([1, case])
-        source, check = ((prep3, check_prep3), (mst3, check_mst3))[case % 3 == 0]
+        source, check = sources[case % 3]
         change = damage_bytes if rng.random() < 0.5 else damage_header
         path = tmp_path / f"case{case}.fits"
         path.write_bytes(change(source, rng))
