@@ -39,7 +39,8 @@ def table_hdu(name: str, fields: Sequence[Field]) -> fits.BinTableHDU:
         form = {"i": "K", "f": f"{width[0]}D" if width else "D"}.get(kind.kind)
         form = form or f"{kind.itemsize}A"
         columns.append(fits.Column(field.name, form, field.unit or None, array=field.array))
-    hdu = fits.BinTableHDU.from_columns(columns, name=name)
+    # Text stays bytes, which astropy would decode and encode again.
+    hdu = fits.BinTableHDU.from_columns(columns, name=name, character_as_bytes=True)
     for i, field in enumerate(fields, 1):
         if field.comment:
             hdu.header.comments[f"TTYPE{i}"] = field.comment

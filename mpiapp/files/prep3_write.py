@@ -146,18 +146,21 @@ def _srcprop_hdu(groups: Sequence[tuple[Bundle, str, str]]) -> fits.BinTableHDU:
 
 def _psf_hdus(groups: Sequence[tuple[Bundle, str, str]]) -> list[fits.BinTableHDU]:
     sizes = [len(bundle.components) + 1 for bundle, _, _ in groups]
-    starts = np.cumsum([0, *sizes])
-    hdus = []
-    for quantity in QUANTITIES.values():
-        F = np.full((starts[-1], max(sizes, default=0)), np.nan)
-        is_given = False
-        for (bundle, *pair), start, size in zip(groups, starts.tolist(), sizes):
-            matrix = bundle.F.get(Matrix(*pair, quantity.name))
-            if matrix is not None:
-                F[start : start + size, :size] = matrix
-                is_given = True
-        if is_given:
-            name = f"PSF_{quantity.name}".upper()
-            comment = "column per component, the background's last"
-            hdus.append(table_hdu(name, [Field("F", F, quantity.exposure_unit, comment)]))
-    return hdus
+    stops = np.cumsum(sizes, dtype=np.int64).tolist()
+    rows = {
+        (b.key.bundle, *pair): (stop - n, stop) for (b, *pair), n, stop in zip(groups, sizes, stops)
+    }
+    tables: dict[str, np.ndarray] = {}
+    for bundle in {bundle.key.bundle: bundle for bundle, _, _ in groups}.values():
+        size = len(bundle.components) + 1
+        for (*pair, quantity), values in bundle.F.items():
+            if quantity not in tables:
+                tables[quantity] = np.full((stops[-1], max(sizes)), np.nan)
+            start, stop = rows[(bundle.key.bundle, *pair)]
+            tables[quantity][start:stop, :size] = values
+    comment = "column per component, the background's last"
+    return [
+        table_hdu(f"PSF_{name}".upper(), [Field("F", tables[name], q.exposure_unit, comment)])
+        for name, q in QUANTITIES.items()
+        if name in tables
+    ]
