@@ -145,6 +145,11 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"kind of sky: {', '.join(_SKIES)}, or sample1 to sample10",
     )
     p.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes (0)")
+    p.add_argument(
+        "--events",
+        action="store_true",
+        help="instead of prep3, events, regions, PSF images and exposure maps to extract",
+    )
     p.set_defaults(call=commands.simulate)
 
     p = added.add_parser("show", help="print what happened in a job, or rows of its results")

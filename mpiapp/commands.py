@@ -265,7 +265,7 @@ def measure(args) -> int:
 def simulate(args) -> int:
     from .simulate import simulate
 
-    done = simulate(args.directory, args.detections, args.seed, args.preset)
+    done = simulate(args.directory, args.detections, args.seed, args.preset, args.events)
     print(
         f"{done.detections} detections in {done.obsids} obsids ({done.prep3}), {done.masters} "
         f"master sources ({done.mst3}); truth in {done.truth} and {done.truth_masters}"

@@ -21,8 +21,8 @@ from .region_files import RegionFile
 from .sky import number_in
 
 _NAME = re.compile(
-    r"(?P<instrument>acis|hrc)f(?:(?P<obsid>\d{5})_(?P<obi>\d{3})|(?P<stack>J\d{7}[pm]\d{6}_\d{3}))"
-    r"N(?P<version>\d{3})(?:_(?P<cycle>e[12]))?(?:_(?P<region>r\d{4})(?P<band>[bhmsuw])?)?"
+    r"(?P<instrument>acis|hrc)f(?:(?P<obsid>\d{5,})_(?P<obi>\d{3})|(?P<stack>J\d{7}[pm]\d{6}_\d{3}))"
+    r"N(?P<version>\d{3})(?:_(?P<cycle>e[12]))?(?:_(?P<region>r\d{4}))?_?(?P<band>[bhmsuw])?"
     r"_(?P<product>[a-z]+3)\.fits(?:\.gz)?",
     re.IGNORECASE,
 )
@@ -37,6 +37,7 @@ class _Found:
 
     instrument: str
     label: str
+    folders: set[Path] = field(default_factory=set)
     paths: dict[tuple[str, str, str], str] = field(default_factory=dict)
     versions: dict[tuple[str, str, str], str] = field(default_factory=dict)
 
@@ -83,6 +84,7 @@ def find_products(folder: str | Path, settings: Settings = Settings()) -> Field:
         else:
             key = parts["instrument"], parts["obsid"], parts["obi"], parts["cycle"]
             found = observations.setdefault(key, _Found(parts["instrument"], ""))
+        found.folders.add(path.parent)
         found.add(parts["product"], parts["region"], parts["band"], parts["version"], path)
     obsids = [key[1] for key in observations]
     for key, found in observations.items():
@@ -119,8 +121,10 @@ def _nothing(folder: str | Path, found: Iterable[_Found], notes: list[str]) -> s
 
 
 def _stack_of(found: _Found, key: tuple, stacks: dict[str, _Found], notes: list[str]) -> str:
-    """The stack of an observation: the only one, the one it points at, or a stack of its own."""
+    """The stack of an observation: that in its folder, the one it points at, or one of its own."""
     alike = {n: s for n, s in stacks.items() if s.instrument == found.instrument}
+    beside = {n: s for n, s in alike.items() if s.folders & found.folders}
+    alike = beside or alike
     if len(alike) == 1:
         return next(iter(alike))
     own = f"{key[0]}f{key[1]}_{key[2]}{key[3]}"

@@ -20,7 +20,8 @@ from ..files.mst3 import write_mst3_tables
 from ..files.prep3 import prep3_name
 from ..files.prep3_write import write_prep3
 from .masters import MasterTable, draw_blocks, match
-from .observe import detect, observe, source_counts
+from .observe import Detections, detect, observe, source_counts
+from .products import Plane, Products, place_stack, write_regions
 from .samples import SAMPLE_SKIES
 from .sky import PRESETS as SKIES
 from .sky import Preset, draw_sources, draw_stacks
@@ -64,9 +65,11 @@ def simulate(
     n_detections: int,
     seed: int = 0,
     preset: str | Preset = "survey",
+    events: bool = False,
 ) -> SimulatedCatalog:
     """Write a mock catalog of at least `n_detections` detections, an obsid's component each.
 
+    With `events` there is a folder `products` for `mpiapp extract` instead of the folder `prep3`.
     Into `out_dir` go the folder `prep3`, `mst3.fits`, `truth.fits` (a row per
     detection and band: the intensity of each quantity and the background per
     pixel that the counts were drawn from) and `truth_masters.fits` (a row per
@@ -86,9 +89,10 @@ def simulate(
     if seed < 0:
         raise InputError(f"seed {seed}, expected a whole number that is not negative")
     out = Path(out_dir)
-    (out / "prep3").mkdir(parents=True, exist_ok=True)
+    folder = out / ("products" if events else "prep3")
+    folder.mkdir(parents=True, exist_ok=True)
     catalog = SimulatedCatalog(
-        out / "prep3", out / "mst3.fits", out / "truth.fits", out / "truth_masters.fits", 0, 0, 0
+        folder, out / "mst3.fits", out / "truth.fits", out / "truth_masters.fits", 0, 0, 0
     )
     links: list[Links] = []
     blocks: list[Blocks] = []
@@ -97,7 +101,7 @@ def simulate(
     while catalog.detections < n_detections:
         rng = np.random.default_rng([seed, field])
         wanted = n_detections - catalog.detections
-        detections, obsids, masters = _field(preset, field, wanted, rng, catalog.prep3, truth)
+        detections, obsids, masters = _field(preset, field, wanted, rng, folder, truth, events)
         links.append(masters.links)
         blocks.append(masters.blocks)
         if masters.truth:
@@ -119,9 +123,12 @@ def _joined(kind, parts):
     return kind(*(np.concatenate(columns) for columns in zip(*(vars(p).values() for p in parts))))
 
 
-def _field(preset, field, wanted, rng, folder, truth) -> tuple[int, int, MasterTable]:
+def _field(preset, field, wanted, rng, folder, truth, events) -> tuple[int, int, MasterTable]:
     """Simulate one field and write its obsids."""
     stacks = draw_stacks(preset, field, rng)
+    planes: list[Plane] = []
+    if events:
+        stacks, planes = map(list, zip(*(place_stack(stack, field) for stack in stacks)))
     n_obsids = sum(len(stack.obsids) for stack in stacks)
     n_sources = int(rng.integers(preset.sources[0], preset.sources[1] + 1))
     # The last field of a small catalog need not be a whole one.
@@ -139,24 +146,30 @@ def _field(preset, field, wanted, rng, folder, truth) -> tuple[int, int, MasterT
         nothing = Blocks(*(column[:0] for column in vars(masters.blocks).values()))
         masters = replace(masters, blocks=nothing)
     n_detections = written = 0
-    for detections in detected:
+    for k, detections in enumerate(detected):
         stack = detections.stack
         member = detections.member
         inside = member >= 0
+        files = _products(preset, folder / stack.name, detections, planes[k]) if events else None
         for obsid in stack.obsids:
             photons = source_counts(stack.camera, sources, obsid)
             photons = photons * factors[obsid.name][:, None]
             expected = np.zeros((len(detections.position), photons.shape[1]))
             np.add.at(expected, member[inside], photons[inside])
-            drawn = observe(preset, detections, obsid, expected, rng)
-            if not drawn:
-                continue
-            bundles = [_wanted(preset, bundle) for bundle, _ in drawn]
-            path = folder / prep3_name(stack.name, obsid.name)
-            write_prep3(path, stack.name, obsid.name, stack.camera.name, bundles, obsid.seconds)
-            written += 1
-            n_detections += sum(len(bundle.components) for bundle in bundles)
-            _write_truth(truth, drawn)
+            if files:
+                seen = files.observe(obsid, expected, rng)
+            else:
+                drawn = observe(preset, detections, obsid, expected, rng)
+                seen = [(bundle.key.bundle, bundle.components, t) for bundle, t in drawn]
+                bundles = [_wanted(preset, bundle) for bundle, _ in drawn]
+                path = folder / prep3_name(stack.name, obsid.name)
+                if bundles:
+                    name = stack.camera.name
+                    write_prep3(path, stack.name, obsid.name, name, bundles, obsid.seconds)
+            if seen:
+                written += 1
+                n_detections += sum(len(components) for _, components, _ in seen)
+                _write_truth(truth, stack.name, obsid.name, seen)
     return n_detections, written, masters
 
 
@@ -180,18 +193,26 @@ def _wanted(preset: Preset, bundle: Bundle) -> Bundle:
     )
 
 
-def _write_truth(table: TruthTable, drawn) -> None:
-    for bundle, truth in drawn:
-        n, n_bands = len(bundle.components), len(truth.bands)
+def _products(preset: Preset, folder: Path, detections: Detections, plane: Plane) -> Products:
+    """The folder of a stack, with the regions of its components."""
+    folder.mkdir(exist_ok=True)
+    write_regions(folder, detections, plane)
+    bands = tuple(preset.bands) or detections.stack.camera.bands
+    return Products(folder, detections, plane, bands)
+
+
+def _write_truth(table: TruthTable, stack: str, obsid: str, seen) -> None:
+    for bundle, components, truth in seen:
+        n, n_bands = len(components), len(truth.bands)
         columns = {}
         for q, name in enumerate(QUANTITIES):
             columns[name] = truth.intensity[q].ravel()
             columns[f"bkg_{name}"] = np.repeat(truth.background[q], n)
         table.append(
-            stack=bundle.key.stack,
-            obsid=bundle.key.obsid,
-            bundle=bundle.key.bundle,
-            component=np.tile(np.array(bundle.components, dtype="S8"), n_bands),
+            stack=stack,
+            obsid=obsid,
+            bundle=bundle,
+            component=np.tile(np.array(components, dtype="S8"), n_bands),
             band=np.repeat(np.array(truth.bands, dtype="S1"), n),
             **columns,
         )

@@ -106,6 +106,11 @@ class Obsid:
         """(n,) off-axis angle in arcmin."""
         return np.hypot(*(position - self.centre).T) / 60
 
+    def sky(self, detector: np.ndarray) -> np.ndarray:
+        """(n, 2) positions in arcsec of places on the detector, in arcsec from its centre."""
+        c, s = np.cos(self.roll), np.sin(self.roll)
+        return detector @ np.array([[c, s], [-s, c]]) + self.centre
+
     def _detector(self, position: np.ndarray) -> np.ndarray:
         c, s = np.cos(self.roll), np.sin(self.roll)
         return (position - self.centre) @ np.array([[c, -s], [s, c]])

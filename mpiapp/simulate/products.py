@@ -1,0 +1,367 @@
+"""The files of a mock sky as the catalog's archive has them: events, regions, PSFs, exposure maps.
+
+Each observation is drawn photon by photon, so that what `mpiapp extract` makes of the files can be
+held against the truth.  Names and layouts are those of CSC 2.1's products, a folder for a stack.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from ..catalog.quantities import BANDS, QUANTITIES
+from .instrument import (
+    ECF90_APERTURE,
+    ERG_PER_KEV,
+    NOMINAL_INDEX,
+    Camera,
+    energy,
+    exposures,
+    photons,
+    psf_radius,
+)
+from .observe import Detections, Truth, mean_off_axis
+from .sky import Obsid, Stack
+
+# Sky pixels an exposure map's pixel is wide, by instrument.
+_MAP_STEP = {"ACIS": 4.0, "HRC": 16.0}
+# The background region is a ring between these many source radii.
+_RING = 2.0, 4.0
+# PSF image: pixels a 90 % radius, and radii to its edge, which is beyond the ring.
+_PSF_PIXELS, _PSF_RADII = 8, 6.0
+# Events that do not count: of bad status, and outside the good times.
+_BAD = 0.03
+_VERSION = "001"
+_START = 6e8
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """The sky plane of a stack: tangent point in degrees and the same in arcsec of the field."""
+
+    celestial: tuple[float, float]
+    offset: np.ndarray
+    pixel: float
+    centre: float
+
+    def sky(self, position: np.ndarray) -> np.ndarray:
+        """(n, 2) sky pixels of positions in arcsec; right ascension grows to the left."""
+        return self.centre + (position - self.offset) * [-1, 1] / self.pixel
+
+    def arcsec(self, sky: np.ndarray) -> np.ndarray:
+        """(n, 2) positions in arcsec of sky pixels."""
+        return self.offset + (sky - self.centre) * self.pixel * [-1, 1]
+
+    def wcs(self) -> WCS:
+        """Celestial WCS with sky pixels from 1."""
+        wcs = WCS(naxis=2)
+        wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+        wcs.wcs.crval, wcs.wcs.crpix = self.celestial, [self.centre] * 2
+        wcs.wcs.cdelt = [-self.pixel / 3600, self.pixel / 3600]
+        return wcs
+
+
+def place_stack(stack: Stack, field: int) -> tuple[Stack, Plane]:
+    """The stack under the name that its position gives it, and its sky plane.
+
+    Fields lie 2 degrees apart along a parallel.
+    """
+    offset = np.mean([obsid.centre for obsid in stack.obsids], axis=0)
+    dec = 10.0 + offset[1] / 3600
+    ra = (30.0 + 2 * field + offset[0] / 3600 / np.cos(np.radians(dec))) % 360
+    pixel = stack.camera.pixel
+    plane = Plane((ra, dec), offset, pixel, 4096.5 if stack.camera.name == "ACIS" else 16384.5)
+    h, m = ra / 15, dec
+    name = (
+        f"{stack.camera.name.lower()}fJ{int(h):02d}{int(h * 60) % 60:02d}{int(h * 36000) % 600:03d}"
+        f"p{int(m):02d}{int(m * 60) % 60:02d}{int(m * 3600) % 60:02d}_{stack.name[-3:]}"
+    )
+    return replace(stack, name=name), plane
+
+
+def radii(detections: Detections) -> np.ndarray:
+    """(n,) 90 % radii in arcsec of the components, the mean of the stack's observations."""
+    return psf_radius(mean_off_axis(detections.stack, detections.position))
+
+
+def write_regions(folder: Path, detections: Detections, plane: Plane) -> None:
+    """reg3 of every component of a stack: source region, and background region with its holes.
+
+    Of two that overlap by more than a third of their distance the brighter, which is the first,
+    loses what the other's region covers, as the catalog's modified regions do.
+    """
+    r90 = radii(detections)
+    radius = ECF90_APERTURE["aper"] * r90 / plane.pixel
+    at = plane.sky(detections.position)
+    for i in range(len(at)):
+        distance = np.hypot(*(at - at[i]).T)
+        source = [("Circle", *at[i], radius[i])]
+        close = (distance < 0.75 * (radius + radius[i])) & (np.arange(len(at)) > i)
+        source += [("!Circle", *at[j], radius[j]) for j in np.flatnonzero(close)]
+        inner, outer = (k * radius[i] for k in _RING)
+        ring = [("Annulus", *at[i], (inner, outer))]
+        inside = (distance < outer + radius) & (np.arange(len(at)) != i)
+        ring += [("!Circle", *at[j], radius[j]) for j in np.flatnonzero(inside)]
+        hdus = [_region_hdu("SRCREG", source, plane), _region_hdu("BKGREG", ring, plane)]
+        name = f"{detections.stack.name}N{_VERSION}_{_region(i)}_reg3.fits"
+        _write(folder / name, [fits.PrimaryHDU(), *hdus])
+
+
+def _region(i: int) -> str:
+    return f"r{i + 1:04d}"
+
+
+def _region_hdu(name: str, shapes, plane: Plane) -> fits.BinTableHDU:
+    n = len(shapes)
+    r = np.zeros((n, 2))
+    for i, (*_, size) in enumerate(shapes):
+        r[i, : np.size(size)] = size
+    columns = [
+        fits.Column("X", "D", unit="pixel", array=[s[1] for s in shapes]),
+        fits.Column("Y", "D", unit="pixel", array=[s[2] for s in shapes]),
+        fits.Column("SHAPE", "16A", array=[s[0] for s in shapes]),
+        fits.Column("R", "2D", unit="pixel", array=r),
+        fits.Column("ROTANG", "2D", unit="deg", array=np.full((n, 2), [0, np.nan])),
+        fits.Column("COMPONENT", "I", array=np.ones(n, dtype=np.int16)),
+    ]
+    hdu = fits.BinTableHDU.from_columns(columns, name=name)
+    hdu.header.update(_table_wcs(plane))
+    return hdu
+
+
+def _table_wcs(plane: Plane, first: int = 1) -> dict[str, object]:
+    """Keywords of the WCS of two table columns, the first of this number."""
+    cards = {}
+    for n, (axis, value, sign) in enumerate(
+        (("RA---TAN", plane.celestial[0], -1), ("DEC--TAN", plane.celestial[1], 1)), first
+    ):
+        cards |= {f"TCTYP{n}": axis, f"TCRVL{n}": value, f"TCRPX{n}": plane.centre}
+        cards |= {f"TCDLT{n}": sign * plane.pixel / 3600, f"TCUNI{n}": "deg"}
+    return cards
+
+
+@dataclass(frozen=True, eq=False)
+class Products:
+    """Writes the files of one stack's observations and says what they were drawn from.
+
+    Photons have the nominal spectrum within each narrow band, whatever their source's is over all
+    of them, and the background is as even as the detector is wide.
+    """
+
+    folder: Path
+    detections: Detections
+    plane: Plane
+    bands: tuple[str, ...]
+
+    def observe(
+        self, obsid: Obsid, expected: np.ndarray, rng: np.random.Generator
+    ) -> list[tuple[str, tuple[str, ...], Truth]]:
+        """Draw an observation: events, exposure maps, PSF images and its own regions.
+
+        expected : (n_components, n_narrow) photons that each component would give
+
+        Returns the bundles, their components in the field and the truth.
+        """
+        camera = self.detections.stack.camera
+        position = self.detections.position
+        on = obsid.on_detector(camera, position)
+        start = f"{camera.name.lower()}f{int(obsid.name):05d}_000N{_VERSION}"
+        header = self._header(camera, obsid)
+        self._write_events(start, camera, obsid, expected[on], position[on], header, rng)
+        peak = self._write_maps(start, camera, obsid, header)
+        for i in np.flatnonzero(on):
+            self._write_psf(f"{start}_{_region(i)}", obsid, position[i], header)
+        return self._truth(camera, obsid, expected, on, peak)
+
+    def _header(self, camera: Camera, obsid: Obsid) -> dict[str, object]:
+        ra, dec = self.plane.wcs().wcs_pix2world(self.plane.sky(obsid.centre[None]), 1)[0]
+        return {
+            "TELESCOP": "CHANDRA",
+            "INSTRUME": camera.name,
+            "OBS_ID": obsid.name,
+            "EXPOSURE": obsid.seconds,
+            "RA_PNT": ra,
+            "DEC_PNT": dec,
+        }
+
+    def _write_events(self, start, camera, obsid, expected, position, header, rng) -> None:
+        x, y, kev = self._photons(camera, obsid, expected, position, rng)
+        n_bad = rng.binomial(len(x), _BAD, 2)
+        bad = [rng.integers(0, len(x), n) if len(x) else np.zeros(0, int) for n in n_bad]
+        which = np.concatenate([np.arange(len(x)), *bad])
+        n, late = len(which), len(x) + len(bad[0])
+        time = _START + rng.uniform(0, obsid.seconds, n)
+        time[late:] += 2 * obsid.seconds
+        status = np.zeros((n, 32), dtype=bool)
+        status[len(x) : late, 4] = True
+        columns = [
+            fits.Column("time", "D", unit="s", array=time),
+            fits.Column("ccd_id", "I", array=np.zeros(n, dtype=np.int16)),
+            fits.Column("x", "E", unit="pixel", array=x[which]),
+            fits.Column("y", "E", unit="pixel", array=y[which]),
+            fits.Column("status", "32X", array=status),
+        ]
+        if camera.name == "ACIS":
+            columns.insert(4, fits.Column("energy", "E", unit="eV", array=1000 * kev[which]))
+        events = fits.BinTableHDU.from_columns(columns, name="EVENTS")
+        events.header.update(header)
+        events.header.update(_table_wcs(self.plane, 3))
+        for n in (3, 4):
+            events.header[f"TLMIN{n}"], events.header[f"TLMAX{n}"] = (
+                0.5,
+                2 * self.plane.centre - 0.5,
+            )
+        good = [
+            fits.Column("START", "D", unit="s", array=[_START]),
+            fits.Column("STOP", "D", unit="s", array=[_START + obsid.seconds]),
+        ]
+        gti = fits.BinTableHDU.from_columns(good, name="GTI")
+        _write(self.folder / f"{start}_evt3.fits", [fits.PrimaryHDU(), events, gti])
+
+    def _photons(self, camera, obsid, expected, position, rng):
+        """Sky pixels and energies of all photons that the detector catches."""
+        r90 = psf_radius(obsid.off_axis(position))
+        counts = rng.poisson(expected)
+        places, kevs = [], []
+        for k, band in enumerate(camera.narrow):
+            source = np.repeat(np.arange(len(position)), counts[:, k])
+            u, turn = rng.random((2, len(source)))
+            r = r90[source] / 3 * np.sqrt(u / (1 - u))
+            turn *= 2 * np.pi
+            step = np.stack([r * np.cos(turn), r * np.sin(turn)], axis=1)
+            places.append(position[source] + step)
+            kevs.append(_power_law(band, len(source), rng))
+            area = (2 * camera.half_width) ** 2
+            even = rng.poisson(self._background(camera, obsid)[k] * area / camera.pixel**2)
+            detector = rng.uniform(-camera.half_width, camera.half_width, (even, 2))
+            places.append(obsid.sky(detector))
+            kevs.append(rng.uniform(*BANDS[band], even))
+        place, kev = np.concatenate(places), np.concatenate(kevs)
+        caught = obsid.on_detector(camera, place)
+        x, y = self.plane.sky(place[caught]).T
+        return x, y, kev[caught]
+
+    def _background(self, camera: Camera, obsid: Obsid) -> np.ndarray:
+        """(n_narrow,) counts a sky pixel, the same all over the detector."""
+        return np.array(camera.background) * obsid.seconds * obsid.chips[0]
+
+    def _write_maps(self, start, camera, obsid, header) -> np.ndarray:
+        """Exposure maps of the bands; returns the peak of each band of the camera."""
+        step = _MAP_STEP[camera.name]
+        reach = 1.5 * camera.half_width / camera.pixel
+        middle = self.plane.sky(obsid.centre[None])[0]
+        n = int(np.ceil(2 * reach / step))
+        origin = np.round(middle - n * step / 2) + 0.5  # the centre of the first pixel
+        along = origin[:, None] + step * np.arange(n)
+        x, y = np.meshgrid(*along)
+        place = self.plane.arcsec(np.stack([x.ravel(), y.ravel()], axis=1))
+        on = np.zeros(len(place))
+        fine = (np.arange(4) - 1.5) / 4 * step * self.plane.pixel
+        for dx in fine:
+            for dy in fine:
+                on += obsid.on_detector(camera, place + [dx, dy]) / 16
+        angle = obsid.off_axis(place)
+        table = np.linspace(0, angle.max(), 200)
+        by_angle = np.array([exposures(camera, a, obsid.seconds) for a in table])
+        photon = by_angle[:, list(QUANTITIES).index("photflux")]
+        peak = np.zeros(len(camera.bands))
+        for k, band in enumerate(camera.bands):
+            image = (np.interp(angle, table, photon[:, k]) * on).reshape(n, n)
+            peak[k] = np.float32(image.max())
+            if band in self.bands:
+                name = f"{start}_{band}_exp3.fits"
+                unit = {"BUNIT": "cm**2 s count/photon"}
+                self._write_image(name, image, origin, step, header | unit)
+        return peak
+
+    def _write_psf(self, start: str, obsid: Obsid, position: np.ndarray, header) -> None:
+        """The PSF image, the same in all bands."""
+        r90 = float(psf_radius(obsid.off_axis(position[None]))[0]) / self.plane.pixel
+        step = r90 / _PSF_PIXELS
+        n = 2 * int(_PSF_RADII * _PSF_PIXELS)
+        centre = self.plane.sky(position[None])[0]
+        fine = 8
+        along = (np.arange(n * fine) - (n * fine - 1) / 2) * step / fine
+        squared = along[:, None] ** 2 + along[None] ** 2
+        density = (r90 / 3) ** 2 / np.pi / (squared + (r90 / 3) ** 2) ** 2
+        image = density.reshape(n, fine, n, fine).sum(axis=(1, 3)) * (step / fine) ** 2
+        origin = centre - (n - 1) / 2 * step
+        for band in self.bands:
+            self._write_image(f"{start}{band}_psf3.fits", image, origin, step, header)
+
+    def _write_image(self, name: str, array, origin, step: float, header) -> None:
+        hdu = fits.PrimaryHDU(array.astype(np.float32))
+        hdu.header.update(header)
+        crpix = (self.plane.centre - np.asarray(origin)) / step + 1
+        for axis in (0, 1):
+            n, sign = axis + 1, (-1, 1)[axis]
+            hdu.header[f"CTYPE{n}"] = ("RA---TAN", "DEC--TAN")[axis]
+            hdu.header[f"CRVAL{n}"] = self.plane.celestial[axis]
+            hdu.header[f"CRPIX{n}"] = crpix[axis]
+            hdu.header[f"CDELT{n}"] = sign * step * self.plane.pixel / 3600
+            hdu.header[f"CTYPE{n}P"] = "xy"[axis]
+            hdu.header[f"CRVAL{n}P"] = origin[axis]
+            hdu.header[f"CRPIX{n}P"] = 1.0
+            hdu.header[f"CDELT{n}P"] = step
+        _write(self.folder / name, [hdu])
+
+    def _truth(self, camera, obsid, expected, on, peak):
+        """Per bundle its name, components and the intensities that its photons were drawn from."""
+        bands = [k for k, band in enumerate(camera.bands) if band in self.bands]
+        sums = camera.sums()[bands]
+        narrow_kev = np.array(
+            [energy(b, NOMINAL_INDEX) / photons(b, NOMINAL_INDEX) for b in camera.narrow]
+        )
+        even_kev = np.array([sum(BANDS[b]) / 2 * ERG_PER_KEV for b in camera.narrow])
+        angles = obsid.off_axis(self.detections.position)
+        density = self._background(camera, obsid)
+        found = []
+        for b, members in enumerate(self.detections.bundles):
+            here = members[on[members]]
+            if not here.size:
+                continue
+            E = np.array(
+                [exposures(camera, float(angles[i]), obsid.seconds)[:, bands] for i in here]
+            )
+            photon = E[:, list(QUANTITIES).index("photflux")].T  # (n_bands, n)
+            counts = sums @ expected[here].T
+            even = sums @ density
+            with np.errstate(invalid="ignore", divide="ignore"):
+                erg = (sums @ (expected[here] * narrow_kev).T) / counts
+            values = {
+                "flux": np.nan_to_num(counts / photon * erg),
+                "photflux": counts / photon,
+                "rate": counts / obsid.seconds / (photon / peak[bands][:, None]),
+                "cnts": counts,
+            }
+            mean = photon.mean(axis=1)
+            background = {
+                "flux": even / mean * (sums @ (density * even_kev)) / even,
+                "photflux": even / mean,
+                "rate": even / obsid.seconds / (mean / peak[bands]),
+                "cnts": even,
+            }
+            truth = Truth(
+                tuple(camera.bands[k] for k in bands),
+                np.array([values[q] for q in QUANTITIES]),
+                np.array([background[q] for q in QUANTITIES]),
+            )
+            names = tuple(_region(i) for i in here)
+            found.append((f"b{b:04d}", names, truth))
+        return found
+
+
+def _power_law(band: str, n: int, rng: np.random.Generator) -> np.ndarray:
+    """(n,) energies in keV of photons of the nominal spectrum."""
+    low, high = BANDS[band]
+    p = 1 - NOMINAL_INDEX
+    u = rng.random(n)
+    return (low**p + u * (high**p - low**p)) ** (1 / p)
+
+
+def _write(path: Path, hdus: list) -> None:
+    fits.HDUList(hdus).writeto(path, overwrite=True)
