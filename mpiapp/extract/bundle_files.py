@@ -15,7 +15,7 @@ from .field import ObservationFiles, Settings, SourceFiles, of_band
 from .matrix import ExposureMap
 from .psf import ECF90, Psf, PsfFraction, ellipse_of, read_psf
 from .region import Region
-from .region_files import read_region
+from .region_files import NoSuchRegion, RegionFile, read_region
 from .sky import Frame, Image, instrument_of, number_in, read_image
 
 
@@ -149,10 +149,7 @@ def open_source(observation: OpenObservation, files: SourceFiles) -> OpenSource:
             if given not in read:
                 read[given] = read_psf(given, frame, centre)
             psf = read[given]
-            if own is not None and own not in read:
-                read[own] = read_region(own, frame)
-            elif own is None and isinstance(psf, Psf) and (given, ECF90) not in read:
-                read[given, ECF90] = ellipse_of(psf, ECF90)
+            small = _aper90(own, psf, frame, read)
             if exposure is not None and exposure not in read:
                 read[exposure] = read_image(exposure, frame)
         except InputError as error:
@@ -163,13 +160,31 @@ def open_source(observation: OpenObservation, files: SourceFiles) -> OpenSource:
             maps[band] = read[exposure]
         if aper is not None:
             apertures["aper", band] = aper
-        if small := read.get(own or (given, ECF90)):
+        if small is not None:
             apertures["aper90", band] = small
     if not psfs:
         bands = ", ".join(observation.bands) or "wanted"
         nothing = f"{place}: neither PSF image nor PSF fraction for the bands {bands}; name one"
         raise InputError(next(iter(faults.values()), nothing))
     return OpenSource(files, events, psfs, apertures, background, maps, faults)
+
+
+def _aper90(
+    own: RegionFile | None, psf: Psf | PsfFraction, frame: Frame, read: dict
+) -> Region | None:
+    """The region of the aperture aper90, that of the PSF where its file has none."""
+    if own is not None:
+        try:
+            if own not in read:
+                read[own] = read_region(own, frame)
+            return read[own]
+        except NoSuchRegion:
+            pass
+    if isinstance(psf, PsfFraction):
+        return None
+    if psf not in read:
+        read[psf] = ellipse_of(psf, ECF90)
+    return read[psf]
 
 
 def _centre(files: SourceFiles, frame: Frame, aper: Region | None) -> tuple[float, float]:

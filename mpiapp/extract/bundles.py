@@ -234,11 +234,6 @@ class _Work:
         frame, header = self.observation.frame, self.observation.header
         ra, dec = source.files.position or frame.celestial(*region.outline.centre)
         pointing = number_in(header, "RA_PNT", "RA_NOM"), number_in(header, "DEC_PNT", "DEC_NOM")
-        x, y = region.points
-        others = np.zeros(len(x), dtype=bool)
-        for j, other in enumerate(regions):
-            if j != i and region.bounds.meets(other.bounds):
-                others |= other.contains(x, y)
         exposure = row.exposure
         return Quality(
             ra=ra,
@@ -247,12 +242,19 @@ class _Work:
             mean_energy=self.mean_energy(i, band),
             frac_off_chip=1 - exposure.lit if exposure else np.nan,
             frac_off_psf=off_psf,
-            frac_overlap=float(others.mean()) if len(others) else 0.0,
+            frac_overlap=_overlap(region, [o for o in regions if o is not region]),
             frac_hole=1 - region.area / region.outline.area,
             expmap_min=exposure.low if exposure else np.nan,
             expmap_max=exposure.high if exposure else np.nan,
             neighbour_lost=self.lost,
         )
+
+
+def _overlap(region: Region, others: Sequence[Region]) -> float:
+    """The part of a region that lies in any of the others."""
+    near = [other for other in others if region.bounds.meets(other.bounds)]
+    x, y = region.points if near else ((), ())
+    return float(union(near).contains(x, y).mean()) if len(x) else 0.0
 
 
 def _separation_arcmin(ra: float, dec: float, ra0: float, dec0: float) -> float:

@@ -53,16 +53,8 @@ class ExposureMap:
 
     def of(self, region: Region) -> Exposure:
         """The exposure of a region."""
-        reach = region.bounds
         for image in self.images:
-            x_low, x_high, y_low, y_high = image.grid.bounds
-            covers = (
-                x_low <= reach.x_low
-                and reach.x_high <= x_high
-                and y_low <= reach.y_low
-                and reach.y_high <= y_high
-            )
-            if covers:
+            if image.grid.bounds.holds(region.bounds):
                 pixels = cut(image.grid, region).of(image).astype(np.float64)
                 if pixels.size and pixels.min() > 0 and np.isfinite(pixels).all():
                     return Exposure(pixels.mean(), pixels.min(), pixels.max(), 1.0)
@@ -133,10 +125,10 @@ class Columns:
     def off_image(self, region: Region) -> float:
         """The largest part of a region that lies off any of the PSF images."""
         parts = [0.0]
-        for psf in self.psfs:
-            if isinstance(psf, Psf):
+        for bounds in {psf.bounds for psf in self.psfs if isinstance(psf, Psf)}:
+            if not bounds.holds(region.bounds):
                 x, y = region.points
-                x_low, x_high, y_low, y_high = psf.bounds
+                x_low, x_high, y_low, y_high = bounds
                 on = (x >= x_low) & (x < x_high) & (y >= y_low) & (y < y_high)
                 parts.append(1 - float(on.mean()) if len(on) else 0.0)
         return max(parts)

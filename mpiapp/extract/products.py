@@ -164,12 +164,10 @@ def _sources(found: _Found, stack: _Found | None, notes: list[str]) -> tuple[Sou
     sources = []
     for region in found.regions:
         own = {product: found.get(product, region) for product in (*_REGIONS, "regevt3")}
-        of_stack = stack.get("reg3", region) if stack else ""
         aper = background = None
-        for path in (of_stack, own["reg3"]):
-            if path and aper is None and _has(path, "SRCREG"):
-                aper, background = (RegionFile(path, (hdu,)) for hdu in ("SRCREG", "BKGREG"))
-        if own["srcreg3"] and aper is None:
+        if path := (stack.get("reg3", region) if stack else "") or own["reg3"]:
+            aper, background = (RegionFile(path, (hdu,)) for hdu in ("SRCREG", "BKGREG"))
+        if own["srcreg3"]:
             aper = RegionFile(own["srcreg3"])
         if own["bkgreg3"]:
             background = RegionFile(own["bkgreg3"])
@@ -185,19 +183,8 @@ def _sources(found: _Found, stack: _Found | None, notes: list[str]) -> tuple[Sou
             continue
         aper90 = {}
         if own["reg3"]:
-            with open_fits(own["reg3"]) as hdus:
-                names = [hdu.name for hdu in hdus]
-            for band in psf:
-                if (hdu := f"ECF90REG{band.upper()}") in names:
-                    aper90[band] = RegionFile(own["reg3"], (hdu,))
+            ellipses = {band: (f"ECF90REG{band.upper()}",) for band in psf}
+            aper90 = {band: RegionFile(own["reg3"], hdus) for band, hdus in ellipses.items()}
         maps = found.bands("regexp3", region)
         sources.append(SourceFiles(region, aper, background, aper90, psf, own["regevt3"], maps))
     return tuple(sources)
-
-
-def _has(path: str, hdu: str) -> bool:
-    try:
-        with open_fits(path) as hdus:
-            return any(one.name == hdu for one in hdus)
-    except InputError:
-        return True  # it will be named when it is read

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from ..catalog.fault import InputError
 from .fits_input import read_bytes
 from .region import Bounds, Component, Region, make_shape
 from .region_files import is_fits
-from .sky import Frame, read_image
+from .sky import Frame, Grid, read_image
 
 ECF90 = 0.9
 # PSF images of the catalog hold 0.988 to 0.993 of the PSF: the rest lies outside.  Others, of
@@ -75,10 +75,14 @@ def _psf_image(path: str, frame: Frame) -> Psf:
     total = weight.sum()
     if not low < total < high:
         weight = weight / total
-    (x0, y0), step, (ny, nx) = image.grid
-    x = np.tile(x0 + step * np.arange(nx), ny)
-    y = np.repeat(y0 + step * np.arange(ny), nx)
-    return Psf(path, x, y, weight, image.grid.bounds, image.grid)
+    return Psf(path, *_centres(image.grid), weight, image.grid.bounds, image.grid)
+
+
+@lru_cache(maxsize=16)  # a source's PSF images of all bands have one grid
+def _centres(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of all pixels of a grid, row after row."""
+    (x0, y0), step, (ny, nx) = grid
+    return np.tile(x0 + step * np.arange(nx), ny), np.repeat(y0 + step * np.arange(ny), nx)
 
 
 def _round_psf(path: str, frame: Frame, centre: tuple[float, float]) -> Psf:

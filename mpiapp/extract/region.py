@@ -47,6 +47,15 @@ class Bounds(NamedTuple):
     y_low: float
     y_high: float
 
+    def holds(self, other: Bounds) -> bool:
+        """Whether the other lies in this one."""
+        return (
+            self.x_low <= other.x_low
+            and other.x_high <= self.x_high
+            and self.y_low <= other.y_low
+            and other.y_high <= self.y_high
+        )
+
     def meets(self, other: Bounds) -> bool:
         """Whether the two share a point."""
         return (
@@ -73,28 +82,32 @@ class Region:
 
     def contains(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """(n,) whether points (n,) lie inside."""
-        inside = np.zeros(np.shape(x), dtype=bool)
-        points = PixCoord(x, y)
+        inside = np.zeros(len(x), dtype=bool)
         for included, excluded in self.components:
-            here = np.ones(np.shape(x), dtype=bool)
+            here = np.arange(len(x))
             for shape in included:
-                here &= shape.contains(points)
+                here = here[_holds(shape, x[here], y[here])]
+            gone = np.zeros(len(here), dtype=bool)
             for shape in excluded:
-                here &= ~shape.contains(points)
-            inside |= here
+                near = np.flatnonzero(_near(_box(shape), x[here], y[here]))
+                gone[near] |= _holds(shape, x[here[near]], y[here[near]])
+            inside[here[~gone]] = True
         for hole in self.without:
-            inside &= ~hole.contains(x, y)
+            here = np.flatnonzero(inside)
+            here = here[_near(hole.bounds, x[here], y[here])]
+            inside[here[hole.contains(x[here], y[here])]] = False
         return inside
 
     @cached_property
     def bounds(self) -> Bounds:
         """A rectangle that holds all of it, holes neglected."""
-        boxes = []
-        for included, _ in self.components:
-            lows, highs = zip(*map(_box, included))
-            boxes.append((*np.max(lows, axis=0), *np.min(highs, axis=0)))
-        x_low, y_low = np.min([box[:2] for box in boxes], axis=0).tolist()
-        x_high, y_high = np.max([box[2:] for box in boxes], axis=0).tolist()
+        boxes = [
+            [pick(side) for pick, side in zip((max, min) * 2, zip(*map(_box, included)))]
+            for included, _ in self.components
+        ]
+        x_low, x_high, y_low, y_high = (
+            pick(side) for pick, side in zip((min, max) * 2, zip(*boxes))
+        )
         return Bounds(x_low, max(x_low, x_high), y_low, max(y_low, y_high))
 
     @cached_property
@@ -147,16 +160,33 @@ def union(regions: Sequence[Region]) -> Region:
     return Region(tuple(c for region in regions for c in region.components))
 
 
-def _box(shape: PixelRegion) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Lower left and upper right corner."""
-    if isinstance(shape, EllipsePixelRegion):  # most of all regions, and its exact extent is easy
-        c, s = math.cos(shape.angle.to_value(u.rad)), math.sin(shape.angle.to_value(u.rad))
-        a, b = shape.width / 2, shape.height / 2
-        reach = math.hypot(a * c, b * s), math.hypot(a * s, b * c)
+def _near(box: Bounds, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(n,) whether points lie in a rectangle."""
+    return (x >= box.x_low) & (x <= box.x_high) & (y >= box.y_low) & (y <= box.y_high)
+
+
+def _holds(shape: PixelRegion, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(n,) whether points lie in a shape."""
+    if isinstance(shape, EllipsePixelRegion):
+        # Nearly all regions of the catalog: a fifth of the time that `regions` takes, which
+        # carries units through every step.
+        turn = shape.angle.to_value(u.rad)
+        c, s, dx, dy = math.cos(turn), math.sin(turn), x - shape.center.x, y - shape.center.y
+        along, across = 2 / shape.width, 2 / shape.height
+        return ((dx * c + dy * s) * along) ** 2 + ((dy * c - dx * s) * across) ** 2 <= 1
+    return shape.contains(PixCoord(x, y))
+
+
+def _box(shape: PixelRegion) -> Bounds:
+    """A rectangle that holds a shape."""
+    if isinstance(shape, EllipsePixelRegion):
+        turn = shape.angle.to_value(u.rad)
+        c, s, a, b = math.cos(turn), math.sin(turn), shape.width / 2, shape.height / 2
+        dx, dy = math.hypot(a * c, b * s), math.hypot(a * s, b * c)
         x, y = shape.center.x, shape.center.y
-        return (x - reach[0], y - reach[1]), (x + reach[0], y + reach[1])
+        return Bounds(x - dx, x + dx, y - dy, y + dy)
     box = shape.bounding_box
-    return (box.ixmin - 0.5, box.iymin - 0.5), (box.ixmax - 0.5, box.iymax - 0.5)
+    return Bounds(box.ixmin - 0.5, box.ixmax - 0.5, box.iymin - 0.5, box.iymax - 0.5)
 
 
 class ShapeError(ValueError):

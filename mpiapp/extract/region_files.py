@@ -49,6 +49,10 @@ class RegionFile:
         return " ".join(filter(None, (self.path, " or ".join(self.hdus), self.label)))
 
 
+class NoSuchRegion(InputError):
+    """A file without the region that is asked for, which there may be elsewhere."""
+
+
 def read_region(file: RegionFile, frame: Frame) -> Region:
     """A region in sky pixels of `frame`; InputError names what cannot be used."""
     found = dict(read_regions(file, frame))
@@ -79,20 +83,29 @@ def is_fits(path: str | os.PathLike) -> bool:
     return bool(re.search(r"\.(fits|fit|fts)(\.gz)?$", str(path), re.IGNORECASE))
 
 
+@lru_cache(maxsize=4)  # the tables of a file are asked for one after the other
+def _fits_tables(path: str) -> dict[str, tuple[dict[str, np.ndarray], fits.Header]]:
+    """Columns and header of every table of a file, by their names."""
+    with open_fits(path) as hdus:
+        return {
+            hdu.name: ({n.upper(): np.asarray(hdu.data[n]) for n in hdu.columns.names}, hdu.header)
+            for hdu in hdus
+            if isinstance(hdu, fits.BinTableHDU)
+        }
+
+
 def _fits_region(file: RegionFile, frame: Frame) -> Region:
-    with open_fits(file.path) as hdus:
-        tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)]
-        wanted = [hdu for name in file.hdus for hdu in tables if hdu.name == name]
-        if not wanted and len(tables) != 1:
-            names = ", ".join(hdu.name for hdu in tables) or "no table"
-            raise InputError(
-                f"{file.path}: {names} in it, expected {' or '.join(file.hdus) or 'one'}; name a "
-                "region file, or an HDU of it: name.fits[HDU]"
-            )
-        hdu = (wanted or tables)[0]
-        columns = {name.upper(): np.asarray(hdu.data[name]) for name in hdu.columns.names}
-        header = hdu.header
-    place = f"{file.path}, {hdu.name}"
+    tables = _fits_tables(file.path)
+    wanted = [name for name in file.hdus if name in tables]
+    if not wanted and len(tables) != 1:
+        names = ", ".join(tables) or "no table"
+        raise NoSuchRegion(
+            f"{file.path}: {names} in it, expected {' or '.join(file.hdus) or 'one'}; name a "
+            "region file, or an HDU of it: name.fits[HDU]"
+        )
+    name = (wanted or list(tables))[0]
+    columns, header = tables[name]
+    place = f"{file.path}, {name}"
     if missing := {"SHAPE", "X", "Y"} - columns.keys():
         raise InputError(f"{place}: no column {min(missing)}; name a region file")
     n = len(columns["SHAPE"])

@@ -99,13 +99,13 @@ def write_regions(folder: Path, detections: Detections, plane: Plane) -> None:
     at = plane.sky(detections.position)
     for i in range(len(at)):
         distance = np.hypot(*(at - at[i]).T)
-        source = [("Circle", *at[i], radius[i])]
+        source = [("Ellipse", *at[i], radius[i])]
         close = (distance < 0.75 * (radius + radius[i])) & (np.arange(len(at)) > i)
-        source += [("!Circle", *at[j], radius[j]) for j in np.flatnonzero(close)]
+        source += [("!Ellipse", *at[j], radius[j]) for j in np.flatnonzero(close)]
         inner, outer = (k * radius[i] for k in _RING)
-        ring = [("Annulus", *at[i], (inner, outer))]
+        ring = [("Ellipse", *at[i], outer), ("!Ellipse", *at[i], inner)]
         inside = (distance < outer + radius) & (np.arange(len(at)) != i)
-        ring += [("!Circle", *at[j], radius[j]) for j in np.flatnonzero(inside)]
+        ring += [("!Ellipse", *at[j], radius[j]) for j in np.flatnonzero(inside)]
         hdus = [_region_hdu("SRCREG", source, plane), _region_hdu("BKGREG", ring, plane)]
         name = f"{detections.stack.name}N{_VERSION}_{_region(i)}_reg3.fits"
         _write(folder / name, [fits.PrimaryHDU(), *hdus])
@@ -116,15 +116,13 @@ def _region(i: int) -> str:
 
 
 def _region_hdu(name: str, shapes, plane: Plane) -> fits.BinTableHDU:
+    """A table of ellipses (shape, x, y, radius), which are circles."""
     n = len(shapes)
-    r = np.zeros((n, 2))
-    for i, (*_, size) in enumerate(shapes):
-        r[i, : np.size(size)] = size
     columns = [
         fits.Column("X", "D", unit="pixel", array=[s[1] for s in shapes]),
         fits.Column("Y", "D", unit="pixel", array=[s[2] for s in shapes]),
         fits.Column("SHAPE", "16A", array=[s[0] for s in shapes]),
-        fits.Column("R", "2D", unit="pixel", array=r),
+        fits.Column("R", "2D", unit="pixel", array=[2 * [s[3]] for s in shapes]),
         fits.Column("ROTANG", "2D", unit="deg", array=np.full((n, 2), [0, np.nan])),
         fits.Column("COMPONENT", "I", array=np.ones(n, dtype=np.int16)),
     ]
@@ -175,6 +173,7 @@ class Products:
         peak = self._write_maps(start, camera, obsid, header)
         for i in np.flatnonzero(on):
             self._write_psf(f"{start}_{_region(i)}", obsid, position[i], header)
+            self._write_ecf90(f"{start}_{_region(i)}", obsid, position[i])
         return self._truth(camera, obsid, expected, on, peak)
 
     def _header(self, camera: Camera, obsid: Obsid) -> dict[str, object]:
@@ -292,6 +291,14 @@ class Products:
         origin = centre - (n - 1) / 2 * step
         for band in self.bands:
             self._write_image(f"{start}{band}_psf3.fits", image, origin, step, header)
+
+    def _write_ecf90(self, start: str, obsid: Obsid, position: np.ndarray) -> None:
+        """The observation's own regions: the 90 % ellipse in each band."""
+        r90 = float(psf_radius(obsid.off_axis(position[None]))[0]) / self.plane.pixel
+        radius = ECF90_APERTURE["aper90"] * r90
+        shape = [("Ellipse", *self.plane.sky(position[None])[0], radius)]
+        hdus = [_region_hdu(f"ECF90REG{b.upper()}", shape, self.plane) for b in self.bands]
+        _write(self.folder / f"{start}_reg3.fits", [fits.PrimaryHDU(), *hdus])
 
     def _write_image(self, name: str, array, origin, step: float, header) -> None:
         hdu = fits.PrimaryHDU(array.astype(np.float32))
