@@ -119,6 +119,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="RADIUS|TABLE",
         help="master sources: components within so many arcsec, or a table of associations",
     )
+    p.add_argument("--report", metavar="PAGE.html", help="a page with pictures of what is flagged")
     p.set_defaults(call=commands.extract)
 
     p = added.add_parser("measure", help="photometry of a table of single sources, at once")
@@ -248,14 +249,17 @@ def build_parser() -> argparse.ArgumentParser:
     p.add_argument("--figures", metavar="DIR", help="draw the figures into this folder")
     p.set_defaults(call=commands.compare)
 
-    p = added.add_parser("plot", help="draw one run of a results file again, and plot it")
-    p.add_argument("results", metavar="RESULTS", help="results file (HDF5)")
-    p.add_argument(
-        "--run",
-        required=True,
-        metavar="KEY",
-        help='run id, or "level target band aperture quantity"',
+    p = added.add_parser("plot", help="draw one run of a results file, or a source of a field")
+    p.add_argument("results", metavar="RESULTS", help="results file (HDF5), or FIELD of `extract`")
+    which = p.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "--run", metavar="KEY", help='run id, or "level target band aperture quantity"'
     )
+    which.add_argument(
+        "--field", metavar="SOURCE", help="a source of a field: counts, regions, PSF"
+    )
+    p.add_argument("--bands", metavar="NAMES", help="of the source (all that there are)")
+    p.add_argument("--obsid", default="", help="of the source (all that there are)")
     p.add_argument("--out", default="run.png", metavar="FILE", help="the figure (run.png)")
     p.add_argument("--draws", metavar="FILE", help="save the draws for ArviZ (netCDF)")
     p.add_argument(

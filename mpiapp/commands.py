@@ -210,6 +210,10 @@ def extract(args) -> int:
     if args.masters:
         for note in write_masters(args.masters, done.stacks, args.directory):
             print(f"  {note}")
+    if args.report:
+        from .report.field_figures import write_gallery
+
+        print(write_gallery(field, done.done, args.directory, args.report))
     return ExitCode.RUNS_FAILED if faults else ExitCode.OK
 
 
@@ -363,6 +367,13 @@ def compare(args) -> int:
 
 
 def plot(args) -> int:
+    if args.field:
+        from .extract.find import find_field
+        from .report.field_figures import plot_source
+
+        bands = args.bands.split(",") if args.bands else ()
+        print(plot_source(find_field(args.results), args.field, args.out, bands, args.obsid))
+        return ExitCode.OK
     from .files.results import open_results
     from .report.plot import plot_run
 

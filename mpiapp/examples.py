@@ -63,6 +63,7 @@ EXAMPLES = {
     "plot": (
         'mpiapp plot results.h5 --run "stack S1/b0001 b aper flux" --out run.png',
         "mpiapp plot results.h5 --run 9694569529406034141 --draws run.nc",
+        "mpiapp plot products --field r0115 --bands b,s --out r0115.png",
     ),
     "verify": (
         "mpiapp verify --catalog config/example/csc20_rows.csv.gz",

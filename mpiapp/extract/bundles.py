@@ -93,20 +93,29 @@ def _is_seen(observation: OpenObservation, source: OpenSource) -> bool:
     return False
 
 
+def background_of(observation: OpenObservation, sources: Sequence[OpenSource]) -> Region:
+    """The background region of a bundle: that of all its sources, without apertures.
+
+    Raises InputError if nothing is left of it.
+    """
+    found = {source.files.background: source.background for source in sources}
+    holes = observation.apertures
+    if not observation.settings.cut_sources:
+        names = {source.files.name for source in sources}
+        holes = {name: region for name, region in holes.items() if name in names}
+    background = union(list(found.values())).minus(holes.values())
+    if background.area <= 0:
+        raise InputError("nothing is left of the background region; enlarge it")
+    return background
+
+
 class _Work:
     """A bundle's sources while its bands are measured one after the other."""
 
     def __init__(self, observation: OpenObservation, sources: list[OpenSource], lost: bool):
         self.observation, self.sources, self.lost = observation, sources, lost
         self.events = events_of(observation, sources)
-        backgrounds = {source.files.background: source.background for source in sources}
-        holes = observation.apertures
-        if not observation.settings.cut_sources:
-            names = {source.files.name for source in sources}
-            holes = {name: region for name, region in holes.items() if name in names}
-        self.background = union(list(backgrounds.values())).minus(holes.values())
-        if self.background.area <= 0:
-            raise InputError("nothing is left of the background region; enlarge it")
+        self.background = background_of(observation, sources)
         self._inside: dict = {}  # sums over PSFs, by region and layout
         self._numbers: dict[int, np.ndarray] = {}
         self._exposures: dict = {}

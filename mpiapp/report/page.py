@@ -76,20 +76,21 @@ def write_page(results: Results, path: str | Path) -> Path:
         if figures[figure] is not None:
             if share < 1 and figure in ("values", "errors", "convergence", "sizes"):
                 words += f" Drawn are {100 * share:.2g} % of the targets."
-            body.append(f"<h2>{title}</h2>\n{_figure(figures[figure], title, words)}")
+            body.append(f"<h2>{title}</h2>\n{figure_html(figures[figure], title, words)}")
         if figure == "outcomes":
             body += _outcomes(done)
     body += ["<h2>Slowest runs</h2>", f"<p>{html.escape(show.times(done))}</p>"]
-    body.append(_table(show.slowest_table(done)))
-    body += ["<h2>Least converged</h2>", _table(show.worst_table(done))]
+    body.append(table_html(show.slowest_table(done)))
+    body += ["<h2>Least converged</h2>", table_html(show.worst_table(done))]
     body += _provenance(results, done)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_page(name, "\n".join(body)), encoding="utf-8")
+    path.write_text(page_html(name, "\n".join(body)), encoding="utf-8")
     return path
 
 
-def _page(title: str, body: str) -> str:
+def page_html(title: str, body: str) -> str:
+    """A page that needs nothing but itself."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -99,12 +100,13 @@ def _page(title: str, body: str) -> str:
 
 
 def _outcomes(done: Summary) -> list[str]:
-    parts = [_table(show.runs_table(done.runs))]
+    parts = [table_html(show.runs_table(done.runs))]
     parts += [f"<p>{html.escape(line)}</p>" for line in show.flags(done).splitlines()]
     return [*parts, "<h2>Failures</h2>", f"<pre>{html.escape(show.failures(done))}</pre>"]
 
 
-def _figure(figure, title: str, words: str) -> str:
+def figure_html(figure, title: str, words: str) -> str:
+    """A figure inside of the page, with words below it."""
     from matplotlib import rc_context
 
     picture = io.BytesIO()
@@ -117,7 +119,8 @@ def _figure(figure, title: str, words: str) -> str:
     )
 
 
-def _table(table: Table) -> str:
+def table_html(table: Table) -> str:
+    """A table that scrolls by itself where it is too wide."""
     if not len(table):
         return "<p>none</p>"
     numbers = [table[name].dtype.kind in "iuf" for name in table.colnames]

@@ -1,0 +1,286 @@
+"""Files of simulated skies: C and F against what the photons were drawn from, and damaged files."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from jobs import mpiapp, mpiexec
+
+from mpiapp.catalog.quantities import BANDS, QUANTITIES, Matrix
+from mpiapp.extract.find import find_field
+from mpiapp.extract.observation import extract_observation
+from mpiapp.extract.overlaps import find_bundles
+from mpiapp.files.prep3 import read_prep3
+from mpiapp.files.source_info import read_source_info
+from mpiapp.parallel.extraction import RECORD, run
+from mpiapp.parallel.world import World
+from mpiapp.simulate import PRESETS, simulate
+from mpiapp.simulate.instrument import enclosed_fraction
+
+PRESET = replace(
+    PRESETS["crowded"],
+    sources=(40, 40),
+    stacks=(2, 2),
+    obsids=(2, 2),
+    bands="bs",
+    exposure=60e3,
+    hrc=0.0,
+    variable=0.0,
+)
+
+
+@pytest.fixture(scope="module")
+def mock(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("mock")
+    simulate(folder, 130, seed=5, preset=PRESET, events=True)
+    return folder
+
+
+def extract_all(products: Path, out: Path):
+    extraction, _, _ = run(lambda: find_field(str(products)), out, World())
+    return extraction
+
+
+@pytest.fixture(scope="module")
+def bundles(mock, tmp_path_factory):
+    """What was extracted, by target."""
+    out = tmp_path_factory.mktemp("prep3")
+    extraction = extract_all(mock / "products", out)
+    assert not [fault for one in extraction.done for fault in one.faults]
+    found = {}
+    for path in out.glob("*prep3.fits"):
+        for bundle in read_prep3(path).bundles.values():
+            found[str(bundle.key)] = bundle
+    return found
+
+
+@pytest.fixture(scope="module")
+def truth(mock):
+    """(intensities, background) by target and band, in the order of the components."""
+    table = Table.read(mock / "truth.fits")
+    table.convert_bytestring_to_unicode()
+    found = defaultdict(lambda: defaultdict(dict))
+    for row in table:
+        target = f"{row['stack']}/{row['obsid']}/{row['bundle']}"
+        values = {q: (row[q], row[f"bkg_{q}"]) for q in QUANTITIES}
+        found[target][row["band"]][row["component"]] = values
+    return found
+
+
+def test_bundles_and_missing_sources_are_those_of_the_sky(bundles, truth):
+    assert bundles.keys() == truth.keys()
+    for target, bundle in bundles.items():
+        assert set(bundle.components) == truth[target]["b"].keys(), target
+    assert max(len(bundle.components) for bundle in bundles.values()) >= 3
+
+
+@pytest.mark.parametrize("quantity", ["cnts", "rate", "photflux"])
+@pytest.mark.parametrize("aperture", ["aper", "aper90"])
+def test_counts_scatter_about_f_times_the_truth_as_poisson_counts_do(
+    bundles, truth, quantity, aperture
+):
+    """Chi-squared of every aperture: mean 0, width 1 of its pulls, within 4 of their errors."""
+    pulls = []
+    for target, bundle in bundles.items():
+        for band, values in truth[target].items():
+            theta = [values[c][quantity][0] for c in bundle.components]
+            theta.append(values[bundle.components[0]][quantity][1])
+            expected = bundle.F[Matrix(band, aperture, quantity)] @ theta
+            enough = expected > 10
+            counts = bundle.counts[band, aperture]
+            pulls += ((counts - expected) / np.sqrt(expected))[enough].tolist()
+    n = len(pulls)
+    assert n > 200
+    assert abs(np.mean(pulls)) < 4 / np.sqrt(n)
+    assert abs(np.var(pulls) - 1) < 4 * np.sqrt(2 / n)
+
+
+def test_psf_fractions_and_areas_are_those_of_the_simulated_psf(mock, bundles):
+    """Of circles without holes: to half a pixel of the PSF image along their edges."""
+    checked = 0
+    for bundle in bundles.values():
+        stack, obsid, _ = bundle.key
+        folder = mock / "products" / stack
+        F = bundle.F[Matrix("b", "aper", "cnts")]
+        circles = {}
+        for name in bundle.components:
+            region = Table.read(folder / f"{stack}N001_{name}_reg3.fits", hdu="SRCREG")
+            own = Table.read(folder / f"acisf{obsid}_000N001_{name}_reg3.fits", hdu="ECF90REGB")
+            if len(region) == 1:
+                circles[name] = region["X"][0], region["Y"][0], region["R"][0][0], own["R"][0][0]
+        for i, name in enumerate(bundle.components):
+            for j, other in enumerate(bundle.components):
+                if name in circles and other in circles:
+                    x, y, radius, _ = circles[name]
+                    a, b, _, r90 = circles[other]
+                    exact = enclosed_fraction(np.hypot(x - a, y - b), radius, r90)
+                    assert F[i, j] == pytest.approx(exact, abs=0.02)
+                    checked += 1
+            if name in circles and F[i, i] > 0.9:
+                assert F[i, -1] == pytest.approx(np.pi * circles[name][2] ** 2, rel=1e-6)
+    assert checked > 100
+
+
+def test_counts_are_those_of_a_sum_over_the_event_file(mock, bundles):
+    key, bundle = next((k, b) for k, b in sorted(bundles.items()) if len(b.components) == 1)
+    stack, obsid, _ = key.split("/")
+    folder = mock / "products" / stack
+    with fits.open(folder / f"acisf{obsid}_000N001_evt3.fits") as hdus:
+        events, good = hdus["EVENTS"].data, hdus["GTI"].data
+        keep = ~events["status"].any(axis=1) & (events["time"] < good["STOP"][0])
+        assert 0.9 < keep.mean() < 0.98
+        x, y, ev = (events[name][keep].astype(float) for name in ("x", "y", "energy"))
+    region = Table.read(folder / f"{stack}N001_{bundle.components[0]}_reg3.fits", hdu="SRCREG")
+    inside = np.hypot(x - region["X"][0], y - region["Y"][0]) <= region["R"][0][0]
+    for band in "bs":
+        low, high = BANDS[band]
+        expected = int((inside & (ev >= 1000 * low) & (ev < 1000 * high)).sum())
+        assert bundle.counts[band, "aper"][0] == expected
+
+
+def test_the_quality_of_every_aperture_comes_along(mock, tmp_path):
+    extraction = extract_all(mock / "products", tmp_path)
+    rows = [read_source_info(one.path) for one in extraction.done]
+    flags = {
+        f for table in rows for text in table["extract_flags"].filled("") for f in text.split()
+    }
+    assert {"overlap", "holed"} <= flags
+    for table in rows:
+        assert (table["theta"] < 15).all() and (table["frac_off_chip"] < 1).all()
+        energies = np.asarray(np.ma.filled(table["mean_energy"], np.nan))
+        soft = energies[np.asarray(table["band"]) == "s"]
+        assert ((soft > 0.5) & (soft < 1.2) | np.isnan(soft)).all()
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*prep3.fits")}
+
+
+def test_the_same_command_goes_on_where_it_was_and_sees_what_has_changed(mock, tmp_path):
+    products, out = tmp_path / "products", tmp_path / "out"
+    shutil.copytree(mock / "products", products)
+    first = extract_all(products, out)
+    whole = files_of(out)
+    assert first.kept == 0 and len(whole) == 4
+    record = (out / RECORD).read_text().splitlines(keepends=True)
+    (out / RECORD).write_text("".join(record[:2]) + record[2][:40])  # killed while it wrote
+    (out / sorted(whole)[0]).unlink()
+    again = extract_all(products, out)
+    assert again.kept in (1, 2) and files_of(out) == whole
+    assert extract_all(products, out).kept == 4
+    psf = next(products.rglob("*_r0001b_psf3.fits"))
+    with fits.open(psf, mode="update") as hdus:
+        hdus[0].data[:] = np.roll(hdus[0].data, 2, axis=1)
+    assert extract_all(products, out).kept == 3
+    assert sum(files_of(out)[name] != whole[name] for name in whole) == 1
+
+
+def test_a_damaged_file_costs_its_own_source_and_no_other(mock, tmp_path):
+    products = tmp_path / "products"
+    shutil.copytree(mock / "products", products)
+    field = find_field(str(products))
+    files = field.observations[0]
+    bundles = find_bundles(field.stacks()[files.stack]).bundles
+    before = extract_observation(files, bundles, field.settings, str(tmp_path))
+    undisturbed = read_prep3(before.path).bundles
+    crowd = max(undisturbed.values(), key=lambda bundle: len(bundle.components))
+    victim, neighbour = crowd.components[:2]
+    path = Path(next(s.psf["b"] for s in files.sources if s.name == victim))
+    path.write_bytes(path.read_bytes()[:3000])
+    after = extract_observation(files, bundles, field.settings, str(tmp_path))
+    assert len(after.faults) == 1 and path.name in after.faults[0]
+    found = read_prep3(after.path).bundles
+    left = found[crowd.key.bundle]
+    assert left.components == tuple(c for c in crowd.components if c != victim)
+    assert "neighbour-lost" in after.flags[neighbour]
+    for name, bundle in undisturbed.items():
+        if name != crowd.key.bundle:
+            for matrix, F in bundle.F.items():
+                assert np.array_equal(found[name].F[matrix], F)
+    Path(files.events).write_bytes(b"SIMPLE  =                    T" + b"\0" * 5000)
+    lost = extract_observation(files, bundles, field.settings, str(tmp_path))
+    assert not lost.path and len(lost.faults) == 1 and files.events in lost.faults[0]
+
+
+def mutated(content: bytes, rng: np.random.Generator) -> bytes:
+    """Bytes flipped, cut off, repeated or zeroed, mostly in headers."""
+    content = bytearray(content)
+    for _ in range(int(rng.integers(1, 6))):
+        kind, at = rng.integers(5), int(rng.integers(len(content)))
+        if rng.random() < 0.6:
+            at = int(rng.integers(min(len(content), 12_000)))
+        if kind == 0:
+            content[at] = int(rng.integers(256))
+        elif kind == 1:
+            content[at : at + 80] = rng.bytes(80)
+        elif kind == 2 and len(content) > 10:
+            del content[max(at, 5) :]
+        elif kind == 3:
+            content[at : at + 30] = b"%30d" % rng.integers(-(10**12), 10**12)
+        else:
+            content[at:at] = content[at : at + 2880]
+    return bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["evt3", "psf3", "exp3", "reg3"])
+def test_mutated_files_are_named_or_used_and_never_raise(mock, tmp_path, kind):
+    field = find_field(str(mock / "products"))
+    files = min(field.observations, key=lambda one: len(one.sources))
+    keep = files.sources[:2]
+    folder = tmp_path / "files"
+    folder.mkdir()
+    moved, contents = {}, {}
+    for path in {
+        p for p in files.files() if any(s.name in p for s in keep) or "_r" not in Path(p).name
+    }:
+        moved[path] = str(folder / Path(path).name)
+        contents[moved[path]] = Path(path).read_bytes()
+
+    def at(value):
+        if isinstance(value, str):
+            return moved.get(value, value)
+        return replace(value, path=moved[value.path])
+
+    sources = tuple(
+        replace(
+            s,
+            aper=at(s.aper),
+            background=at(s.background),
+            aper90={b: at(r) for b, r in s.aper90.items()},
+            psf={b: at(p) for b, p in s.psf.items()},
+        )
+        for s in keep
+    )
+    maps = {b: at(p) for b, p in files.maps.items()}
+    files = replace(files, sources=sources, events=at(files.events), maps=maps)
+    victims = [path for path in contents if kind in path]
+    rng = np.random.default_rng([7, *kind.encode()])
+    for path, content in contents.items():
+        Path(path).write_bytes(content)
+    for _ in range(12):
+        victim = victims[int(rng.integers(len(victims)))]
+        Path(victim).write_bytes(mutated(contents[victim], rng))
+        bundles = find_bundles([files]).bundles
+        done = extract_observation(files, bundles, field.settings, str(tmp_path))
+        assert all(Path(victim).name in f or files.name in f for f in done.faults)
+        if done.path and not done.faults:
+            read_prep3(done.path)
+        Path(victim).write_bytes(contents[victim])
+
+
+@pytest.mark.mpi
+@pytest.mark.skipif(not mpiexec(), reason="no mpiexec")
+def test_ranks_write_the_same_files_as_one_process(mock, tmp_path):
+    done = mpiapp("extract", str(mock / "products"), str(tmp_path / "ranks"), ranks=3)
+    assert done.returncode == 0, done.stderr
+    extract_all(mock / "products", tmp_path / "alone")
+    assert files_of(tmp_path / "ranks") == files_of(tmp_path / "alone")
+    again = mpiapp("extract", str(mock / "products"), str(tmp_path / "ranks"), ranks=2)
+    assert "4 observations of them as they were" in again.stdout
