@@ -76,7 +76,7 @@ def masters_by_position(stacks: Sequence[StackSources], radius_arcsec: float) ->
         if not placed:
             continue
         components = list(placed)
-        here = SkyCoord(*zip(*placed.values()), unit="deg")
+        here = SkyCoord(*np.transpose(list(placed.values())), unit="deg")
         near: dict[int, list[int]] = {i: [] for i in range(len(components))}
         claimed: dict[int, int] = {}
         if names:

@@ -73,12 +73,11 @@ def run(
                 code = ExitCode.USAGE
         code = world.broadcast(code)
         extraction = None
-        if code != ExitCode.OK:
-            world.meet()
-            return None, None, code
-        with world.executor() as executor:
-            if executor is not None:
-                extraction = _lead(found, str(folder), world, executor)
+        if code == ExitCode.OK:
+            with world.executor() as executor:
+                if executor is not None:
+                    extraction = _lead(found, str(folder), world, executor)
+        world.finalize(code)
         return extraction, found, code
 
 
@@ -94,10 +93,13 @@ class _Until:
     def stopping(self) -> bool:
         return self._stop.poll()
 
+    def received(self, answer) -> tuple[object, tuple]:
+        return answer, ()
+
     def giving_up(self, under_way: Mapping) -> bool:
         return self._stop.out_of_patience
 
-    def lost(self, under_way: Mapping) -> list:
+    def late(self, under_way: Mapping) -> list:
         return []
 
 
