@@ -34,7 +34,7 @@ _NAP_SECONDS = 0.02
 # An abort must not overtake what was said just before, which the launcher has to pass on.
 _FORWARD_SECONDS = 0.5
 # How long the ranks may take to end once all is on disk; at least, where there is no time left.
-_LEAVE_SECONDS, _LAST_SECONDS = 60.0, 1.0
+_LEAVE_SECONDS, _LAST_SECONDS = 30.0, 1.0
 
 
 class WorldError(RuntimeError):
@@ -182,7 +182,7 @@ class World:
             yield executor
 
     def end(self, code: int, silent: Callable[[], list[int]] = list) -> None:
-        """All is on disk: from here on rank 0 waits for the others no longer than a minute.
+        """All is on disk: from here on rank 0 waits for the others no longer than half a minute.
 
         The pool's end and MPI's wait for every rank, also for one that has frozen.  `silent` tells
         which ranks have not answered the pool.
