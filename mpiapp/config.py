@@ -35,7 +35,9 @@ Aperture = Literal[APERTURES]
 QuantityName = Literal[tuple(QUANTITIES)]
 Paths = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# A year, which is more than any job has and less than what the system's timers take.
+Seconds = Annotated[float, Field(gt=0, le=366 * 86_400, allow_inf_nan=False)]
 
 
 class _Section(BaseModel):
@@ -198,7 +200,7 @@ class Output(_Section):
     """Patterns of the runs whose posterior densities are kept (docs: Products); "*" for all."""
     batch_runs: PositiveInt = 100_000
     """Results are made safe on disk after so many runs …"""
-    flush_seconds: Positive = 10.0
+    flush_seconds: Seconds = 10.0
     """… or so many seconds, whichever comes first."""
 
 
@@ -210,11 +212,11 @@ class Limits(_Section):
     `run_seconds` is recorded as failed.
     """
 
-    job_seconds: Positive | None = None
+    job_seconds: Seconds | None = None
     """The job ends itself before so many seconds; the walltime of SLURM or PBS by default."""
-    reserve_seconds: Positive = 120.0
+    reserve_seconds: Seconds = 120.0
     """How long before the end of its time the job stops; never more than a fifth of it."""
-    run_seconds: Positive = 1800.0
+    run_seconds: Seconds = 1800.0
     """A run that takes longer is recorded as failed."""
 
 

@@ -137,7 +137,8 @@ class FreezingEngine(LoggedEngine):
         super().__init__(log, seconds)
         self.log = log
         self.signal = getattr(signal, signal_name)
-        if os.environ.get("PMI_RANK") != str(rank):
+        mine = os.environ.get("PMI_RANK") or os.environ.get("OMPI_COMM_WORLD_RANK")
+        if mine != str(rank):
             return
         if place == "starting":
             self._freeze()

@@ -219,9 +219,10 @@ class World:
         self.gather(None)
         while self._sent:
             self._sent.pop().Wait()
-        # No thread runs during MPI's own end; should a rank freeze there, the system ends rank 0.
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(int(_LEAVE_SECONDS))
+        if self.rank == 0:
+            # No thread runs during MPI's own end; should a rank freeze there, the system ends this.
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(int(_LEAVE_SECONDS))
         MPI.Finalize()
         signal.alarm(0)
         if self.rank:
