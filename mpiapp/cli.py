@@ -335,8 +335,18 @@ def _add_mapping(p: argparse.ArgumentParser) -> None:
     p.add_argument("--mapping", metavar="FILE", help="TOML file with [columns] and [values]")
 
 
+def _open_standard_streams() -> None:
+    """A file that is opened later would get the number of a closed stream, and all that is said."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    _open_standard_streams()
     # One thread a rank, unless the user wants otherwise; it must be set before numpy loads.
     for name in _THREADS:
         os.environ.setdefault(name, "1")

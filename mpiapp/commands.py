@@ -22,7 +22,7 @@ def init(args) -> int:
 
 
 def run(args) -> int:
-    from .parallel.progress import Deaf, During
+    from .parallel.progress import During, UnbreakableStream
 
     with During("starting", silent=not sys.stderr.isatty()):
         from .parallel import job, world
@@ -42,7 +42,7 @@ def run(args) -> int:
         return ExitCode.USAGE
     options = Options(args.resume, args.force, shard or None, args.output)
     # A job that is measured for hours must not end because nobody reads what it says.
-    sys.stdout, sys.stderr = Deaf(sys.stdout), Deaf(sys.stderr)
+    sys.stdout, sys.stderr = UnbreakableStream(sys.stdout), UnbreakableStream(sys.stderr)
     with here.guard():
         return job.run(args.config, here, options)
 
@@ -178,7 +178,7 @@ def import_tables(args) -> int:
 
 
 def extract(args) -> int:
-    from .parallel.progress import Deaf, During
+    from .parallel.progress import During, UnbreakableStream
 
     with During("starting", silent=not sys.stderr.isatty()):
         from .extract.find import find_field
@@ -190,7 +190,7 @@ def extract(args) -> int:
     except world.WorldError as error:
         print(f"mpiapp: {error}", file=sys.stderr)
         return ExitCode.USAGE
-    sys.stdout, sys.stderr = Deaf(sys.stdout), Deaf(sys.stderr)
+    sys.stdout, sys.stderr = UnbreakableStream(sys.stdout), UnbreakableStream(sys.stderr)
     with here.guard():
         bands = args.bands.split(",") if args.bands else ()
         done, field, code = extraction.run(

@@ -1,6 +1,6 @@
-"""A place for what numba compiles where neither the installation nor the home folder is one.
+"""A place for what numba compiles where the installation is read-only.
 
-On many clusters both are read-only on the nodes, and numba would refuse to import.
+On many clusters the home folder is too on the nodes, and numba would refuse to import.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from . import scheduler
 
 
 def find() -> None:
-    """Have numba use the node's scratch if it has nothing better; to be called before its import.
+    """Name the user's cache, or else the node's scratch; to be called before numba's import.
 
-    It looks beside the modules first, then into the user's cache, unless NUMBA_CACHE_DIR is set.
+    Not where numba can write beside the modules, or NUMBA_CACHE_DIR is set.
     """
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    if "NUMBA_CACHE_DIR" not in os.environ and not any(
-        _writable(Path(place)) for place in (Path(__file__).parent, cache)
-    ):
-        os.environ["NUMBA_CACHE_DIR"] = str(_private(f"mpiapp-numba-{os.getuid()}"))
+    if "NUMBA_CACHE_DIR" in os.environ or _writable(Path(__file__).parent):
+        return
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    here = cache / "mpiapp-numba" if _writable(cache) else _private(f"mpiapp-numba-{os.getuid()}")
+    os.environ["NUMBA_CACHE_DIR"] = str(here)
 
 
 def _writable(path: Path) -> bool:

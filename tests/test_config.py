@@ -50,6 +50,14 @@ def test_what_is_wrong_is_named_with_its_file(tmp_path, text, message):
     assert all(line.startswith(f"{path}: ") for line in str(caught.value).splitlines())
 
 
+@pytest.mark.parametrize("value", ["inf", "nan", "1e308", "9223372036854775808", "0", "-1"])
+@pytest.mark.parametrize("key", ["job_seconds", "reserve_seconds", "run_seconds"])
+def test_a_time_limit_without_an_end_is_refused(tmp_path, key, value):
+    """The system's timers take none, so that every run would fail."""
+    with pytest.raises(ConfigError, match=f"limits.{key} = "):
+        load(write(tmp_path, MINIMAL + f"[limits]\n{key} = {value}\n"))
+
+
 def test_every_fault_is_told_at_once(tmp_path):
     path = write(tmp_path, MINIMAL + "x = 1\n[engine]\ny = 2\n")
     with pytest.raises(ConfigError) as caught:

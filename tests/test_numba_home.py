@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mpiapp import numba_home
+from mpiapp.parallel.numba_cache import stamp
 
 
 @pytest.fixture
@@ -45,8 +46,17 @@ def test_a_folder_that_another_could_have_filled_is_not_taken(places):
     assert folder.parent == places / "scratch" and folder.resolve() != planted.resolve()
 
 
-def test_where_numba_finds_a_place_it_is_left_alone(places, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(places / "scratch" / "made" / "when needed"))
+def test_a_read_only_installation_is_filled_once_in_the_users_cache(places, monkeypatch):
+    """Where numba writes is where the next job looks for the mark of a filled cache."""
+    cache = places / "scratch" / "made" / "when needed"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    numba_home.find()
+    assert Path(os.environ["NUMBA_CACHE_DIR"]) == cache / "mpiapp-numba"
+    assert stamp("exact").parent == cache / "mpiapp-numba"
+
+
+def test_where_numba_can_write_beside_the_modules_it_is_left_alone(places, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: True)
     numba_home.find()
     assert "NUMBA_CACHE_DIR" not in os.environ
 

@@ -25,10 +25,13 @@ def open_work_file(config: Config, final: Path, *, resume: bool, force: bool) ->
     Raises
     ------
     ResultsError
-        If there are results and `resume` is not set, or they were made with
-        another configuration (unless `force`) or by another version's schema.
+        If there are results and `resume` is not set, or they were made with another configuration
+        (unless `force`) or by another version's schema, or a name is a link to nothing.
     """
     work = work_path(final)
+    for path in (final, work):
+        if path.is_symlink() and not path.exists():
+            raise ResultsError(f"{path}: is a link to a file that is not there; remove the link")
     if not resume:
         if final.exists():
             raise ResultsError(f"{final}: exists already; move it or remove it first")

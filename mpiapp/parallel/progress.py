@@ -163,7 +163,7 @@ class Progress:
             self.log()
 
 
-class Deaf(io.TextIOBase):
+class UnbreakableStream(io.TextIOBase):
     """A stream that goes on when its reader is gone, its disk is full or it was never open."""
 
     def __init__(self, stream):

@@ -244,6 +244,27 @@ def test_a_job_goes_on_when_nobody_reads_what_it_says(tmp_path):
     assert len(photometry(tmp_path / "results.h5")) > 0
 
 
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_job_whose_streams_are_closed_is_measured_and_writes_nothing_into_its_files(
+    tmp_path, closed
+):
+    config = write_job(tmp_path, "failing")  # which has something to say
+    command = f'exec "{sys.executable}" -m mpiapp run "{config}" {closed}'
+    assert subprocess.run(["sh", "-c", command], env=environment(), timeout=HANGING).returncode == 4
+    assert len(photometry(tmp_path / "results.h5")) == N_RUNS
+
+
+@pytest.mark.parametrize("name", ["results.h5", "results.h5.part"])
+def test_a_link_to_nothing_in_the_place_of_the_results_is_told_before_anything_is_measured(
+    tmp_path, name
+):
+    config = write_job(tmp_path)
+    (tmp_path / name).symlink_to(tmp_path / "nowhere")
+    done = mpiapp("run", config)
+    assert done.returncode == 2
+    assert f"{name}: is a link to a file that is not there" in done.stderr
+
+
 @pytest.mark.parametrize("name", ["nosuchmodule:X", "os:", "json:loads", "os:getcwd"])
 @pytest.mark.parametrize("command", ["run", "plan"])
 def test_an_engine_that_cannot_be_used_is_one_line_before_any_file_is_made(tmp_path, name, command):

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from jobs import (
+    HANGING,
     LOGGED_RUNS,
     by_the_clock,
     environment,
@@ -32,7 +33,7 @@ def run_over(netmod, config, ranks=3):
     """The finished job, whose ranks on this host speak TCP."""
     env = environment() | {"MPIR_CVAR_NOLOCAL": "1"} | NETMODS[netmod]
     command = [mpiexec(), "-n", str(ranks), sys.executable, "-m", "mpiapp", "run", str(config)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=HANGING)
     if "not found" in done.stderr and "netmod" in done.stderr.lower():
         pytest.skip(f"this MPICH has no netmod {netmod}")
     return done
@@ -110,7 +111,9 @@ def test_a_job_on_two_hosts_ends_whatever_a_rank_does(tmp_path, two_hosts, place
     limits = "[limits]\nrun_seconds = 2\njob_seconds = 60\n"
     config = write_job(folder, "freezing" if place else "logged", options + limits, table(4, 5))
     command = [*two_hosts, "-n", "4", sys.executable, "-m", "mpiapp", "run", str(config)]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, timeout=HANGING
+    )
     assert done.returncode == 0, done.stderr
     assert len(photometry(folder / "results.h5")) == LOGGED_RUNS
     started = (tmp_path / "launcher.hosts").read_text().split()
