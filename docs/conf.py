@@ -8,10 +8,10 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from mpiapp import __version__, config, examples
+from mpiapp.catalog.outcome import Flag, Outcome
 from mpiapp.catalog.quantities import QUANTITIES, Matrix
 from mpiapp.exit_code import ExitCode
 from mpiapp.files import schema
-from mpiapp.photometry.outcome import Flag, Outcome
 from mpiapp.products import columns
 
 project = "mpiapp"

@@ -14,10 +14,10 @@ from ._version import __version__
 
 # Lazy, so that `import mpiapp` stays free of engines, MPI and HDF5.
 _HOMES = {
-    "Flag": "photometry.outcome",
+    "Flag": "catalog.outcome",
     "InputError": "catalog.fault",
     "Measurement": "api",
-    "Outcome": "photometry.outcome",
+    "Outcome": "catalog.outcome",
     "Policy": "photometry.ladder",
     "Problem": "catalog.problem",
     "measure": "api",

@@ -8,25 +8,54 @@ import numpy as np
 from astropy import units
 
 from .catalog.fault import InputError
+from .catalog.outcome import Flag, Outcome
 from .catalog.problem import Problem
+from .catalog.problems import Problems
 from .catalog.quantities import QUANTITIES
 from .files.column_units import factor
 from .files.layouts import did_you_mean
-from .photometry.ladder import Ladder, Photometry, Policy, Run
-from .photometry.outcome import Outcome
+from .photometry.ladder import Policy, Run
+from .photometry.measuring import measure as solve
 from .posterior import Posterior
 from .report.text import number
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
-class Measurement(Photometry):
-    """The photometry of one source and its posterior, in the unit of its quantity.
+class Measurement:
+    """Mode and 68 % bounds of one source, in the unit of its quantity, and its posterior.
 
-    `posterior` is that of the last attempt, None where none succeeded or the source left the
-    problem; `column` is the source's place in it.
+    Attributes
+    ----------
+    value, lolim, hilim : float
+        NaN where NULL; value and lolim are 0 for an upper limit.
+    mode, mean, rms : float
+        Of the MPDF, also for an upper limit; of the posterior itself, not smoothed.
+    noise : float
+        What chance leaves in mode and bounds, in half-widths.
+    outcome : Outcome
+    flags : Flag
+    n_draws, rhat, ess
+        Of this source's own draws; 0 and NaN where the engine drew none.
+    posterior : Posterior or None
+        That of the last attempt; None where none succeeded or the source left the problem.
+    column : int
+        The source's place in it.
     """
 
+    source: str
     quantity: str
+    value: float
+    lolim: float
+    hilim: float
+    mode: float
+    mean: float
+    rms: float
+    noise: float
+    n_draws: int
+    rhat: float
+    ess: float
+    outcome: Outcome
+    flags: Flag
     posterior: Posterior | None = None
     column: int = 0
 
@@ -126,28 +155,24 @@ def measure(
     counts, F = plain(counts, "count", "counts"), plain(F, exposure_unit(quantity), "F")
     _check_orientation(counts, F)
     problem = Problem.of(counts, F, n_sources, quantity, instrument, prior_upper)
-    run = Ladder(
-        problem,
-        create(engine, **settings),
-        policy or Policy(),
-        seed,
-        quantity,
-        problem.sources,
-    ).measure()
+    problems, engine = Problems.of([problem]), create(engine, **settings)
+    run = solve(problems, engine, policy or Policy(), [seed], [quantity], keep=True).runs[0]
     if run.error is not None:
         raise run.error
-    return [_measurement(p, quantity, run) for p in run.photometry]
+    return [_measurement(run, i, quantity) for i in range(len(run.sources))]
 
 
-def _measurement(photometry: Photometry, quantity: str, run: Run) -> Measurement:
-    sources = run.problem.sources if run.problem is not None else ()
-    known = run.posterior is not None and photometry.source in sources
-    column = sources.index(photometry.source) if known else 0
+def _measurement(run: Run, i: int, quantity: str) -> Measurement:
+    numbers = dict(zip(run.numbers.dtype.names, run.numbers[i].item()))
+    numbers |= {"outcome": Outcome(numbers["outcome"]), "flags": Flag(numbers["flags"])}
+    sources = run.problem.sources if run.posterior else ()
+    known = run.sources[i] in sources
     return Measurement(
-        **vars(photometry),
+        source=run.sources[i],
         quantity=quantity,
+        **numbers,
         posterior=run.posterior if known else None,
-        column=column,
+        column=sources.index(run.sources[i]) if known else 0,
     )
 
 

@@ -106,8 +106,8 @@ def jobscript(args) -> int:
 
 
 def merge(args) -> int:
+    from .catalog.outcome import n_unplanned
     from .files.merge import merge
-    from .photometry.outcome import n_unplanned
 
     merged = merge(args.out, args.results, force=args.force, retry=args.retry)
     done = ", merged already; nothing to do" if merged.already else ""

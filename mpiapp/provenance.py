@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+import resource
 import subprocess
 import sys
 import time
@@ -99,3 +100,8 @@ def command_line() -> str:
 def _writable(text: str) -> str:
     """The text in valid UTF-8: bytes that are none, of the system's names, as \\xff."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def peak_memory() -> float:
+    """Largest resident size of this process so far, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -15,25 +15,22 @@ from astropy.utils.exceptions import AstropyUserWarning
 from tqdm import tqdm
 
 from .api import check_engine
+from .catalog.assemble import arrange, assemble
 from .catalog.bundle import are_sensible
 from .catalog.fault import InputError, grouped
-from .catalog.problem import Problem
+from .catalog.outcome import Outcome
+from .catalog.priors import prior_bounds
 from .catalog.quantities import QUANTITIES
-from .catalog.stack import LARGEST, Stack
 from .files.catalog_tables import read_table
 from .files.counts_table import Counts, find_counts
 from .files.layouts import EXPOSURES, NUMBERS, Given, lacking, suits
-from .photometry.ladder import Ladder, Policy
-from .photometry.outcome import Outcome
-from .photometry.rules import energy_floor
-from .photometry.stack import StackEngine, measure_stack
+from .photometry.ladder import Policy
+from .photometry.measuring import measure
+from .posterior.numbers import no_numbers
 from .table_problems import Problems, table_problems
 
 _NUMBERS = {"": "value", "_lolim": "lolim", "_hilim": "hilim", "_mode": "mode", "_mean": "mean",
             "_rms": "rms"}  # fmt: skip
-_RESULT = np.dtype(
-    [(name, "f8") for name in _NUMBERS.values()] + [("outcome", "i2"), ("flags", "i4")]
-)
 _ROWS = 4096
 
 
@@ -192,8 +189,7 @@ def measure_counts(
     Parameters and errors are those of `measure_table`.
     """
     check_engine(engine)
-    if unknown := set(prior_upper or ()) - {"source", "background"}:
-        raise InputError(f"prior_upper: unknown key {unknown.pop()!r}")
+    prior_bounds(quantities, [], 1, prior_upper)  # raises InputError for unknown keys
     # The order of a job: of what is proportional, the first is solved and the others are scaled.
     solved = sorted(quantities)
     parts = []
@@ -204,7 +200,7 @@ def measure_counts(
             mine = [array[which] for array in problems]
             for at in range(0, len(mine[0]), step):
                 parts.append((common, solved, Problems(*(a[at : at + step] for a in mine))))
-    found = np.empty((len(counts), len(solved)), _RESULT)
+    found = no_numbers(len(counts), len(solved))
     bar = tqdm(total=len(counts), unit="row", disable=None if progress else True, delay=1.0)
     with bar:
         for (*_, problems), results in zip(parts, _measured(parts, processes)):
@@ -232,41 +228,42 @@ def _measured(parts: list[tuple], processes: int) -> Iterator[np.ndarray]:
 
 
 def _measure(part: tuple) -> np.ndarray:
-    """The results of some problems with n sources, (k, n, n_quantities) of _RESULT.
+    """The results of some problems with n sources, (k, n, n_quantities) of NUMBERS.
 
-    The quantities of a row are neighbours in the stack: an engine that can solves what is
+    The quantities of a row are neighbours in the batch: an engine that can solves what is
     proportional once.
     """
     from .engines import create
 
     (name, settings, policy, instrument, prior_upper, seed), quantities, problems = part
-    engine, n, n_sources = create(name, **settings), len(quantities), problems.rows.shape[1]
-    upper = []
-    for source, background in (QUANTITIES[q].prior_upper(instrument) for q in quantities):
-        of_sources = [prior_upper.get("source", source)] * n_sources
-        upper.append([*of_sources, prior_upper.get("background", background)])
+    n, n_sources = len(quantities), problems.rows.shape[1]
     counts = np.repeat(problems.counts, n, axis=0)
     F = problems.F.reshape(-1, *problems.F.shape[2:])
-    rows = np.zeros((len(counts), n_sources), _RESULT)
-    rows[list(_NUMBERS.values())] = (np.nan,) * len(_NUMBERS)
-    rows["outcome"] = Outcome.NULL_BAD_INPUT
-    left = usable = np.flatnonzero(are_sensible(counts, F))
-    if isinstance(engine, StackEngine) and len(usable) and n_sources <= LARGEST:
-        obsid = counts[usable].astype(np.int64), F[usable], range(n_sources)
-        stack = Stack.assemble([obsid], np.array(upper)[usable % n])
-        floors = np.array([energy_floor(quantity, policy.energy_floor) for quantity in quantities])
-        found = measure_stack(stack, engine, policy, floors[usable % n])
-        done = usable[found.is_done]
-        for field in _NUMBERS.values():
-            rows[field][done] = getattr(found.summary, field)[found.is_done]
-        rows["outcome"][done] = found.outcome[found.is_done]
-        left = usable[~found.is_done]
-    for i in left:
-        row, quantity = int(problems.rows[i // n, 0]), quantities[i % n]
-        problem = Problem.of(counts[i], F[i], n_sources, quantity, instrument, prior_upper)
-        own_seed = np.random.SeedSequence([seed, list(QUANTITIES).index(quantity), row])
-        entropy = int(own_seed.generate_state(1, np.uint64)[0])
-        run = Ladder(problem, engine, policy, entropy, quantity, problem.sources).measure()
-        for field in _RESULT.names:
-            rows[field][i] = [getattr(p, field) for p in run.photometry]
-    return rows.reshape(-1, n, n_sources).transpose(0, 2, 1)
+    numbers = no_numbers(len(F), n_sources, outcome=Outcome.NULL_BAD_INPUT)
+    usable = np.flatnonzero(are_sensible(counts, F))
+    if len(usable):
+        sources = tuple([f"s{i}" for i in range(n_sources)])
+        arrangement, _ = arrange((sources,), sources)
+        upper = prior_bounds(quantities, [instrument], n_sources, prior_upper)[usable % n]
+        labels = [sources] * len(usable), [("b0",)] * len(usable)
+        batch = assemble([counts[usable]], [F[usable]], upper, arrangement, *labels)
+        names = [quantities[i % n] for i in usable]
+        seeds = _Seeds(seed, names, problems.rows[usable // n, 0])
+        engine = create(name, **settings)
+        numbers[usable] = measure(batch, engine, policy, seeds, names).numbers
+    return numbers.reshape(-1, n, n_sources).transpose(0, 2, 1)
+
+
+class _Seeds(Sequence):
+    """The seeds of quantities of rows of the table, made when asked: few engines do."""
+
+    def __init__(self, seed: int, quantities: Sequence[str], rows: np.ndarray):
+        self._seed, self._quantities, self._rows = seed, quantities, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, i: int) -> int:
+        quantity = list(QUANTITIES).index(self._quantities[i])
+        own = np.random.SeedSequence([self._seed, quantity, int(self._rows[i])])
+        return int(own.generate_state(1, np.uint64)[0])

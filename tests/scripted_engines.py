@@ -162,7 +162,7 @@ class FreezingEngine(LoggedEngine):
 PLACES = {
     "scanning": "mpiapp.parallel.calls.scan_file",
     "reading": "mpiapp.files.prep3_cache.Prep3Cache.get",
-    "measuring": "mpiapp.parallel.worker.Ladder",
+    "measuring": "mpiapp.photometry.measuring.Ladder",
     "sending": "mpiapp.files.schema.Batch.__reduce__",
     "ending": "mpiapp.parallel.world.World.finalize",
     "leaving": "mpiapp.parallel.calls.call_roll",

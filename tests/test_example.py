@@ -11,8 +11,8 @@ from documents import first_run
 from jobs import mpiapp, mpiexec
 from problems import problem
 
+from mpiapp.catalog.outcome import Outcome
 from mpiapp.files.results import open_results
-from mpiapp.photometry.outcome import Outcome
 from mpiapp.posterior.mpdf import Smoothing, summarise
 from mpiapp.validate.published import match_published
 

@@ -9,10 +9,10 @@ import pytest
 from astropy import units as u
 
 from mpiapp import InputError
+from mpiapp.catalog.outcome import Outcome
 from mpiapp.cli import main
 from mpiapp.files.catalog_tables import read_table
 from mpiapp.files.flat_tables import import_table
-from mpiapp.photometry.outcome import Outcome
 from mpiapp.report.references import published_rows
 
 FORMATS = Path(__file__).parents[2] / "shared" / "data" / "formats"

@@ -9,7 +9,7 @@ from astropy.table import Table
 
 from mpiapp import InputError, Outcome, measure, measure_table, tables
 from mpiapp.catalog.quantities import QUANTITIES
-from mpiapp.photometry.stack import measure_stack
+from mpiapp.photometry.measuring import measure as measure_batch
 
 N = 40
 
@@ -77,11 +77,11 @@ def test_proportional_quantities_of_a_row_are_solved_once_and_agree(monkeypatch)
     scaled = []
 
     def spy(*args):
-        found = measure_stack(*args)
-        scaled.append(found.summary.is_scaled)
+        found = measure_batch(*args)
+        scaled.append(found.method == b"scaled")
         return found
 
-    monkeypatch.setattr(tables, "measure_stack", spy)
+    monkeypatch.setattr(tables, "measure", spy)
     table = sources()
     found = measure_table(table, ["cnts", "rate"], progress=False)
     assert np.concatenate(scaled).sum() == N

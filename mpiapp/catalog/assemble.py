@@ -1,19 +1,19 @@
-"""From the bundles of contributing obsids to one problem (memo, section 2.2).
+"""From the counts and matrices of contributing obsids to problems (memo, section 2.2).
 
 Columns are matched by label, never by position: a column per distinct source,
 then one background column per obsid; a row per aperture that is present.
+All problems of one arrangement are assembled at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
-from .bundle import Bundle
-from .fault import InputError
-from .problem import Problem
-from .quantities import QUANTITIES, Matrix
+from .problems import Problems
 
 
 def merge_labels(sequences: Sequence[Sequence[str]]) -> list[str]:
@@ -30,71 +30,73 @@ def merge_labels(sequences: Sequence[Sequence[str]]) -> list[str]:
     return merged
 
 
+class Arrangement(NamedTuple):
+    """Where the obsids' components stand in a problem, whatever their names.
+
+    columns : for each obsid, or bundle of one, the source columns of its components
+    n_sources : int
+    reported : the source columns that are results
+    """
+
+    columns: tuple[tuple[int, ...], ...]
+    n_sources: int
+    reported: tuple[int, ...]
+
+
+@lru_cache(maxsize=4096)
+def arrange(
+    labels: tuple[tuple[str, ...], ...], reported: tuple[str, ...]
+) -> tuple[Arrangement, tuple[str, ...]]:
+    """The arrangement of components with these labels in each obsid, and the labels of the columns.
+
+    labels : names of the components' sources, none twice in one obsid: at level master that of
+        the master source, so that its stacks share a column (Eqs. 5 and 6)
+    reported : labels of the results; one that no obsid has gets a column of zeros, which the
+        ladder finds unseen
+    """
+    sources = list(labels[0]) if len(labels) == 1 else merge_labels(labels)
+    sources += [name for name in reported if name not in sources]
+    place = {name: i for i, name in enumerate(sources)}
+    columns = tuple([tuple([place[name] for name in names]) for names in labels])
+    wanted = tuple([place[name] for name in reported])
+    return Arrangement(columns, len(sources), wanted), tuple(sources)
+
+
 def assemble(
-    bundles: Sequence[Bundle],
-    matrix: Matrix,
-    label: Callable[[str, str], str] | None = None,
-) -> Problem:
-    """Stack the C and F of several obsids into C^a and F^a (Eqs. 2, 3, 5, 6 and 7).
+    counts: Sequence[np.ndarray],
+    F: Sequence[np.ndarray],
+    upper: np.ndarray,
+    arrangement: Arrangement,
+    sources: Sequence[tuple[str, ...]],
+    backgrounds: Sequence[tuple[str, ...]],
+) -> Problems:
+    """The C^a and F^a of n problems from the C and F of their obsids (Eq. 2, Eq. 5, Eq. 6, Eq. 7).
 
     Parameters
     ----------
-    bundles : sequence of Bundle
-        One per contributing obsid, or several where an obsid's sources fall in
-        more than one bundle of a master source's field; the rows follow this order.
-    matrix : Matrix
-        Which of each bundle's matrices.
-    label : callable (stack, component) -> str, optional
-        Name of the source column of a component: at master level the master
-        source (Eqs. 5 and 6).  By default the component itself.
-
-    Raises
-    ------
-    InputError
-        If a bundle lacks the matrix, or two components of one bundle share a label.
+    counts, F : sequences of (n, m + 1) and (n, m + 1, m + 1) arrays
+        Of each obsid with m components, background last, as in `Bundle` (Eq. 1).
+    upper : (n, n_sources + n_obsids) array
+        Prior bounds (`prior_bounds`).
+    arrangement : Arrangement
+    sources, backgrounds : sequences of n tuples of str
+        Labels of the columns.
     """
-    if not bundles:
-        raise InputError("no obsid contributes to this problem")
-    names = [
-        tuple(b.components if label is None else (label(b.key.stack, c) for c in b.components))
-        for b in bundles
-    ]
-    for bundle, columns in zip(bundles, names):
-        if len(set(columns)) < len(columns):
-            twice = next(c for c in columns if columns.count(c) > 1)
-            raise InputError(
-                f"{bundle.key}: two components of the bundle belong to the same source {twice}; "
-                "correct the association (mst3) or the component names (prep3)"
-            )
-    sources = names[0] if len(bundles) == 1 else tuple(merge_labels(names))
-    column_of = {name: i for i, name in enumerate(sources)}
-    n_sources = len(sources)
-    sizes = [len(columns) + 1 for columns in names]
-    F = np.zeros((sum(sizes), n_sources + len(bundles)))
-    counts = np.empty(len(F), dtype=np.int64)
-    upper = np.empty(F.shape[1])
-    band, aperture, quantity = matrix
-    q = QUANTITIES[quantity]
+    n, n_columns = upper.shape
+    sizes = [len(columns) + 1 for columns in arrangement.columns]
+    whole = np.zeros((n, sum(sizes), n_columns))
     row = 0
-    for k, (bundle, columns, size) in enumerate(zip(bundles, names, sizes)):
-        try:
-            block = bundle.F[matrix]
-            counts[row : row + size] = bundle.counts[band, aperture]
-        except KeyError:
-            raise InputError(
-                f"{bundle.key}: no {quantity} matrix or counts for band {band}, {aperture}"
-            ) from None
-        where = [column_of[c] for c in columns]
-        where.append(n_sources + k)
-        F[row : row + size, where] = block  # Eq. 3
-        upper[:n_sources], upper[n_sources + k] = q.prior_upper(bundle.instrument)
+    for k, (size, matrix) in enumerate(zip(sizes, F)):
+        where = [*arrangement.columns[k], arrangement.n_sources + k]
+        whole[:, row : row + size, where] = matrix  # Eq. 3
         row += size
-    return Problem(
-        counts=counts,
-        F=F,
-        upper=upper,
-        sources=sources,
-        backgrounds=tuple(str(b.key) for b in bundles),
-        row_obsid=np.repeat(np.arange(len(bundles)), sizes),
-        offset=np.zeros(len(F)),
+    return Problems(
+        np.concatenate(counts, axis=1).astype(np.int64, copy=False),
+        whole,
+        upper,
+        np.zeros(whole.shape[:2]),
+        np.repeat(np.arange(len(sizes)), sizes),
+        sources,
+        backgrounds,
+        arrangement.reported,
     )

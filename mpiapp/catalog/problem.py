@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
 
 from .bundle import InputError, check_values
-from .quantities import QUANTITIES
+from .priors import prior_bounds
+
+
+def are_unseen(F: np.ndarray, upper: np.ndarray, n_sources: int, factor: float) -> np.ndarray:
+    """(…, n_sources) which sources give less than one count at `factor` times their prior bound.
+
+    Whatever the counts are, they do not bound such a source: its posterior is its prior.
+    """
+    return F[..., :n_sources].sum(axis=-2) * upper[..., :n_sources] * factor < 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,17 +77,14 @@ class Problem:
         Raises InputError if they cannot be a problem: shapes, negative or fractional counts, or
         rows that do not belong to exactly one background.
         """
-        prior_upper = prior_upper or {}
         counts, F = np.asarray(counts), np.ascontiguousarray(F, dtype=float)
         if F.ndim != 2 or not 0 < n_sources < F.shape[1] or counts.shape != F.shape[:1]:
             raise InputError(
                 f"counts {counts.shape} and F {F.shape} with {n_sources} sources do not fit: "
                 "expected (rows,) and (rows, sources + obsids)"
             )
-        if unknown := set(prior_upper) - {"source", "background"}:
-            raise InputError(f"prior_upper: unknown key {unknown.pop()!r}")
-        if quantity not in QUANTITIES:
-            raise InputError(f"quantity {quantity!r}: expected one of {', '.join(QUANTITIES)}")
+        instruments = [instrument] * (F.shape[1] - n_sources)
+        (upper,) = prior_bounds([quantity], instruments, n_sources, prior_upper)
         reached = F[:, n_sources:] > 0
         if not (reached.sum(axis=1) == 1).all():
             row = int(np.argmax(reached.sum(axis=1) != 1))
@@ -88,9 +94,6 @@ class Problem:
             raise InputError(
                 "the rows of F must come obsid after obsid, in the order of its columns"
             )
-        source, background = QUANTITIES[quantity].prior_upper(instrument)
-        upper = np.full(F.shape[1], prior_upper.get("background", background))
-        upper[:n_sources] = prior_upper.get("source", source)
         for k in range(F.shape[1] - n_sources):
             rows = row_obsid == k
             columns = [*range(n_sources), n_sources + k]
@@ -143,15 +146,9 @@ class Problem:
         return replace(self, upper=upper)
 
     def unseen_sources(self, factor: float = 1.0) -> tuple[str, ...]:
-        """Labels of the sources that give less than one count at `factor` times their prior bound.
-
-        Whatever the counts are, they do not bound such a source: its posterior is its prior.
-        """
-        n = self.n_sources
-        unseen = self.F[:, :n].sum(axis=0) * self.upper[:n] * factor < 1.0
-        if not unseen.any():
-            return ()
-        return tuple(label for label, is_unseen in zip(self.sources, unseen) if is_unseen)
+        """Labels of the sources that `are_unseen`."""
+        unseen = are_unseen(self.F, self.upper, self.n_sources, factor)
+        return tuple(compress(self.sources, unseen))
 
     def without_sources(self, sources: Sequence[str]) -> Problem:
         """The same problem without the columns of the named sources."""

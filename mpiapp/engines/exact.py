@@ -8,16 +8,17 @@ averaged (`line_densities`).  What error is left is measured from independent re
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 
 import numpy as np
 
 from ..catalog.problem import Problem
-from ..catalog.stack import Stack
-from ..posterior import Draws, Posterior, SamplingError, Smoothing, StackSummary
+from ..catalog.problems import Problems
+from ..posterior import Draws, Posterior, SamplingError, Smoothing, Solutions
 from ..posterior.marginals import Marginal, MarginalAnswers, Marginals
+from ..posterior.numbers import no_numbers
 from ..posterior.tabulated import Tabulated
 from ..stopwatch import timed
 from .answers import InUnits, OneSource, SeveralSources
@@ -71,25 +72,28 @@ class ExactEngine:
             return OneSource(problem)
         return self._several(problem, tune_factor)
 
-    def summarise(self, stack: Stack, smoothing: Smoothing, points: int = 0) -> StackSummary:
-        """The numbers of all problems of a stack, those that `sample` gives for each of them.
+    def summarise(
+        self, problems: Problems, smoothing: Smoothing, points: int = 0, seeds: Sequence = ()
+    ) -> Solutions:
+        """The numbers of many problems, those that `sample` gives for each; see `BatchEngine`.
 
-        points : of the tables of the densities, which are not made if it is 0
-
-        Of sources that are not reported there is only the reach; their numbers are NaN.
+        Of sources that are not reported there is only `eq11`; their numbers are NaN.
         """
         _load()
-        arrays = _arrays(stack)
-        if stack.n_sources > 1:
+        arrays = _arrays(problems)
+        if problems.n_sources > 1:
             found = summarise_several(
-                *arrays, stack.n_sources, smoothing, self.accuracy, points, stack.reported
+                *arrays, problems.n_sources, smoothing, self.accuracy, points, problems.reported
             )
         else:
             found = summarise_problems(*arrays, smoothing, points)
-        numbers, is_limit, reach, status, is_scaled, _, ends, tables = found
-        columns = np.moveaxis(numbers, -1, 0)
+        values, is_limit, reach, status, is_scaled, _, ends, tables = found
+        numbers = no_numbers(*is_limit.shape)
+        for k, name in enumerate(numbers.dtype.names[: values.shape[-1]]):
+            numbers[name] = values[..., k]
+        method = np.where(is_scaled, b"scaled", b"quadrature")
         tabulated = Tabulated.of(ends, tables) if points else None
-        return StackSummary(*columns, is_limit, reach, status == SOLVED, is_scaled, tabulated)
+        return Solutions(numbers, is_limit, reach, status == SOLVED, method, tabulated)
 
     def _drawer(self, draws: int) -> GibbsEngine:
         """Two chains a group, each with so many draws; the noise says whether they suffice."""
@@ -155,15 +159,16 @@ def line_marginals(problem: Problem, values: np.ndarray, column: int) -> list[Ma
 
 @cache
 def _load() -> None:
-    """Load what solves stacks, one source first, before anything else.
+    """Load what solves batches, one source first, before anything else.
 
     Compiled files have copies of what they share, and a process takes those of the first that
     it loads; they differ in the last digits.
     """
-    summarise_problems(*_arrays(Stack.of([warm_up_problem(1)])), Smoothing())
-    summarise_several(*_arrays(Stack.of([warm_up_problem(2)])), 2, Smoothing(), 1.0)
+    summarise_problems(*_arrays(Problems.of([warm_up_problem(1)])), Smoothing())
+    summarise_several(*_arrays(Problems.of([warm_up_problem(2)])), 2, Smoothing(), 1.0)
 
 
-def _arrays(stack: Stack) -> tuple[np.ndarray, ...]:
-    """A stack as compiled code takes it."""
-    return stack.counts, stack.F, np.zeros(stack.counts.shape), stack.row_obsid, stack.upper
+def _arrays(problems: Problems) -> tuple[np.ndarray, ...]:
+    """Problems as compiled code takes them."""
+    p = problems
+    return p.counts, p.F, p.offset, p.row_obsid, p.upper

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..catalog.fault import InputError
-from ..photometry.outcome import unplanned
+from ..catalog.outcome import unplanned
 from .packed_runs import take
 from .prep3 import scan_prep3
 from .results import Results, open_results

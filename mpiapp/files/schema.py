@@ -169,6 +169,17 @@ def dtype(columns: tuple[Column, ...]) -> np.dtype:
     return np.dtype([(c.name, c.dtype) for c in columns])
 
 
+def row(table: str, **values) -> tuple:
+    """The values of a row, in the order of the table's columns.
+
+    Raises ValueError if a column is missing, or is none.
+    """
+    names = [column.name for column in TABLES[table][0]]
+    if wrong := values.keys() ^ set(names):
+        raise ValueError(f"/{table}: columns missing or unknown: {', '.join(sorted(wrong))}")
+    return tuple([values[name] for name in names])
+
+
 PHOTOMETRY_DTYPE = dtype(PHOTOMETRY)
 RUNS_DTYPE = dtype(RUNS)
 MPDF_DTYPE = dtype(MPDF)

@@ -7,13 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..catalog.outcome import unplanned
 from ..catalog.worklist import Target
 from ..files.packed_runs import pack
-from ..photometry.outcome import unplanned
+from ..photometry.photometer import Photometer
+from .clock import Clock
 from .dispatch import Parcel
 from .scanning import scan_file
 from .shares import Done
-from .worker import Worker
+from .stop import Stop
 
 
 class Answer(NamedTuple):
@@ -31,20 +33,28 @@ class Answer(NamedTuple):
     rest: Sequence[Target]
 
 
-# This process's worker: a call that comes from rank 0 brings nothing but its argument.
-_worker: Worker | None = None
+class _Worker(NamedTuple):
+    """What the calls of this process use: they bring nothing but their argument."""
+
+    photometer: Photometer
+    clock: Clock
+    stop: Stop
 
 
-def set_worker(worker: Worker) -> None:
-    """Have the calls below made of this worker."""
+_worker: _Worker | None = None
+
+
+def set_worker(photometer: Photometer, clock: Clock, stop: Stop) -> None:
+    """Have the calls below measure with this photometer, on this rank's clock."""
     global _worker
-    _worker = worker
+    _worker = _Worker(photometer, clock, stop)
 
 
 def measure_parcel(parcel: Parcel) -> Answer:
     """A Batch of all runs of a few targets."""
     with _worker.clock.busy("measure"):
-        batch = _worker.measure(parcel.content, parcel.seconds)
+        batch = _worker.photometer.measure(parcel.content, parcel.seconds)
+        _worker.clock.runs += len(batch.runs)
         rest = []
         if len(batch.runs) < sum(len(target.matrices) for target in parcel.content):
             rest = Done(np.sort(batch.runs["run_id"])).remaining(parcel.content)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from contextlib import AbstractContextManager
 
@@ -39,9 +38,4 @@ class Clock:
         spent["dispatch"] = left if spent["idle"] else 0.0
         spent["idle"] += left - spent["dispatch"]
         row = {"rank": self.rank, "host": self.host, "runs": self.runs, "startup": self._startup}
-        return row | spent | {"rss": peak_memory()}
-
-
-def peak_memory() -> float:
-    """Largest resident size of this process so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return row | spent | {"rss": provenance.peak_memory()}

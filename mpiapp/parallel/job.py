@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from .. import engines, provenance
 from ..exit_code import ExitCode
+from ..photometry.photometer import Photometer
 from .calls import set_worker
 from .clock import Clock
 from .progress import During, say
 from .task import Options, Task
 from .warmup import Unprepared, warm_up
-from .worker import Worker
 from .world import Absent, World
 
 if TYPE_CHECKING:  # rank 0's, and a third of what a rank would import
@@ -54,23 +54,24 @@ def _work(coordinator: Coordinator | None, world: World, task: Task) -> int:
         world.settle(ranks and [rank["host"] for rank in ranks])
         engine = engines.create(task.engine, **task.settings)
         warm_up(engine, world, task.scratch)
-        worker = Worker(
+        photometer = Photometer(
             engine,
             task.policy,
             task.seed,
+            task.run_seconds,
+            task.mpdf,
+            is_stopped=world.stop.poll,
+            rank=clock.rank,
+            host=clock.host,
             job=task.number,
-            run_seconds=task.run_seconds,
-            clock=clock,
-            stop=world.stop,
-            mpdf=task.mpdf,
         )
-        set_worker(worker)
+        set_worker(photometer, clock, world.stop)
         clock.ready()
         with During("waiting for all ranks", silent=coordinator is None):
             clocks = world.gather(clock.row())
         with world.executor() as executor:
             if coordinator:
-                watch = coordinator.watch(executor, clock, clocks, worker.give_up)
+                watch = coordinator.watch(executor, clock, clocks, photometer.give_up)
                 code = coordinator.run(watch, ranks)
                 code = coordinator.finish(code, watch.clocks())
                 if watch.is_any_lost:

@@ -14,12 +14,12 @@ import numpy as np
 
 from .. import engines, provenance, scheduler
 from ..catalog.fault import Fault
+from ..catalog.outcome import Outcome, n_unplanned
 from ..catalog.worklist import Target
 from ..config import Config, ConfigError, load
 from ..exit_code import ExitCode
 from ..files import results
-from ..files.schema import Batch
-from ..photometry.outcome import Outcome, n_unplanned
+from ..files.schema import Batch, row
 from .banner import banner, work
 from .calls import measure_parcel, scan_parcel
 from .checkpoint import check_inputs, open_work_file
@@ -27,7 +27,6 @@ from .clock import Clock
 from .dispatch import stream
 from .planning import Plan, find_inputs, make_plan
 from .progress import During, say
-from .rows import row
 from .scanning import ScannedFile
 from .shares import Done, parcels
 from .task import Options, Task

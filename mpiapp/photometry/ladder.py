@@ -18,12 +18,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ..catalog.fault import InputError
+from ..catalog.outcome import Flag, Outcome, worst
 from ..catalog.problem import Problem
+from ..catalog.problems import Problems
 from ..engines import Engine
-from ..posterior import Posterior, SamplingError, Smoothing, Summary
+from ..posterior import Posterior, SamplingError, Smoothing, Solutions
+from ..posterior.numbers import no_numbers
 from ..stopwatch import timed
-from .outcome import Flag, Outcome, worst
-from .rules import energy_floor, judge, reach
+from .rules import energy_floor, eq11, judge, pegged
 
 
 @dataclass(frozen=True)
@@ -47,41 +50,26 @@ class Attempt:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Photometry:
-    """Mode and 68 % bounds of one source, in the unit of its quantity; NaN where NULL.
-
-    `mode` is the mode of the MPDF even for an upper limit, whose value is 0; `mean` and
-    `rms` are the posterior's own, not smoothed.
-    `rhat`, `ess` and `n_draws` are those of this source's own draws: NaN, NaN and 0
-    where the engine drew none.  `noise` is what chance leaves in mode and bounds, as in
-    `Summary`.
-    """
-
-    source: str
-    value: float
-    lolim: float
-    hilim: float
-    mode: float
-    mean: float
-    rms: float
-    outcome: Outcome
-    flags: Flag
-    rhat: float
-    ess: float
-    n_draws: int
-    noise: float
-
-
 @dataclass
 class Run:
-    """Everything that one run left: results, attempts, timings and the last posterior."""
+    """What became of one problem: results, attempts, timings and the last posterior.
 
-    photometry: list[Photometry]
+    Attributes
+    ----------
+    numbers : (n_reported,) NUMBERS
+    sources : tuple of str
+        Whose numbers they are.
+    excluded : tuple of str
+        Obsids that had to be left out.
+    problem, posterior : as of the last attempt; None where there was none
+    """
+
+    numbers: np.ndarray
+    sources: tuple[str, ...]
     attempts: list[Attempt] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     excluded: tuple[str, ...] = ()
-    error: Exception | None = None
+    error: BaseException | None = None
     traceback: str = ""
     problem: Problem | None = None
     posterior: Posterior | None = None
@@ -89,7 +77,15 @@ class Run:
     @property
     def outcome(self) -> Outcome:
         """The worst outcome of its sources."""
-        return Outcome(int(worst([p.outcome for p in self.photometry])))
+        return Outcome(int(worst(self.numbers["outcome"])))
+
+
+def null_run(sources: tuple[str, ...], outcome: Outcome, error: BaseException | None = None) -> Run:
+    """A run that ended without numbers, and why."""
+    is_input = error is None or isinstance(error, InputError)
+    text = "" if is_input else "".join(traceback.format_exception(error))
+    numbers = no_numbers(len(sources), outcome=outcome)
+    return Run(numbers, sources, error=error, traceback=text)
 
 
 @dataclass(frozen=True)
@@ -130,7 +126,7 @@ class _Rung:
 
 
 class Ladder:
-    """Measures one run, climbing the ladder until it ends in a documented outcome.
+    """Measures one problem, climbing the ladder until it ends in a documented outcome.
 
     Parameters
     ----------
@@ -143,38 +139,28 @@ class Ladder:
         rerun repeats every retry.
     quantity : str
         Decides whether the energy floor applies.
-    reported : sequence of str
-        The source columns that are results of this run.
     """
 
-    def __init__(
-        self,
-        problem: Problem,
-        engine: Engine,
-        policy: Policy,
-        seed: int,
-        quantity: str,
-        reported: tuple[str, ...],
-    ):
-        problem = replace(problem, reported=reported)
+    def __init__(self, problem: Problem, engine: Engine, policy: Policy, seed: int, quantity: str):
         self.assembled = problem.without_sources(problem.unseen_sources(policy.prior_factor))
         self.engine = engine
         self.policy = policy
         self.seed = seed
-        self.quantity = quantity
-        self.reported = reported
-        self.run = Run([])
+        self.floor = energy_floor(quantity, policy.energy_floor)
+        sources = tuple([problem.sources[j] for j in problem.wanted])
+        self.run = Run(no_numbers(len(sources)), sources)
 
     def measure(self) -> Run:
         """Climb until the run ends; a failure of the engine is an outcome, not an exception."""
+        run = self.run
         rung: _Rung | None = _Rung()
-        if not set(self.reported) & set(self.assembled.sources):
-            self._null(Outcome.NULL_UNSEEN, rung)
-            return self.run
+        if not set(run.sources) & set(self.assembled.sources):
+            self._null(Outcome.NULL_UNSEEN)
+            return run
         while rung is not None:
-            self.run.problem = self._problem(rung)
+            run.problem, run.excluded = self._problem(rung), rung.excluded
             rung = self._attempt(rung)
-        return self.run
+        return run
 
     def _problem(self, rung: _Rung) -> Problem:
         problem = self.assembled
@@ -192,14 +178,14 @@ class Ladder:
 
     def _attempt(self, rung: _Rung) -> _Rung | None:
         """Sample once; the next rung, or None when the run has ended."""
-        run, problem = self.run, self.run.problem
+        run = self.run
         seed = np.random.SeedSequence([self.seed, len(run.attempts)])
         spent: dict[str, float] = {}
         try:
             with timed(spent, "sample"):
-                run.posterior = self.engine.sample(problem, seed, tune_factor=rung.tune_factor)
+                run.posterior = self.engine.sample(run.problem, seed, tune_factor=rung.tune_factor)
             with timed(spent, "summarise"):
-                summaries = self._summaries(problem, run.posterior)
+                found = solution(run.problem, run.posterior, self.policy.smoothing)
         except Exception as error:
             self._spent(spent)  # of what phases, the engine alone knew
             self._record(rung, f"failed: {type(error).__name__}: {error}", spent)
@@ -207,11 +193,11 @@ class Ladder:
         self._spent(run.posterior.seconds)
         self._spent({"summarise": spent["summarise"]})
 
-        pegged = self._pegged(problem, summaries)
-        if pegged:
-            labels = [problem.labels[i] for i in pegged]
+        beyond = np.flatnonzero(pegged(found, Problems.of([run.problem]))[0])
+        if beyond.size:
+            labels = [run.problem.labels[i] for i in beyond]
             self._record(rung, f"pegged: {', '.join(labels)}", spent)
-            return self._after_pegged(rung, pegged)
+            return self._after_pegged(rung, beyond)
 
         rhat = run.posterior.rhat
         unconverged = run.posterior.n_draws > 0 and not np.max(rhat) <= self.policy.rhat_limit
@@ -219,105 +205,68 @@ class Ladder:
             self._record(rung, f"not converged: r-hat {np.max(rhat):.3f}", spent)
             return replace(rung, tune_factor=2)
         self._record(rung, "not converged" if unconverged else "done", spent)
-        self._finish(rung, summaries, unconverged)
+        self._finish(rung, found, unconverged)
         return None
 
-    def _summaries(self, problem: Problem, posterior: Posterior) -> list[Summary | None]:
-        """Mode and bounds of every column that is reported or may be pegged."""
-        summaries: list[Summary | None] = []
-        smoothing = self.policy.smoothing
-        for i, label in enumerate(problem.labels):
-            if label not in self.reported and posterior.reach(i, smoothing) <= problem.upper[i]:
-                summaries.append(None)
-                continue
-            try:
-                summaries.append(posterior.summary(i, smoothing))
-            except ValueError as error:
-                raise SamplingError(f"{label}: {error}") from error
-        return summaries
-
-    def _pegged(self, problem: Problem, summaries: list[Summary | None]) -> list[int]:
-        """Columns whose reach exceeds P_upper (Eq. 11)."""
-        return [
-            i
-            for i, (s, upper) in enumerate(zip(summaries, problem.upper))
-            if s is not None and reach(s.mode, s.lolim, s.hilim) > upper
-        ]
-
-    def _after_pegged(self, rung: _Rung, pegged: list[int]) -> _Rung | None:
+    def _after_pegged(self, rung: _Rung, beyond: np.ndarray) -> _Rung | None:
+        """Raise the priors; still pegged, leave out an obsid; with one obsid NULL (rec. 5)."""
         problem = self.run.problem
         factors = dict(rung.factors)
-        fresh = [label for i in pegged if (label := problem.labels[i]) not in factors]
+        fresh = [label for i in beyond if (label := problem.labels[i]) not in factors]
         if fresh:
             factors |= dict.fromkeys(fresh, self.policy.prior_factor)
             return replace(rung, factors=tuple(factors.items()), tune_factor=1)
         remaining = [b for b in self.assembled.backgrounds if b not in rung.excluded]
         if len(remaining) == 1:
-            self._null(Outcome.NULL_PEGGED, rung)
+            self._null(Outcome.NULL_PEGGED, rung.flags)
             return None
-        return _Rung(excluded=(*rung.excluded, remaining[self._offender(pegged)]))
+        return _Rung(excluded=(*rung.excluded, remaining[self._offender(beyond)]))
 
-    def _offender(self, pegged: list[int]) -> int:
-        """Index of the obsid to exclude (section 7, recommendation 5).
+    def _offender(self, beyond: np.ndarray) -> int:
+        """Index of the obsid to exclude (section 7, rec. 5).
 
         A pegged background names its obsid.  A pegged source names none: it is
         the obsid in which that source's own maximum-likelihood intensity is largest.
         """
         problem = self.run.problem
-        n = problem.n_sources
-        backgrounds = [i - n for i in pegged if i >= n]
-        if backgrounds:
-            return backgrounds[0]
-        return int(np.argmax(problem.single_obsid_intensities(pegged[0])))
+        backgrounds = beyond[beyond >= problem.n_sources] - problem.n_sources
+        if backgrounds.size:
+            return int(backgrounds[0])
+        return int(np.argmax(problem.single_obsid_intensities(int(beyond[0]))))
 
     def _after_failure(self, rung: _Rung, error: Exception) -> _Rung | None:
+        """Freeze the backgrounds; then reduce their priors; then NULL (section 7, rec. 7)."""
         if not rung.frozen and not rung.reduced:
             return _Rung(rung.excluded, rung.factors, frozen=True)
         if rung.frozen:
             return _Rung(rung.excluded, rung.factors, reduced=True)
-        self._null(Outcome.NULL_FAILED, rung, error)
+        self.run.error = error
+        self.run.traceback = "".join(traceback.format_exception(error))
+        self._null(Outcome.NULL_FAILED, rung.flags)
         return None
 
-    def _finish(self, rung: _Rung, summaries: list[Summary | None], unconverged: bool) -> None:
-        problem, posterior, policy = self.run.problem, self.run.posterior, self.policy
-        common = rung.flags
+    def _finish(self, rung: _Rung, found: Solutions, unconverged: bool) -> None:
+        run, posterior, numbers = self.run, self.run.posterior, found.numbers
+        judge(numbers, found.is_upper_limit, np.array([self.floor]))
+        flags = rung.flags
         if unconverged:
-            common |= Flag.UNCONVERGED
+            flags |= Flag.UNCONVERGED
         if posterior.divergences:
-            common |= Flag.DIVERGENT
-        for source in self.reported:
-            if source not in problem.sources:
-                self.run.photometry.append(self._null_row(source, Outcome.NULL_PEGGED, common))
-                continue
-            i = problem.sources.index(source)
-            s, flags = summaries[i], common
-            if posterior.ess[i] < policy.ess_limit:
-                flags |= Flag.LOW_ESS
-            if posterior.limited:
-                flags |= Flag.LOW_ESS if posterior.n_draws else Flag.NOISY
-            floor = energy_floor(self.quantity, policy.energy_floor)
-            *bounds, outcome = judge(s.value, s.lolim, s.hilim, s.is_upper_limit, floor)
-            value, lolim, hilim = map(float, bounds)
-            self.run.photometry.append(
-                Photometry(
-                    source, value, lolim, hilim, s.mode, posterior.mean(i), posterior.std(i),
-                    Outcome(int(outcome)), flags, float(posterior.rhat[i]), float(posterior.ess[i]),
-                    posterior.n_draws, s.noise,
-                )
-            )  # fmt: skip
-        self.run.excluded = rung.excluded
+            flags |= Flag.DIVERGENT
+        self._null(Outcome.NULL_PEGGED, flags)  # the end of sources that only excluded obsids see
+        if posterior.limited:
+            flags |= Flag.LOW_ESS if posterior.n_draws else Flag.NOISY
+        numbers["flags"] = flags
+        numbers["flags"][numbers["ess"] < self.policy.ess_limit] |= int(Flag.LOW_ESS)
+        for i, source in enumerate(run.sources):
+            if source in run.problem.sources:
+                run.numbers[i] = numbers[0, run.problem.sources.index(source)]
 
-    def _null_row(self, source: str, outcome: Outcome, flags: Flag) -> Photometry:
-        """A result without numbers: for this reason, unless no aperture sees the source."""
-        is_seen = source in self.assembled.sources
-        return null(source, outcome if is_seen else Outcome.NULL_UNSEEN, flags)
-
-    def _null(self, outcome: Outcome, rung: _Rung, error: BaseException | None = None) -> None:
-        if error is not None:
-            self.run.error = error
-            self.run.traceback = "".join(traceback.format_exception(error))
-        self.run.photometry = [self._null_row(s, outcome, rung.flags) for s in self.reported]
-        self.run.excluded = rung.excluded
+    def _null(self, outcome: Outcome, flags: int = 0) -> None:
+        """Results without numbers: for this reason, or since no aperture sees the source."""
+        seen = [source in self.assembled.sources for source in self.run.sources]
+        outcomes = np.where(seen, outcome, Outcome.NULL_UNSEEN)
+        self.run.numbers = no_numbers(len(seen), outcome=outcomes, flags=flags)
 
     def _record(self, rung: _Rung, ended: str, spent: dict[str, float]) -> None:
         self.run.attempts.append(Attempt(rung.changes, ended, sum(spent.values())))
@@ -327,7 +276,29 @@ class Ladder:
             self.run.seconds[phase] = self.run.seconds.get(phase, 0.0) + seconds
 
 
-def null(source: str, outcome: Outcome, flags: Flag) -> Photometry:
-    """A result without numbers, for the reason that `outcome` gives."""
-    nan = float("nan")
-    return Photometry(source, nan, nan, nan, nan, nan, nan, outcome, flags, nan, nan, 0, nan)
+def solution(problem: Problem, posterior: Posterior, smoothing: Smoothing) -> Solutions:
+    """What the posterior of one problem says, as an engine for many would: a batch of one.
+
+    Parameters whose Eq. 11 need not be known are left out: those that are not reported and
+    cannot exceed their priors.
+    """
+    n = problem.n_sources
+    numbers, limits = no_numbers(1, n), np.zeros((1, n), bool)
+    reached = np.zeros((1, problem.n_columns))
+    for i, label in enumerate(problem.labels):
+        reached[0, i] = posterior.reach(i, smoothing)
+        if i not in problem.wanted and reached[0, i] <= problem.upper[i]:
+            continue
+        try:
+            s = posterior.summary(i, smoothing)
+        except ValueError as error:
+            raise SamplingError(f"{label}: {error}") from error
+        reached[0, i] = eq11(s.mode, s.lolim, s.hilim)
+        if i in problem.wanted:
+            limits[0, i] = s.is_upper_limit
+            numbers[0, i] = (
+                s.value, s.lolim, s.hilim, s.mode, posterior.mean(i), posterior.std(i), s.noise,
+                posterior.n_draws, posterior.rhat[i], posterior.ess[i], 0, 0,
+            )  # fmt: skip
+    method = np.array([posterior.method.encode()])
+    return Solutions(numbers, limits, reached, np.ones(1, bool), method)

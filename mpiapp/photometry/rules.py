@@ -1,15 +1,24 @@
-"""The memo's rules about single results: for numbers and for arrays of them alike."""
+"""The memo's rules about results, for all problems of a batch at once."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from .outcome import Outcome
+from ..catalog.outcome import Outcome
+from ..catalog.problems import Problems
+from ..posterior import Solutions
 
 
-def reach(mode, lolim, hilim):
+def eq11(mode, lolim, hilim):
     """mode + 3/2 (hilim − lolim): beyond the prior bound the result is pegged (Eq. 11)."""
     return mode + 1.5 * (hilim - lolim)
+
+
+def pegged(found: Solutions, problems: Problems) -> np.ndarray:
+    """(n, n_columns) which parameters do not stay below their prior bounds (Eq. 11)."""
+    reached, numbers = found.eq11.copy(), found.numbers[:, problems.reported]
+    reached[:, problems.reported] = eq11(numbers["mode"], numbers["lolim"], numbers["hilim"])
+    return ~(reached <= problems.upper)
 
 
 def energy_floor(quantity: str, floor: float) -> float:
@@ -17,11 +26,12 @@ def energy_floor(quantity: str, floor: float) -> float:
     return floor if quantity == "flux" else -np.inf
 
 
-def judge(value, lolim, hilim, is_upper_limit, floor):
-    """(value, lolim, hilim, outcome code): numbers not above the floor are NaN, each by itself.
+def judge(numbers: np.ndarray, is_upper_limit: np.ndarray, floors: np.ndarray) -> None:
+    """Give numbers (n, n_sources) their outcomes; those not above the (n,) floors become NaN.
 
-    Upper limits have no floor (recommendation 8).
+    Each by itself; upper limits have no floor (rec. 8).
     """
-    kept = [np.where(is_upper_limit | (v > floor), v, np.nan) for v in (value, lolim, hilim)]
-    outcome = np.where(np.isnan(kept[0]), Outcome.NULL_ENERGY_FLOOR, Outcome.MEASURED)
-    return *kept, np.where(is_upper_limit, Outcome.UPPER_LIMIT, outcome)
+    for name in ("value", "lolim", "hilim"):
+        numbers[name][~(is_upper_limit | (numbers[name] > floors[:, None]))] = np.nan
+    outcome = np.where(np.isnan(numbers["value"]), Outcome.NULL_ENERGY_FLOOR, Outcome.MEASURED)
+    numbers["outcome"] = np.where(is_upper_limit, Outcome.UPPER_LIMIT, outcome)

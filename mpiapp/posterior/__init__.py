@@ -6,15 +6,16 @@ parameter and how much noise is left in them; nobody asks which of the two it is
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from .draws import Draws, SamplingError
 from .mpdf import Smoothing, Summary
+from .numbers import Solutions
 from .tabulated import Tabulated
 
-__all__ = ["Draws", "Posterior", "SamplingError", "Smoothing", "StackSummary", "Summary"]
+__all__ = ["Draws", "Posterior", "SamplingError", "Smoothing", "Solutions", "Summary"]
 
 
 class Posterior(Protocol):
@@ -79,31 +80,3 @@ class Posterior(Protocol):
     def std(self, column: int) -> float:
         """Standard deviation of a parameter."""
         ...
-
-
-class StackSummary(NamedTuple):
-    """What n posteriors say, as arrays.
-
-    value, lolim, hilim, mode, mean, rms, noise : (n, n_sources) float64 as in `Summary` and
-        `Posterior`
-    is_upper_limit : (n, n_sources) bool
-    reach : (n, n_sources + n_obsids) what mode + 3/2 (hilim − lolim) of each cannot exceed; of
-        sources that are reported it is not asked
-    is_solved : (n,) bool; the numbers of the others mean nothing
-    is_scaled : (n,) bool; whether they are those of the problem before, in other units
-    tabulated : the densities of all, with axes (n, n_sources) before those of `Tabulated`; None
-        if they were not asked for
-    """
-
-    value: np.ndarray
-    lolim: np.ndarray
-    hilim: np.ndarray
-    mode: np.ndarray
-    mean: np.ndarray
-    rms: np.ndarray
-    noise: np.ndarray
-    is_upper_limit: np.ndarray
-    reach: np.ndarray
-    is_solved: np.ndarray
-    is_scaled: np.ndarray
-    tabulated: Tabulated | None = None

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..catalog.outcome import Outcome
 from ..files.results import Results, readable
-from ..photometry.outcome import Outcome
 from ..posterior import Smoothing
 from .rows import RowsOf, is_of, row_numbers
 from .tables import exponential_table, is_density, smoothed_table

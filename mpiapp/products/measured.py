@@ -8,9 +8,9 @@ import numpy as np
 from astropy.table import MaskedColumn, Table
 
 from .. import __version__
+from ..catalog.outcome import Outcome, outcome_text, unplanned
 from ..catalog.quantities import QUANTITIES
 from ..files.counts_table import Counts
-from ..photometry.outcome import Outcome, outcome_text, unplanned
 from .columns import BASIC, EXTRAS, plain_column
 
 # Of the results' names where the table has a column that differs from one in capitals at most.

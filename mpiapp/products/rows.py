@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..photometry.outcome import Flag
+from ..catalog.outcome import Flag
 
 RowsOf = dict[tuple[str, ...], int]
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..catalog.bundle import InputError
+from ..catalog.outcome import Outcome
 from ..catalog.runs import ids_and_seeds
 from ..catalog.worklist import Target
 from ..config import Config
@@ -23,8 +24,7 @@ from ..files.results import Results
 from ..parallel.planning import Plan, find_inputs, make_plan
 from ..parallel.scanning import scan_here
 from ..parallel.shares import Shard
-from ..parallel.worker import Worker
-from ..photometry.outcome import Outcome
+from ..photometry.photometer import Photometer
 from .check_numbers import KEPT, differences, is_comparable, nonsense
 from .check_tables import check_tables
 from .rerun import found_config, moved
@@ -262,11 +262,11 @@ def _check_again(
     chosen, first = runs[at], starts(runs["n_rows"])[at]
     exact, floor = config.engine.name == "exact", config.ladder.energy_floor
     engine = create("exact", **config.engine.exact.model_dump())
-    worker = Worker(engine, config.policy(), config.seed, run_seconds=config.limits.run_seconds)
+    photometer = Photometer(engine, config.policy(), config.seed, config.limits.run_seconds)
     found = Finding("")
     n_rows = n_runs = 0
     for targets in _targets(plan, chosen["run_id"]):
-        new = worker.measure(targets)
+        new = photometer.measure(targets)
         old = np.searchsorted(chosen["run_id"], new.runs["run_id"])
         n_rows_each = new.runs["n_rows"]
         alike = chosen["n_rows"][old] == n_rows_each  # it is told already where they are not

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..catalog.outcome import Flag, Outcome, outcome_text, worst
 from ..files.packed_runs import starts
 from ..files.schema import PHOTOMETRY_DTYPE
-from ..photometry.outcome import Flag, Outcome, outcome_text, worst
 from .text import number
 
 KEPT = np.dtype(

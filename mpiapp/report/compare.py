@@ -10,8 +10,8 @@ import numpy as np
 from astropy.table import Table, vstack
 
 from ..catalog.bundle import InputError
+from ..catalog.outcome import Flag, Outcome, outcome_text
 from ..catalog.quantities import BANDS, QUANTITIES
-from ..photometry.outcome import Flag, Outcome, outcome_text
 from .matching import Side, distance, pairs
 from .references import KEY
 from .text import lay_out, number, text

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..catalog.bundle import InputError
+from ..catalog.outcome import Outcome
 from ..files.results import Results, open_results
 from ..files.schema import COMPONENT_BYTES
-from ..photometry.outcome import Outcome
 from .references import BEST, as_best, published_rows
 
 REFERENCE_DTYPE = np.dtype(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..catalog.outcome import Outcome, outcome_text
 from ..catalog.quantities import QUANTITIES
-from ..photometry.outcome import Outcome, outcome_text
 from .figures import BLACK, BLUE, GREEN, GREY, ORANGE, RED, legend, name_panel, panels, unit_of
 from .scaling import SPENT
 from .show import BAND_ORDER, LEVEL_ORDER, place

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..catalog.bundle import InputError
+from ..catalog.outcome import outcome_text
 from ..catalog.problem import Problem
 from ..catalog.quantities import QUANTITIES
 from ..catalog.runs import RunKey
@@ -128,7 +129,8 @@ def _label(problem: Problem, i: int) -> str:
 
 
 def _title(key: str, run: Run) -> str:
-    parts = [f"{p.source}: {p.outcome.text}" for p in run.photometry]
+    codes = run.numbers["outcome"].tolist()
+    parts = [f"{source}: {outcome_text(code)}" for source, code in zip(run.sources, codes)]
     if len(run.attempts) > 1:
         parts.append("; then ".join(a.changes for a in run.attempts))
     return f"{key}\n{', '.join(parts)}"

@@ -10,13 +10,13 @@ import numpy as np
 from astropy.table import Table
 
 from ..catalog.fault import InputError
+from ..catalog.outcome import Flag, Outcome
 from ..catalog.quantities import QUANTITIES
 from ..catalog.runs import RunKey
 from ..files.catalog_tables import CatalogTable, read_table
 from ..files.column_units import factor
 from ..files.fields import RowError, name_of
 from ..files.schema import PHOTOMETRY_DTYPE
-from ..photometry.outcome import Flag, Outcome
 
 KEY = ("level", "target", "component", "band", "aperture", "quantity")
 _NUMBERS = ("value", "lolim", "hilim")

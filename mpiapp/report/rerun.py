@@ -18,8 +18,8 @@ from ..config import Config, ConfigError
 from ..files.results import Results
 from ..parallel.planning import find_inputs, make_plan
 from ..parallel.scanning import scan_here
-from ..parallel.worker import Worker
 from ..photometry.ladder import Run
+from ..photometry.photometer import Photometer
 
 
 class PlannedRun(NamedTuple):
@@ -40,10 +40,10 @@ def planned_runs(config: Config) -> Iterator[PlannedRun]:
 
 def assembled(config: Config) -> Iterator[tuple[RunKey, Problem]]:
     """Every problem of a configuration as assembled, without sampling it; bad input is left out."""
-    worker = Worker(None, config.policy(), config.seed)
+    photometer = Photometer(None, config.policy(), config.seed)
     for planned in planned_runs(config):
         with contextlib.suppress(InputError):
-            if problem := worker.problem(planned.target, planned.key):
+            if problem := photometer.problem(planned.target, planned.key):
                 yield planned.key, problem
 
 
@@ -156,8 +156,8 @@ def rerun(
     for planned in planned_runs(config):
         if planned.key == key:
             engines.require(config.engine.name)
-            worker = Worker(config.engine.create(), config.policy(), config.seed)
-            run = worker.run(planned.target, planned.key)
+            photometer = Photometer(config.engine.create(), config.policy(), config.seed)
+            run = photometer.run(planned.target, planned.key)
             if run.posterior is None:
                 raise InputError(f"{key}: no draws: {run.error}")
             return run, config

@@ -11,10 +11,10 @@ import numpy as np
 from astropy.table import Table
 
 from ..catalog.bundle import InputError
+from ..catalog.outcome import Flag, Outcome, outcome_text
 from ..catalog.quantities import APERTURES, BANDS, QUANTITIES
 from ..files.results import Results
 from ..files.schema import PHOTOMETRY, PHOTOMETRY_DTYPE
-from ..photometry.outcome import Flag, Outcome, outcome_text
 from .references import KEY
 from .text import lay_out, number, text
 

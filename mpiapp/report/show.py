@@ -8,8 +8,8 @@ from collections import Counter
 import numpy as np
 from astropy.table import Table
 
+from ..catalog.outcome import outcome_text
 from ..files.results import Results, readable
-from ..photometry.outcome import outcome_text
 from .summary import Summary, alike, summarize
 from .text import duration, lay_out, number, text
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..catalog.outcome import Flag
 from ..files.results import Results
-from ..photometry.outcome import Flag
 from .text import text
 
 WORST = 5

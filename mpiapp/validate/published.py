@@ -8,8 +8,8 @@ import numpy as np
 from astropy.table import Table
 
 from ..catalog.bundle import InputError
+from ..catalog.outcome import Outcome
 from ..files.results import Results
-from ..photometry.outcome import Outcome
 from ..report.matching import distance, open_side, pairs, results_side
 from ..report.references import KEY
 from ..report.text import lay_out, number, text

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from astropy.table import Table
 
+from ..catalog.outcome import Outcome
 from ..catalog.quantities import QUANTITIES
 from ..files.mst3 import read_mst3
-from ..photometry.outcome import Outcome
 
 # Sources whose truth is so many times what it scatters by; of fainter ones the posterior leans
 # against zero.

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table, vstack
 
+from ..catalog.outcome import Flag
 from ..catalog.problem import Problem
 from ..catalog.runs import RunKey
 from ..config import Config
 from ..engines.get_draws import maximum_likelihood, prior_range
 from ..files.results import open_results
-from ..photometry.outcome import Flag
 from ..report.compare import Comparison, compare, formatted, table_3, worst_table, write_table
 from ..report.figures import comparison_figures, save
 from ..report.matching import Side, open_side

@@ -17,7 +17,7 @@ import time
 import numpy as np
 from problems import simulated
 
-from mpiapp.catalog.stack import Stack
+from mpiapp.catalog.problems import Problems
 from mpiapp.engines import create
 from mpiapp.posterior import Smoothing
 
@@ -49,12 +49,12 @@ def milliseconds(work, number):
 
 
 def times(problems):
-    """(exact one by one, exact in a stack, gibbs) milliseconds a problem."""
-    exact, gibbs, stack = create("exact"), create("gibbs"), Stack.of(problems)
+    """(exact one by one, exact in a batch, gibbs) milliseconds a problem."""
+    exact, gibbs, batch = create("exact"), create("gibbs"), Problems.of(problems)
     few = problems[:10]
     return (
         milliseconds(lambda: [answer(exact, p, 0) for p in problems], len(problems)),
-        milliseconds(lambda: exact.summarise(stack, Smoothing()), len(problems)),
+        milliseconds(lambda: exact.summarise(batch, Smoothing()), len(problems)),
         milliseconds(lambda: [answer(gibbs, p, 0) for p in few], len(few)),
     )
 

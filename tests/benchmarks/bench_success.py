@@ -15,9 +15,9 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from mpiapp.catalog.outcome import Flag, Outcome
 from mpiapp.catalog.quantities import QUANTITIES
 from mpiapp.files.results import open_results
-from mpiapp.photometry.outcome import Flag, Outcome
 from mpiapp.simulate import simulate
 
 # Table 3, samples 1 and 2: band, N_success, N_total.

@@ -5,8 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpiapp.catalog.assemble import assemble, merge_labels
-from mpiapp.catalog.bundle import Bundle, InputError, ObsidBundle
+from mpiapp.catalog.assemble import arrange, merge_labels
+from mpiapp.catalog.assemble import assemble as assemble_all
+from mpiapp.catalog.bundle import Bundle, ObsidBundle
+from mpiapp.catalog.fault import InputError
+from mpiapp.catalog.priors import prior_bounds
 from mpiapp.catalog.quantities import Matrix
 
 MATRIX = Matrix("b", "aper", "photflux")
@@ -19,6 +22,28 @@ def bundle(components, stack="S1", obsid="O1", name="B1", instrument="ACIS", sta
     counts = (1000 * start + np.arange(n)).astype(np.int64)
     key = ObsidBundle(stack, obsid, name)
     return Bundle(key, instrument, tuple(components), {MATRIX[:2]: counts}, {MATRIX: F})
+
+
+def assemble(bundles, matrix, label=None, reported=None):
+    """The problem of some bundles, assembled beside another one of other numbers."""
+    names = tuple(
+        tuple(c if label is None else label(b.key.stack, c) for c in b.components) for b in bundles
+    )
+    reported = tuple(merge_labels(names)) if reported is None else reported
+    arrangement, sources = arrange(names, reported)
+    counts = [b.counts[matrix[:2]] for b in bundles]
+    F = [b.F[matrix] for b in bundles]
+    instruments = [b.instrument for b in bundles]
+    upper = prior_bounds([matrix.quantity], instruments, arrangement.n_sources)
+    problems = assemble_all(
+        [np.stack([c + 1, c]) for c in counts],
+        [np.stack([2.0 * f, f]) for f in F],
+        np.repeat(upper, 2, axis=0),
+        arrangement,
+        [sources] * 2,
+        [tuple(str(b.key) for b in bundles)] * 2,
+    )
+    return problems[1]
 
 
 def place(bundles, columns):
@@ -107,14 +132,25 @@ def test_hrc_background_of_energy_flux_has_its_own_prior():
         np.testing.assert_array_equal(assemble([b], key).upper, [1e-8, background])
 
 
-def test_two_components_of_a_bundle_cannot_be_one_source():
-    with pytest.raises(InputError, match=r"S1/O1/B1.*same source M1"):
-        assemble([bundle(["r1", "r2"])], MATRIX, label=lambda stack, c: "M1")
+def test_a_result_that_no_obsid_has_gets_a_column_of_zeros():
+    seen = bundle(["r2"], start=1e4)
+    p = assemble([seen], MATRIX, reported=("r1", "r2"))
+    assert p.sources == ("r2", "r1") and p.wanted == [0, 1]
+    assert p.unseen_sources() == ("r1",)
+    np.testing.assert_array_equal(p.F[:, [0, 2]], seen.F[MATRIX])
 
 
-def test_a_missing_matrix_is_named():
-    with pytest.raises(InputError, match="S1/O1/B1: no flux matrix or counts for band h, aper"):
-        assemble([bundle(["r1"])], Matrix("h", "aper", "flux"))
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((["colour"], ["ACIS"], 1), "quantity 'colour': expected one of"),
+        ((["flux"], ["XMM"], 1), "instrument 'XMM': expected ACIS or HRC"),
+        ((["flux"], ["ACIS"], 1, {"sauce": 1.0}), "prior_upper: unknown key 'sauce'"),
+    ],
+)
+def test_priors_of_what_there_is_not_are_refused(arguments, said):
+    with pytest.raises(InputError, match=said):
+        prior_bounds(*arguments)
 
 
 def test_merged_labels_keep_the_order_of_each_sequence():

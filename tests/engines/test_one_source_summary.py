@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from problems import matrix, problem, simulated
 
-from mpiapp.catalog.stack import Stack
+from mpiapp.catalog.problems import Problems
 from mpiapp.engines import create
 from mpiapp.posterior import SamplingError, Smoothing
 
@@ -14,30 +14,30 @@ SEED = np.random.SeedSequence(0)
 
 @pytest.mark.parametrize("n_obsids", [1, 3, 20])
 @pytest.mark.parametrize("smoothing", [Smoothing(), Smoothing(0.5, 0.9, "quantile")])
-def test_a_stack_gives_what_its_problems_give_one_by_one(n_obsids, smoothing):
+def test_a_batch_gives_what_its_problems_give_one_by_one(n_obsids, smoothing):
     rng = np.random.default_rng(n_obsids)
     intensities = 10.0 ** rng.uniform(-1.5, 4.0, 40)
     problems = [simulated(1, n_obsids, s, 10.0 ** rng.uniform(-2, 1), rng) for s in intensities]
-    found = EXACT.summarise(Stack.of(problems), smoothing)
+    found = EXACT.summarise(Problems.of(problems), smoothing)
     assert found.is_solved.all()
     assert 0 < found.is_upper_limit.sum() < len(problems)
     for i, p in enumerate(problems):
         posterior = EXACT.sample(p, SEED)
         one = posterior.summary(0, smoothing)
         numbers = (one.value, one.lolim, one.hilim, one.mode, posterior.mean(0), posterior.std(0))
-        assert tuple(column[i, 0] for column in found[:6]) == numbers
+        assert found.numbers[i, 0].item()[:6] == numbers
         assert found.is_upper_limit[i, 0] == one.is_upper_limit
         reach = [posterior.reach(column, smoothing) for column in range(p.n_columns)]
-        assert found.reach[i].tolist() == reach
+        assert found.eq11[i].tolist() == reach
 
 
 def test_a_problem_that_cannot_be_solved_costs_its_neighbours_nothing():
     good = simulated(1, 1, 5.0, 0.5, np.random.default_rng(0))
     nothing_explains = problem([3, 2], np.array([[0.0, 0.0], [0.5, 8.0]]), 1, good.upper)
-    alone = EXACT.summarise(Stack.of([good]), Smoothing())
-    found = EXACT.summarise(Stack.of([good, nothing_explains, good]), Smoothing())
+    alone = EXACT.summarise(Problems.of([good]), Smoothing())
+    found = EXACT.summarise(Problems.of([good, nothing_explains, good]), Smoothing())
     assert found.is_solved.tolist() == [True, False, True]
-    assert found.value[[0, 2], 0].tolist() == [alone.value[0, 0]] * 2
+    assert found.numbers["value"][[0, 2], 0].tolist() == [alone.numbers["value"][0, 0]] * 2
     with pytest.raises(SamplingError, match="row 0 holds 3 counts"):
         EXACT.sample(nothing_explains, SEED)
 
@@ -63,12 +63,14 @@ def test_the_same_data_in_other_units_are_solved_once(n_obsids):
     changed[1, 0] *= 1.1
     other = problem(p.counts, changed, 1, p.upper)
     cut = problem(p.counts, p.F, 1, np.append(6.0, p.upper[1:]))
-    found = EXACT.summarise(Stack.of([*problems, other, p, cut]), Smoothing())
-    assert found.is_scaled.tolist() == [False, True, True, True, False, False, False]
-    for numbers in found[:6]:
+    found = EXACT.summarise(Problems.of([*problems, other, p, cut]), Smoothing())
+    assert (found.method == b"scaled").tolist() == [False, *[True] * 3, *[False] * 3]
+    for name in found.numbers.dtype.names[:6]:
+        numbers = found.numbers[name]
         # the division by the unit, and the product with it here, round once each
         np.testing.assert_allclose(numbers[:4, 0] / units, numbers[0, 0], rtol=4e-16)
-    assert found.hilim[6, 0] <= 6.0 < found.hilim[5, 0]
+    hilim = found.numbers["hilim"][:, 0]
+    assert hilim[6] <= 6.0 < hilim[5]
 
 
 def test_the_mean_and_width_are_those_of_the_density():

@@ -200,7 +200,7 @@ def test_useless_draws_are_a_sampling_error(monkeypatch, spoil, message):
 
 
 def test_a_run_that_takes_too_long_is_interrupted():
-    from mpiapp.parallel.time_limit import RunTimeLimit, time_limit
+    from mpiapp.photometry.time_limit import RunTimeLimit, time_limit
 
     engine = PymcEngine(draws=10**7, tune=100)
     PymcEngine(draws=20, tune=20).sample(one_source(12, 300), SEED)

@@ -1,11 +1,11 @@
-"""Stacks of problems with several sources give what their problems give one by one."""
+"""Batches of problems with several sources give what their problems give one by one."""
 
 import numpy as np
 import pytest
 from problems import problem, simulated
 from scipy.stats import gamma
 
-from mpiapp.catalog.stack import Stack
+from mpiapp.catalog.problems import Problems
 from mpiapp.engines import create
 from mpiapp.engines.canonical import canonical
 from mpiapp.engines.compressed import compress
@@ -30,20 +30,20 @@ def some_problems(n, m, number=12):
 
 @pytest.mark.parametrize(("n", "m"), [(2, 1), (2, 4), (3, 2)])
 @pytest.mark.parametrize("smoothing", [Smoothing(), Smoothing(0.5, 0.9, "quantile")])
-def test_a_stack_gives_what_its_problems_give_one_by_one(n, m, smoothing):
+def test_a_batch_gives_what_its_problems_give_one_by_one(n, m, smoothing):
     problems = some_problems(n, m)
-    found = EXACT.summarise(Stack.of(problems), smoothing)
+    found = EXACT.summarise(Problems.of(problems), smoothing)
     assert found.is_solved.sum() > 0.8 * len(problems)
-    assert 0 < found.is_upper_limit.sum() < found.value.size
+    assert 0 < found.is_upper_limit.sum() < found.numbers.size
     for i in np.flatnonzero(found.is_solved):
         posterior = EXACT.sample(problems[i], SEED)
         for j in range(n):
             s = posterior.summary(j, smoothing)
             numbers = *s[:4], posterior.mean(j), posterior.std(j), s.noise
-            assert tuple(column[i, j] for column in found[:7]) == numbers
+            assert found.numbers[i, j].item()[:7] == numbers
             assert found.is_upper_limit[i, j] == s.is_upper_limit
         reach = [posterior.reach(column, smoothing) for column in range(n + m)]
-        assert found.reach[i].tolist() == reach
+        assert found.eq11[i].tolist() == reach
 
 
 @pytest.mark.parametrize("smoothing", [Smoothing(), Smoothing(0.5, 0.9, "quantile")])
@@ -78,11 +78,12 @@ def test_quantities_are_solved_once_and_what_fails_costs_its_neighbours_nothing(
     changed = p.F.copy()
     changed[0] = 0.0
     impossible = problem(np.maximum(p.counts, 1), changed, 2, p.upper)
-    found = EXACT.summarise(Stack.of([p, other, impossible, p]), Smoothing())
+    found = EXACT.summarise(Problems.of([p, other, impossible, p]), Smoothing())
     assert found.is_solved.tolist() == [True, True, False, True]
-    assert found.is_scaled.tolist() == [False, True, False, False]
-    np.testing.assert_allclose(found.value[1] / 3.7e-16, found.value[0], rtol=4e-16)
-    assert found.value[3].tolist() == found.value[0].tolist()
+    assert (found.method == b"scaled").tolist() == [False, True, False, False]
+    value = found.numbers["value"]
+    np.testing.assert_allclose(value[1] / 3.7e-16, value[0], rtol=4e-16)
+    assert value[3].tolist() == value[0].tolist()
     with pytest.raises(SamplingError, match="row 0 holds"):
         EXACT.sample(impossible, SEED)
 
@@ -95,8 +96,9 @@ def test_priors_that_cut_nothing_make_no_other_problem(n):
     far, near = p.upper.copy(), p.upper.copy()
     far[n:] *= 1.7
     near[n:] = 5.0 / p.F[:, n:].max(axis=0)
-    stack = Stack.of([problem(p.counts, p.F, n, upper) for upper in (p.upper, far, near)])
-    assert EXACT.summarise(stack, Smoothing()).is_scaled.tolist() == [False, True, False]
+    problems = Problems.of([problem(p.counts, p.F, n, upper) for upper in (p.upper, far, near)])
+    method = EXACT.summarise(problems, Smoothing()).method
+    assert (method == b"scaled").tolist() == [False, True, False]
     own = canonical(p)
     beyond = own.problem.upper[n:]
     assert (beyond < (p.upper * own.units)[n:]).all()

@@ -5,9 +5,9 @@ import pytest
 from astropy.io import fits
 from jobs import LOGGED_RUNS, mpiapp, photometry, table, write_job
 
+from mpiapp.catalog.outcome import unplanned
 from mpiapp.files.merge import merge
 from mpiapp.files.results import ResultsError, open_results, work_path
-from mpiapp.photometry.outcome import unplanned
 
 N_RUNS = LOGGED_RUNS
 N = 3

@@ -26,11 +26,11 @@ from jobs import (
 )
 from scripted_engines import PLACES, RANK_0_PLACES
 
+from mpiapp.catalog.outcome import Outcome
 from mpiapp.config import Limits
 from mpiapp.files.results import open_results, work_path
 from mpiapp.parallel.stop import Stop
-from mpiapp.parallel.time_limit import RunTimeLimit, time_limit
-from mpiapp.photometry.outcome import Outcome
+from mpiapp.photometry.time_limit import RunTimeLimit, time_limit
 from mpiapp.scheduler import scheduled_end
 
 pytestmark = [pytest.mark.slow, by_the_clock]

@@ -12,8 +12,8 @@ from astropy.table import Table
 from jobs import HANGING, environment, mpiapp, mpiexec, needs_mpiexec, photometry, table, write_job
 
 from mpiapp import provenance
+from mpiapp.catalog.outcome import Outcome
 from mpiapp.files.results import open_results
-from mpiapp.photometry.outcome import Outcome
 
 N_RUNS = (3 * 4 + 4) * 2 * 2  # (obsids × sources + stack sources) × bands × quantities
 

@@ -12,8 +12,8 @@ from mpiapp.catalog.worklist import Selection, WorkList
 from mpiapp.files.mst3 import read_mst3
 from mpiapp.files.prep3 import read_prep3, scan_prep3
 from mpiapp.files.prep3_write import write_prep3
-from mpiapp.parallel.worker import Worker
 from mpiapp.photometry.ladder import Policy
+from mpiapp.photometry.photometer import Photometer
 from mpiapp.simulate import simulate
 
 
@@ -39,7 +39,7 @@ def measured(folder, mst3):
     worklist = WorkList(scans, selection, read_mst3(mst3).associations)
     assert worklist.faults == []
     targets = [target for unit in worklist.units for target in unit.targets()]
-    batch = Worker(GammaEngine(), Policy(), job_seed=3).measure(targets)
+    batch = Photometer(GammaEngine(), Policy(), job_seed=3).measure(targets)
     assert batch.failures == []
     return np.sort(batch.photometry, order=("run_id", "component"))
 

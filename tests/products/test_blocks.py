@@ -6,6 +6,7 @@ import pytest
 from jobs import mpiapp
 
 from mpiapp.catalog.bundle import InputError
+from mpiapp.catalog.outcome import Flag
 from mpiapp.catalog.worklist import Selection, WorkList
 from mpiapp.engines import create
 from mpiapp.files.flat_tables import import_table
@@ -13,9 +14,8 @@ from mpiapp.files.mst3 import read_mst3, write_mst3
 from mpiapp.files.prep3 import scan_prep3
 from mpiapp.files.results import open_results
 from mpiapp.files.writer import Writer
-from mpiapp.parallel.worker import Worker
 from mpiapp.photometry.ladder import Policy
-from mpiapp.photometry.outcome import Flag
+from mpiapp.photometry.photometer import Photometer
 from mpiapp.products.blocks import write_blocks
 
 HEADER = """\
@@ -52,10 +52,10 @@ def measured(folder, engine, mpdf):
     (folder / "table.csv").write_text(HEADER + "\n".join(rows) + "\n")
     import_table(folder / "table.csv", folder / "prep3")
     scans = [scan_prep3(path)[0] for path in sorted((folder / "prep3").glob("*.fits"))]
-    worker = Worker(create(engine), Policy(), job_seed=3, mpdf=mpdf)
+    photometer = Photometer(create(engine), Policy(), job_seed=3, mpdf=mpdf)
     writer = Writer(folder / "results.h5.part")
     for unit in WorkList(scans, Selection(("obsid",))).units:
-        writer.append(worker.measure(unit.targets()))
+        writer.append(photometer.measure(unit.targets()))
     writer.publish(folder / "results.h5")
     write_mst3(folder / "mst3.fits", LINKS, OLD)
     return folder

@@ -13,11 +13,11 @@ from astropy.table import Table
 from jobs import mpiapp
 
 from mpiapp.catalog.bundle import InputError
+from mpiapp.catalog.outcome import Flag, Outcome
 from mpiapp.catalog.quantities import APERTURES, BANDS, QUANTITIES, Matrix
 from mpiapp.files.results import open_results
 from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
 from mpiapp.files.writer import Writer
-from mpiapp.photometry.outcome import Flag, Outcome
 from mpiapp.products.columns import (
     EXTRAS,
     HARDNESS,

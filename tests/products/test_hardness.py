@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from gammas import Gamma, hardness, write_results
 
+from mpiapp.catalog.outcome import Flag
 from mpiapp.files.results import open_results
-from mpiapp.photometry.outcome import Flag
 from mpiapp.products.export import catalog_table
 from mpiapp.products.hardness import hardness_ratios
 from mpiapp.products.tables import smoothed_table

@@ -16,8 +16,8 @@ from mpiapp.files.mst3 import read_mst3, write_mst3
 from mpiapp.files.prep3 import scan_prep3
 from mpiapp.files.results import open_results
 from mpiapp.files.writer import Writer
-from mpiapp.parallel.worker import Worker
 from mpiapp.photometry.ladder import Policy
+from mpiapp.photometry.photometer import Photometer
 from mpiapp.products.export import catalog_table
 from mpiapp.products.phot3 import write_phot3
 
@@ -49,9 +49,9 @@ def measured(folder, table, mpdf, level="obsid", engine="exact"):
     associations = read_mst3(folder / "mst3.fits").associations
     scans = [scan_prep3(path)[0] for path in sorted(folder.glob("*prep3.fits"))]
     units = WorkList(scans, Selection((level,)), associations).units
-    worker = Worker(create(engine), Policy(), job_seed=3, mpdf=mpdf)
+    photometer = Photometer(create(engine), Policy(), job_seed=3, mpdf=mpdf)
     writer = Writer(folder / "results.h5.part")
-    writer.append(worker.measure([target for unit in units for target in unit.targets()]))
+    writer.append(photometer.measure([target for unit in units for target in unit.targets()]))
     writer.publish(folder / "results.h5")
     return folder / "results.h5"
 

@@ -8,8 +8,8 @@ from gammas import Gamma, write_results
 from scipy import stats
 
 from mpiapp.catalog.masters import Blocks, Links, associate, names_array
+from mpiapp.catalog.outcome import Flag
 from mpiapp.files.results import open_results
-from mpiapp.photometry.outcome import Flag
 from mpiapp.products import variability
 from mpiapp.products.export import catalog_table
 

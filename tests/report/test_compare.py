@@ -6,11 +6,11 @@ from astropy.table import Table
 from jobs import mpiapp, write_job
 
 from mpiapp.catalog.bundle import InputError
+from mpiapp.catalog.outcome import Flag, Outcome
 from mpiapp.catalog.runs import RunKey
 from mpiapp.files.results import open_results
 from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
 from mpiapp.files.writer import Writer
-from mpiapp.photometry.outcome import Flag, Outcome
 from mpiapp.report import compare as comparing
 from mpiapp.report import figures, matching, references
 from mpiapp.report.matching import REFERENCE_DTYPE, distance, open_side, row_keys
@@ -324,8 +324,9 @@ def test_a_run_is_plotted_with_the_draws_that_it_had(two_jobs, tmp_path):
     with open_results(two_jobs[0]) as results:
         row = results.table("photometry")[3]
         run, _ = rerun(results, find_key(results, str(row["run_id"])))
-    (again,) = (p for p in run.photometry if p.source == row["component"].decode())
-    assert (again.value, again.lolim, again.hilim) == (row["value"], row["lolim"], row["hilim"])
+    again = run.numbers[run.sources.index(row["component"].decode())]
+    for name in ("value", "lolim", "hilim"):
+        assert again[name] == row[name]
     key = " ".join(row[name].decode() for name in RunKey._fields)
     done = mpiapp("plot", two_jobs[0], "--run", key, "--out", tmp_path / "run.png")
     assert done.returncode == 0, done.stderr

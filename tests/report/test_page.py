@@ -12,9 +12,8 @@ import pytest
 
 from mpiapp.cli import main
 from mpiapp.files.results import open_results
-from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
+from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch, row
 from mpiapp.files.writer import Writer
-from mpiapp.parallel.rows import row
 from mpiapp.report import page_figures, sample
 from mpiapp.report.sample import of_targets
 

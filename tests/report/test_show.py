@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
+from mpiapp.catalog.outcome import Flag, Outcome
 from mpiapp.cli import main
 from mpiapp.files.results import open_results
 from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
 from mpiapp.files.writer import Writer
-from mpiapp.photometry.outcome import Flag, Outcome
 from mpiapp.report import rows, show, summary
 
 N = 3000

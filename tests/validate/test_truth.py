@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from mpiapp.catalog.bundle import InputError
+from mpiapp.catalog.outcome import Outcome
 from mpiapp.config import Config
 from mpiapp.engines import create
 from mpiapp.files.schema import PHOTOMETRY_DTYPE
-from mpiapp.parallel.worker import Worker
 from mpiapp.photometry.ladder import Policy
-from mpiapp.photometry.outcome import Outcome
+from mpiapp.photometry.photometer import Photometer
 from mpiapp.report.matching import Side
 from mpiapp.report.rerun import planned_runs
 from mpiapp.simulate import simulate
@@ -32,7 +32,7 @@ def measured(catalog, level):
         "output": {"results": "unused.h5"},
     }
     targets = {run.target.name: run.target for run in planned_runs(Config.model_validate(config))}
-    return Worker(create("exact"), Policy(), 1).measure(list(targets.values())).photometry
+    return Photometer(create("exact"), Policy(), 1).measure(list(targets.values())).photometry
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Runs in stacks give the rows that they give one by one, and cost each other nothing."""
+"""Runs in batches give the rows that they give one by one, and cost each other nothing."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from astropy.io import fits
 from results_files import density_rows
 from scripted_engines import OneByOneEngine
 
+from mpiapp.catalog.outcome import Outcome
 from mpiapp.catalog.worklist import Selection, WorkList
 from mpiapp.engines import create
 from mpiapp.files.mst3 import read_mst3
 from mpiapp.files.prep3 import read_prep3, scan_prep3
 from mpiapp.files.prep3_arrays import GOOD
-from mpiapp.parallel.worker import Worker
 from mpiapp.photometry.ladder import Policy
-from mpiapp.photometry.outcome import Outcome
-from mpiapp.photometry.stack import StackEngine
+from mpiapp.photometry.measuring import BatchEngine
+from mpiapp.photometry.photometer import Photometer
 from mpiapp.simulate import simulate
 
 # What tells when and how a run was done, not what came out.
@@ -24,13 +24,13 @@ ABOUT_THE_RUN = {"method", "read", "assemble", "sample", "summarise", "seconds",
 
 
 class Counting(type(create("exact"))):
-    """The engine `exact`; knows how many problems it did in stacks."""
+    """The engine `exact`; knows how many problems it did together."""
 
-    n_stacked = 0
+    n_together = 0
 
-    def summarise(self, stack, *args):
-        self.n_stacked += len(stack)
-        return super().summarise(stack, *args)
+    def summarise(self, problems, *args):
+        self.n_together += len(problems)
+        return super().summarise(problems, *args)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def assert_same_rows(batch, other):
 
 
 @pytest.mark.parametrize("spoiled", [False, True])
-def test_stacks_give_the_rows_and_densities_that_runs_give_one_by_one(tmp_path, spoiled):
+def test_batches_give_the_rows_and_densities_that_runs_give_one_by_one(tmp_path, spoiled):
     catalog = simulate(tmp_path, 40, seed=4)
     if spoiled:
         # Without their checksums, which would refuse the file as a whole.
@@ -91,12 +91,12 @@ def test_stacks_give_the_rows_and_densities_that_runs_give_one_by_one(tmp_path, 
     # A floor and priors that some of the sources meet.
     policy = Policy(energy_floor=2e-15, prior_factor=3.0)
     engine = Counting()
-    assert isinstance(engine, StackEngine)
+    assert isinstance(engine, BatchEngine)
     wanted = ["* flux", "master *"]
-    together = Worker(engine, policy, job_seed=3, mpdf=wanted).measure(targets)
-    alone = Worker(OneByOneEngine(), policy, job_seed=3, mpdf=wanted).measure(targets)
+    together = Photometer(engine, policy, job_seed=3, mpdf=wanted).measure(targets)
+    alone = Photometer(OneByOneEngine(), policy, job_seed=3, mpdf=wanted).measure(targets)
     assert 0 < len(together.mpdf) < len(together.photometry)
-    assert engine.n_stacked > 0.9 * len(alone.runs)
+    assert engine.n_together > 0.9 * len(alone.runs)
     assert (together.runs["n_sources"] > 1).any()
     assert_same_rows(together, alone)
     assert (together.runs["method"] == b"scaled").any()
@@ -106,14 +106,14 @@ def test_stacks_give_the_rows_and_densities_that_runs_give_one_by_one(tmp_path, 
     assert (Outcome.NULL_BAD_INPUT in seen) == spoiled
 
 
-def test_what_a_stack_cannot_do_is_done_run_by_run(catalog):
+def test_what_a_batch_cannot_do_is_done_run_by_run(catalog):
     class Failing(Counting):
-        def summarise(self, stack, *args):
+        def summarise(self, problems, *args):
             raise MemoryError("no room")
 
     targets = targets_of(catalog, ("obsid",))[:20]
-    expected = Worker(Counting(), Policy(), job_seed=3).measure(targets)
-    found = Worker(Failing(), Policy(), job_seed=3).measure(targets)
+    expected = Photometer(Counting(), Policy(), job_seed=3).measure(targets)
+    found = Photometer(Failing(), Policy(), job_seed=3).measure(targets)
     assert_same_rows(found, expected)
     assert not found.failures
 

@@ -6,14 +6,14 @@ import numpy as np
 from scripted_engines import GammaEngine
 
 from mpiapp.catalog.bundle import Bundle, ObsidBundle
+from mpiapp.catalog.outcome import Outcome
 from mpiapp.catalog.quantities import Matrix
-from mpiapp.catalog.worklist import Selection, WorkList
+from mpiapp.catalog.worklist import Part, Selection, Target, WorkList
 from mpiapp.files.mst3 import read_mst3, write_mst3
 from mpiapp.files.prep3 import scan_prep3
 from mpiapp.files.prep3_write import write_prep3
-from mpiapp.parallel.worker import Worker
 from mpiapp.photometry.ladder import Policy
-from mpiapp.photometry.outcome import Outcome
+from mpiapp.photometry.photometer import Photometer
 
 B = Matrix("b", "aper", "cnts")
 
@@ -34,9 +34,9 @@ def write(path, obsid, bundles):
 
 def outcomes(worklist):
     """Outcome of every (target, source)."""
-    worker = Worker(GammaEngine(), Policy(), job_seed=3)
+    photometer = Photometer(GammaEngine(), Policy(), job_seed=3)
     targets = [t for unit in worklist.units for t in unit.targets()]
-    rows = worker.measure(targets).photometry
+    rows = photometer.measure(targets).photometry
     return {
         (r["target"].decode(), r["component"].decode()): Outcome(r["outcome"]).name for r in rows
     }
@@ -70,8 +70,44 @@ def test_an_input_replaced_during_the_job_is_not_measured_and_costs_no_other(tmp
     other = write(tmp_path / "other.fits", "1", {"x": ("r1",), "y": ("r2",)})
     other.replace(paths[0])
     targets = [t for unit in worklist.units for t in unit.targets()]
-    batch = Worker(GammaEngine(), Policy(), job_seed=3).measure(targets)
+    batch = Photometer(GammaEngine(), Policy(), job_seed=3).measure(targets)
     found = {r["target"].decode(): Outcome(r["outcome"]).name for r in batch.photometry}
     assert found == {"S/1/x": "NULL_BAD_INPUT", "S/2/x": "MEASURED"}
     ((_, _, _, message, _),) = batch.failures
     assert message.startswith(f"{paths[0]}: changed since the job began")
+
+
+def test_two_components_of_a_bundle_that_are_one_source_are_bad_input(tmp_path):
+    path = write(tmp_path / "1.fits", "1", {"x": ("r1", "r2"), "y": ("r3",)})
+    files = ((str(path), ""),)
+    labels = {("S", name): "M1" for name in ("r1", "r2")} | {("S", "r3"): "M2"}
+    targets = [
+        Target("master", f"{master}/avg", (part,), (B,), (master,), labels)
+        for master, part in (("M1", Part(files, "x")), ("M2", Part(files, "y")))
+    ]
+    batch = Photometer(GammaEngine(), Policy(), job_seed=3).measure(targets)
+    found = {r["target"].decode(): Outcome(r["outcome"]).name for r in batch.photometry}
+    assert found == {"M1/avg": "NULL_BAD_INPUT", "M2/avg": "MEASURED"}
+    ((_, _, _, message, _),) = batch.failures
+    assert message.startswith("S/1/x: two components of the bundle belong to the same source M1")
+
+
+def test_stopped_or_out_of_time_it_returns_the_runs_in_hand(tmp_path):
+    path = write(tmp_path / "1.fits", "1", {name: (name,) for name in "xyz"})
+    worklist = WorkList([scan_prep3(path)[0]], Selection(("obsid",)))
+    targets = [t for unit in worklist.units for t in unit.targets()]
+    photometer = Photometer(GammaEngine(), Policy(), job_seed=3)
+    assert photometer.measure(targets, seconds=0.0).n_runs == 1
+    asked = iter([False, False, False, False, True, True, True])
+    photometer = Photometer(GammaEngine(), Policy(), job_seed=3, is_stopped=lambda: next(asked))
+    assert photometer.measure(targets).n_runs == 2
+
+
+def test_runs_that_are_waited_for_no_longer_are_rows(tmp_path):
+    path = write(tmp_path / "1.fits", "1", {"x": ("r1", "r2")})
+    worklist = WorkList([scan_prep3(path)[0]], Selection(("obsid",)))
+    ((target,),) = (unit.targets() for unit in worklist.units)
+    batch = Photometer(GammaEngine(), Policy(), job_seed=3).give_up(target, "no answer", 7.0)
+    assert batch.photometry["outcome"].tolist() == [Outcome.NULL_TIME_LIMIT] * 2
+    assert batch.runs["seconds"].tolist() == [7.0]
+    assert batch.failures[0][2:4] == ("RunTimeLimit", "no answer")

@@ -13,8 +13,8 @@ from mpiapp.engines import create
 from mpiapp.files.flat_tables import import_table
 from mpiapp.files.prep3 import scan_prep3
 from mpiapp.files.results import open_results
-from mpiapp.parallel.worker import Worker
 from mpiapp.photometry.ladder import Policy
+from mpiapp.photometry.photometer import Photometer
 
 TABLE = """\
 obsid,stack,component,instrument,band,aperture,cnts,cnts_bkg,psf_frac,psf_frac_bkg,area,area_bkg,\
@@ -31,7 +31,7 @@ def measured(folder, engine, patterns):
     scans = [scan_prep3(path)[0] for path in sorted(folder.glob("*.fits"))]
     worklist = WorkList(scans, Selection(("obsid", "stack")))
     targets = [target for unit in worklist.units for target in unit.targets()]
-    batch = Worker(engine, Policy(), job_seed=3, mpdf=patterns).measure(targets)
+    batch = Photometer(engine, Policy(), job_seed=3, mpdf=patterns).measure(targets)
     kept = batch.photometry[density_rows(batch.runs, batch.mpdf)]
     assert (kept["run_id"] == batch.mpdf["run_id"]).all()
     return list(zip(kept, batch.mpdf)), batch.photometry

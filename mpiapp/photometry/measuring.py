@@ -1,0 +1,203 @@
+"""From problems to numbers: the one way, for jobs, notebooks, tables, checks and re-runs.
+
+All problems of a batch are attempted together, if the engine can.  What is pegged, fails, is
+unseen or not converged climbs the ladder by itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from ..catalog.outcome import Outcome
+from ..catalog.problem import are_unseen
+from ..catalog.problems import Problems
+from ..engines import Engine
+from ..files.schema import PHASES
+from ..posterior import Smoothing, Solutions
+from ..posterior.numbers import no_numbers
+from ..posterior.tabulated import Tabulated
+from ..stopwatch import timed
+from .ladder import Ladder, Policy, Run, null_run
+from .rules import energy_floor, judge, pegged
+from .time_limit import RunTimeLimit, time_limit
+
+# Sources of a problem; of larger ones there are too few, and too many that need the ladder.
+_TOGETHER = 8
+
+
+@runtime_checkable
+class BatchEngine(Protocol):
+    """An engine that can solve many problems at once, each as it would solve it alone."""
+
+    def summarise(
+        self, problems: Problems, smoothing: Smoothing, points: int = 0, seeds: Sequence = ()
+    ) -> Solutions:
+        """The numbers of every problem, and if asked for its densities at so many points.
+
+        Of sources that are not reported no more is needed than what they cannot exceed.
+        What is drawn follows from SeedSequence([seed, 0]) of each of the `seeds`.
+        """
+        ...
+
+
+@dataclass(eq=False)
+class Measured:
+    """The results of n problems, and how they came about.
+
+    Attributes
+    ----------
+    numbers : (n, n_reported) NUMBERS
+    method : (n,) bytes, how the last posterior was found
+    n_sources, n_obsids : (n,) of the problem that was solved last; 0 if none was
+    n_attempts, n_excluded : (n,)
+    seconds : dict of phase -> (n,); "total" is the wall time of all of them
+    tabulated : Tabulated or None
+        Densities of the results, with axes (n, n_reported) before its own; NaN where NULL.
+    runs : dict of int -> Run
+        Those that climbed the ladder.
+    """
+
+    numbers: np.ndarray
+    method: np.ndarray
+    n_sources: np.ndarray
+    n_obsids: np.ndarray
+    n_attempts: np.ndarray
+    n_excluded: np.ndarray
+    seconds: dict[str, np.ndarray]
+    tabulated: Tabulated | None
+    runs: dict[int, Run]
+
+    @classmethod
+    def nothing(cls, n: int, n_reported: int, points: int = 0) -> Measured:
+        """n problems without results."""
+        tabulated = None
+        if points:
+            ends = np.full((3, n, n_reported), np.nan)
+            tabulated = Tabulated(*ends[:2], np.zeros((n, n_reported, points)), ends[2])
+        counts = np.zeros((4, n), int)
+        seconds = {phase: np.zeros(n) for phase in (*PHASES, "total")}
+        return cls(no_numbers(n, n_reported), np.zeros(n, "S12"), *counts, seconds, tabulated, {})
+
+    def put(self, i: int, run: Run, smoothing: Smoothing) -> None:
+        """What became of problem i by itself."""
+        problem, posterior = run.problem, run.posterior
+        self.runs[i] = run
+        self.numbers[i] = run.numbers
+        self.method[i] = posterior.method.encode() if posterior else b""
+        self.n_sources[i] = problem.n_sources if problem else 0
+        self.n_obsids[i] = problem.n_obsids if problem else 0
+        self.n_attempts[i], self.n_excluded[i] = len(run.attempts), len(run.excluded)
+        for phase in run.seconds.keys() & self.seconds.keys():
+            self.seconds[phase][i] += run.seconds[phase]
+        if self.tabulated is not None:
+            points = self.tabulated.density.shape[-1]
+            for j in np.flatnonzero(np.isfinite(run.numbers["mode"])):
+                column = problem.sources.index(run.sources[j])
+                found = posterior.tabulated(column, points, smoothing)
+                for array, values in zip(self.tabulated, found):
+                    array[i, j] = values
+
+
+def measure(
+    problems: Problems,
+    engine: Engine,
+    policy: Policy,
+    seeds: Sequence[int],
+    quantities: Sequence[str],
+    *,
+    points: int = 0,
+    run_seconds: float = math.inf,
+    keep: bool = False,
+) -> Measured:
+    """Mode, bounds and outcome of every problem of a batch.
+
+    Parameters
+    ----------
+    problems : Problems
+        n of them.
+    engine : Engine
+        One that is a `BatchEngine` is asked for all of them at once.
+    policy : Policy
+    seeds : (n,) integers
+        Entropy of each problem's draws; its results depend on nothing else.
+    quantities : (n,) names
+        The problems' quantities.
+    points : int
+        Of the tables of the densities; 0 for none.
+    run_seconds : float
+        A problem by itself, and the first attempt of all, may take so long.
+    keep : bool
+        Whether posteriors are wanted: each problem then is in `Measured.runs`.
+
+    A failure is an outcome of its problem, never an exception.
+    """
+    n = len(problems)
+    measured = Measured.nothing(n, len(problems.reported), points)
+    done = np.zeros(n, bool)
+    if isinstance(engine, BatchEngine) and not keep and problems.n_sources <= _TOGETHER:
+        floors = np.array([energy_floor(q, policy.energy_floor) for q in quantities])
+        done = _measure_together(problems, engine, policy, seeds, floors, run_seconds, measured)
+    for i in np.flatnonzero(~done):
+        spent: dict[str, float] = {}
+        with timed(spent, "total"):
+            run = _climb(problems, i, engine, policy, int(seeds[i]), quantities[i], run_seconds)
+        measured.put(int(i), run, policy.smoothing)
+        measured.seconds["total"][i] += spent["total"]
+        if not keep:
+            run.posterior = None
+    return measured
+
+
+def _measure_together(
+    problems: Problems,
+    engine: BatchEngine,
+    policy: Policy,
+    seeds: Sequence[int],
+    floors: np.ndarray,
+    run_seconds: float,
+    measured: Measured,
+) -> np.ndarray:
+    """Fill in what the first attempt gives; returns (n,) whether that is all a problem needs."""
+    spent: dict[str, float] = {}
+    points = 0 if measured.tabulated is None else measured.tabulated.density.shape[-1]
+    try:
+        with timed(spent, "sample"), time_limit(run_seconds):
+            found = engine.summarise(problems, policy.smoothing, points, seeds)
+    except (Exception, RunTimeLimit):
+        # The error will recur, and be recorded, where each problem is by itself.
+        return np.zeros(len(problems), bool)
+    judge(found.numbers, found.is_upper_limit, floors)
+    unseen = are_unseen(problems.F, problems.upper, problems.n_sources, policy.prior_factor)
+    done = found.is_solved & ~unseen.any(axis=1) & ~pegged(found, problems).any(axis=1)
+    reported = list(problems.reported)
+    measured.numbers[:] = found.numbers[:, reported]
+    measured.method[:] = found.method
+    measured.n_sources[:], measured.n_obsids[:] = problems.n_sources, problems.n_obsids
+    measured.n_attempts[:] = 1
+    for phase in ("sample", "total"):
+        measured.seconds[phase] += spent["sample"] / len(problems)
+    if points:
+        low, high, density, kernel = found.tabulated
+        parts = low, high, density, np.broadcast_to(kernel, low.shape)
+        for array, values in zip(measured.tabulated, parts):
+            array[:] = values[:, reported]
+    return done
+
+
+def _climb(
+    problems: Problems, i: int, engine: Engine, policy: Policy, seed: int, quantity: str, limit
+) -> Run:
+    """One problem by itself, whatever happens to it."""
+    problem = problems[i]
+    try:
+        with time_limit(limit):
+            return Ladder(problem, engine, policy, seed, quantity).measure()
+    except RunTimeLimit as error:
+        return null_run(problem.reported, Outcome.NULL_TIME_LIMIT, error)
+    except Exception as error:
+        return null_run(problem.reported, Outcome.NULL_FAILED, error)

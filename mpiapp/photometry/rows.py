@@ -1,0 +1,189 @@
+"""Rows of the results: the one place where they are made, all runs of a batch at once."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from fnmatch import translate
+from functools import lru_cache
+
+import numpy as np
+
+from ..catalog.outcome import Flag, worst
+from ..catalog.quantities import QUANTITIES, Matrix
+from ..catalog.runs import RunKey, ids_and_seeds
+from ..files.schema import MPDF_DTYPE, PHASES, PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch, row
+from ..posterior.numbers import NUMBERS
+from ..provenance import peak_memory
+from .batching import TargetRuns
+from .measuring import Measured
+
+_EMPTY = Batch(np.empty(0, PHOTOMETRY_DTYPE), np.empty(0, RUNS_DTYPE), [], [])
+
+
+class Rows:
+    """Collects the rows of runs.
+
+    Parameters
+    ----------
+    job_seed : int
+    patterns : sequence of str
+        Of shell wildcards: the densities of a run are kept if one of them matches all of its
+        key, "level target band aperture quantity".
+    about : dict
+        Columns of /runs that are the same for all: engine, rank, host and job.
+    """
+
+    def __init__(self, job_seed: int, patterns: Sequence[str], about: dict):
+        self.job_seed = job_seed
+        self.about = about
+        self._matches = re.compile("|".join(map(translate, patterns))).match if patterns else None
+        self._parts = [_EMPTY]
+
+    @property
+    def any(self) -> bool:
+        """Whether there are any."""
+        return len(self._parts) > 1
+
+    def ids_and_seeds(self, runs: Sequence[TargetRuns]) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) the id of each run, and the entropy of its draws."""
+        ids, seeds = [], []
+        for target, matrices in runs:
+            more = ids_and_seeds(target.level, target.name, matrices, self.job_seed)
+            ids += more[0]
+            seeds += more[1]
+        return np.array(ids, "u8"), np.array(seeds, "u8")
+
+    def keeps_densities(self, runs: Sequence[TargetRuns]) -> np.ndarray:
+        """(n,) whether those of each run are asked for."""
+        if self._matches is None:
+            return np.zeros(sum(len(one.matrices) for one in runs), bool)
+        keys = (RunKey(t.level, t.name, *matrix) for t, matrices in runs for matrix in matrices)
+        return np.array([self._matches(str(key)) is not None for key in keys], bool)
+
+    def batch(self) -> Batch:
+        """What has been added."""
+        photometry, runs, attempts, failures, mpdf, _ = zip(*self._parts)
+        return Batch(
+            np.concatenate(photometry),
+            np.concatenate(runs),
+            [one for some in attempts for one in some],
+            [one for some in failures for one in some],
+            np.concatenate(mpdf),
+        )
+
+    def add(
+        self,
+        runs: Sequence[TargetRuns],
+        ids: np.ndarray,
+        seeds: np.ndarray,
+        measured: Measured,
+        seconds: dict[str, float],
+    ) -> None:
+        """Runs and their results, in the same order.
+
+        seconds : by phase, of each run, beside those of `measured`
+        """
+        n, n_rows = measured.numbers.shape
+        sizes = [len(one.matrices) for one in runs]
+        key = {"run_id": ids, **_key_columns(runs, sizes)}
+        unit = key.pop("unit")
+        best = [Flag.BEST_BLOCK if one.target.is_best_block else 0 for one in runs]
+        components = [name.encode() for one in runs for name in one.target.reported]
+        components = np.array(components, PHOTOMETRY_DTYPE["component"]).reshape(-1, n_rows)
+        numbers, flags = measured.numbers, measured.numbers["flags"]
+        rows = {
+            **{name: np.repeat(column, n_rows) for name, column in key.items()},
+            **{name: numbers[name].ravel() for name in NUMBERS.names},
+            "component": np.repeat(components, sizes, axis=0).ravel(),
+            "unit": np.repeat(unit, n_rows),
+            "flags": (flags | np.repeat(best, sizes)[:, None]).ravel(),
+        }
+        spent = {phase: measured.seconds[phase] + seconds.get(phase, 0.0) for phase in PHASES}
+        columns = {
+            **key,
+            "n_sources": measured.n_sources,
+            "n_obsids": measured.n_obsids,
+            "method": measured.method,
+            "seed": seeds,
+            "outcome": worst(numbers["outcome"]),
+            "flags": np.bitwise_or.reduce(flags, axis=1),
+            "attempts": measured.n_attempts,
+            "n_excluded": measured.n_excluded,
+            **spent,
+            "seconds": measured.seconds["total"] + sum(seconds.values()),
+            "finished": time.time(),
+            "rss": peak_memory(),
+            "n_rows": n_rows,
+            **self.about,
+        }
+        photometry = _filled(PHOTOMETRY_DTYPE, n * n_rows, rows)
+        told = self._told(runs, ids, measured) if measured.runs else ([], [])
+        densities = self._densities(runs, ids, measured)
+        self._parts.append(Batch(photometry, _filled(RUNS_DTYPE, n, columns), *told, densities))
+
+    def _told(
+        self, runs: Sequence[TargetRuns], ids: np.ndarray, measured: Measured
+    ) -> tuple[list[tuple], list[tuple]]:
+        """Rows of /attempts and /failures."""
+        attempts, failures = [], []
+        starts = np.cumsum([0, *(len(one.matrices) for one in runs)])
+        for i, run in measured.runs.items():
+            k = int(np.searchsorted(starts, i, side="right")) - 1
+            target, matrix = runs[k].target, runs[k].matrices[i - starts[k]]
+            if len(run.attempts) > 1:
+                attempts += [
+                    row("attempts", run_id=int(ids[i]), attempt=k, **vars(attempt))
+                    for k, attempt in enumerate(run.attempts)
+                ]
+            if run.error is not None:
+                failures.append(
+                    row(
+                        "failures",
+                        run_id=int(ids[i]),
+                        where=str(RunKey(target.level, target.name, *matrix)),
+                        type=type(run.error).__name__,
+                        message=str(run.error),
+                        traceback=run.traceback,
+                    )
+                )
+        return attempts, failures
+
+    def _densities(
+        self, runs: Sequence[TargetRuns], ids: np.ndarray, measured: Measured
+    ) -> np.ndarray:
+        """Rows of /mpdf: of results with numbers, of the runs that are asked for."""
+        if measured.tabulated is None:
+            return _EMPTY.mpdf
+        wanted = self.keeps_densities(runs)[:, None] & np.isfinite(measured.numbers["mode"])
+        i, j = np.nonzero(wanted)
+        columns = {name: values[i, j] for name, values in measured.tabulated._asdict().items()}
+        return _filled(MPDF_DTYPE, len(i), {"run_id": ids[i], "row": j, **columns})
+
+
+def _key_columns(runs: Sequence[TargetRuns], sizes: Sequence[int]) -> dict[str, np.ndarray]:
+    """Level, target, band, aperture, quantity and unit of every run."""
+    levels = np.array([one.target.level for one in runs], PHOTOMETRY_DTYPE["level"])
+    names = [one.target.name.encode() for one in runs]
+    texts = [_texts(one.matrices) for one in runs]
+    return {
+        "level": np.repeat(levels, sizes),
+        "target": np.repeat(np.array(names, PHOTOMETRY_DTYPE["target"]), sizes),
+        **{name: np.concatenate([text[name] for text in texts]) for name in texts[0]},
+    }
+
+
+@lru_cache(maxsize=4096)
+def _texts(matrices: tuple[Matrix, ...]) -> dict[str, np.ndarray]:
+    """The columns that follow from the matrices."""
+    names = {f: np.array([getattr(m, f) for m in matrices], "S8") for f in Matrix._fields}
+    return names | {"unit": np.array([QUANTITIES[m.quantity].unit for m in matrices], "S24")}
+
+
+def _filled(dtype: np.dtype, n: int, columns: dict) -> np.ndarray:
+    """n rows of a column for every field; KeyError if one is missing."""
+    rows = np.empty(n, dtype)
+    for name in dtype.names:
+        rows[name] = columns[name]
+    return rows
