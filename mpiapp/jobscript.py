@@ -1,7 +1,7 @@
 """`mpiapp jobscript`: batch scripts for the machines of a table (mpiapp/machines.toml).
 
-The scripts in jobscripts/ are those of the machines "slurm" and "pbs" of that table.
-Every value that comes from outside is quoted for the shell.  No shell reads a
+The scripts in jobscripts/ are the templates: their directives and the block that a user edits are
+filled in.  Every value that comes from outside is quoted for the shell.  No shell reads a
 scheduler's directives: they take one line of printable characters.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
-from string import Template
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -20,6 +19,7 @@ from .toml import tomllib
 
 KINDS = ("job", "requeue", "array", "merge", "scaling")
 MACHINES = Path(__file__).with_name("machines.toml")
+_SCRIPTS = Path(__file__).with_name("jobscripts")
 
 # What a site asks for: the machine's field, and the directive that says it.
 _SITE = {
@@ -127,7 +127,6 @@ def render(
     """
     ranks = ranks or machine.cores
     script = script or f"{kind}.{machine.scheduler}"
-    sentinel = f"#{'SBATCH' if machine.scheduler == 'slurm' else 'PBS'} "
     if not re.fullmatch(r"\d+:[0-5]\d:[0-5]\d", walltime):
         raise ConfigError(f"walltime {walltime!r}: expected HH:MM:SS")
     if len(script.splitlines()) > 1:
@@ -136,205 +135,55 @@ def render(
         raise ConfigError("nodes, ranks and shards must be at least 1")
     if kind == "merge":
         nodes, ranks = 1, 1
-    values = {
-        "name": re.sub(r"[^A-Za-z0-9._-]", "_", name)[:64] or "mpiapp",
-        "nodes": nodes,
-        "ranks": ranks,
-        "walltime": walltime,
-        "memory": int(1000 * machine.memory_gb / machine.cores),
-        "memory_node": int(1000 * machine.memory_gb * ranks / machine.cores),
-        "shards": shards,
+    merge = Path(script).with_name(f"merge.{machine.scheduler}")
+    text = (_SCRIPTS / f"{kind}.{machine.scheduler}").read_text()
+    text = re.sub(
+        r"jobscripts/(\w+)\.\w+",
+        lambda found: shlex.quote(script if found[1] == kind else str(merge)),
+        text,
+    )
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:64] or "mpiapp"
+    for directive, value in _directives(machine, name, nodes, ranks, walltime, shards).items():
+        text = _fill(rf"#\w+ {directive}", value, text)
+    variables = {
         "config": shlex.quote(config),
         "environment": shlex.quote(machine.environment),
-        "modules": " ".join(map(shlex.quote, machine.modules)),
-        "launcher": " ".join(map(shlex.quote, shlex.split(machine.launcher))),
-        "script": shlex.quote(script),
-        "merge": shlex.quote(str(Path(script).with_name(f"merge.{machine.scheduler}"))),
+        "modules": f"({' '.join(map(shlex.quote, machine.modules))})",
+        "launcher": f"({' '.join(map(shlex.quote, shlex.split(machine.launcher)))})",
+        "parts": str(shards),
     }
-    scheduler = _SLURM if machine.scheduler == "slurm" else _PBS
-    parts = [
-        "#!/usr/bin/env bash",
-        f"# {_TITLES[kind]}",
-        f"# Made by `mpiapp jobscript --kind {kind}`, which also fills in what is edited here.",
-        scheduler["submit"][kind],
-        scheduler["directives"],
-        *scheduler["extra"].get(kind, ()),
-        *(sentinel + line.replace("$", "$$") for line in machine.site),
-        "",
-        *((_CONFIG, _EDIT, _LAUNCHER) if kind != "merge" else (_EDIT,)),
-        *_MORE[kind],
-        *scheduler["more"].get(kind, ()),
-        "# " + 93 * "-",
-        "",
-        scheduler["setup"],
-        scheduler["ranks"] if kind != "merge" else None,
-        _BODY[kind].replace("@AGAIN@", scheduler["again"]).replace("@PART@", scheduler["part"]),
-    ]
-    text = "\n".join(part for part in parts if part is not None)
-    return Template(text).substitute(values)
+    for variable, value in variables.items():
+        text = _fill(f"{variable}=", value, text)
+    sentinel = {"slurm": "#SBATCH ", "pbs": "#PBS "}[machine.scheduler]
+    directives, blank, rest = text.partition("\n\n")
+    return "\n".join([directives, *(sentinel + line for line in machine.site)]) + blank + rest
 
 
-_TITLES = {
-    "job": "One MPI job.  Submitted again, it continues where it stopped.",
-    "requeue": "One MPI job that queues itself again until everything is measured.",
-    "array": "The work in parts, each an MPI job of its own; merge them afterwards.",
-    "merge": "Make one results file of those of an array's parts.",
-    "scaling": "The same work on 1, 2, 4, … workers, to compare machines and choose a number.",
-}
+def _directives(
+    machine: Machine, name: str, nodes: int, ranks: int, walltime: str, shards: int
+) -> dict[str, str]:
+    """What stands behind each directive of the scheduler."""
+    memory = 1000 * machine.memory_gb / machine.cores  # MB of a rank
+    if machine.scheduler == "slurm":
+        return {
+            "--job-name=": name,
+            "--nodes=": str(nodes),
+            "--ntasks-per-node=": str(ranks),
+            "--mem-per-cpu=": f"{int(memory)}M",
+            "--time=": walltime,
+            "--array=1-": str(shards),
+        }
+    select = f"{nodes}:ncpus={ranks}:mpiprocs={ranks}:ompthreads=1:mem={int(memory * ranks)}mb"
+    return {
+        "-N ": name,
+        "-l select=": select,
+        "-l walltime=": walltime,
+        "-J 1-": str(shards),
+    }
 
-# Everything that a user changes; values of a script's variables are quoted when rendered.
-_EDIT = """\
-environment=$environment    # virtual environment that mpiapp is installed in
-modules=($modules)    # e.g. (gcc openmpi); none if the environment brings its MPI"""
-_CONFIG = "config=$config    # from the folder you submit from"
-_LAUNCHER = """\
-# (srun --kill-on-bad-exit=1), with --mpi=pmi2 for the mpich wheel, or (mpiexec)
-launcher=($launcher)"""
 
-_MORE = {
-    "job": (),
-    "requeue": ("restarts=20    # at most so often",),
-    "array": ("parts=$shards    # as in the array directive above",),
-    "merge": ("results=results.h5    # as in the configuration; its parts lie beside it",),
-    "scaling": ("results=scaling    # folder for one results file per number of workers",),
-}
-
-_BODY = {
-    "job": """\
-# 0: done.  3: stopped in time, submit again.  4: done, but some runs failed.
-"$${launcher[@]}" -n "$$ranks" python -m mpiapp run "$$config" --resume
-""",
-    "requeue": """\
-code=0
-"$${launcher[@]}" -n "$$ranks" python -m mpiapp run "$$config" --resume || code=$$?
-# 3: stopped in time, to be continued.  Any other code is the end, good or bad.
-if ((code == 3)); then
-    @AGAIN@
-fi
-exit "$$code"
-""",
-    "array": """\
-# Each part resumes by itself; submit a single one again by its number.
-"$${launcher[@]}" -n "$$ranks" python -m mpiapp run "$$config" --resume --shard "@PART@/$$parts"
-""",
-    "merge": """\
-# 3: parts or runs are missing, and named.  4: done, but some runs failed.
-shopt -s nullglob
-python -m mpiapp merge "$$results" "$${results%.h5}".shard*of*.h5{,.part}
-""",
-    "scaling": """\
-mkdir -p "$$results"
-files=()
-for ((workers = 1; workers < ranks; workers *= 2)); do
-    file=$$results/$$workers.h5
-    rm -f "$$file" "$$file.part"
-    # Rank 0 hands out the work: one rank more than workers.
-    "$${launcher[@]}" -n "$$((workers + 1))" python -m mpiapp run "$$config" --output "$$file"
-    files+=("$$file")
-done
-python -m mpiapp timing "$${files[@]}" --plot "$$results"
-""",
-}
-
-_SETUP = """\
-((${#modules[@]})) && module load "${modules[@]}"
-# shellcheck disable=SC1091  # the environment exists only on the cluster
-. "$environment/bin/activate"
-
-# A rank is one thread: more would only fight over its core.
-export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
-""".replace("$", "$$")
-
-_SLURM = {
-    "submit": {
-        "array": "# Edit the block below, then:\n"
-        "#   id=$$(sbatch --parsable $script)\n"
-        "#   sbatch --dependency=afterany:$$id $merge",
-        **dict.fromkeys(
-            ("job", "requeue", "merge", "scaling"), "# Edit the block below, then: sbatch $script"
-        ),
-    },
-    "directives": """\
-#SBATCH --job-name=$name
-#SBATCH --nodes=$nodes
-#SBATCH --ntasks-per-node=$ranks
-#SBATCH --cpus-per-task=1
-#SBATCH --mem-per-cpu=${memory}M
-#SBATCH --time=$walltime""",
-    "extra": {
-        "job": (
-            "#SBATCH --output=mpiapp-%j.log",
-            "#SBATCH --signal=USR1@120    # the second guard: the job watches the clock itself",
-        ),
-        "requeue": (
-            "#SBATCH --output=mpiapp-%j.log",
-            "#SBATCH --open-mode=append    # one log for all its turns",
-            "#SBATCH --requeue",
-            "#SBATCH --signal=USR1@120    # the second guard: the job watches the clock itself",
-        ),
-        "array": (
-            "#SBATCH --output=mpiapp-%A_%a.log",
-            "#SBATCH --array=1-$shards",
-            "#SBATCH --signal=USR1@120    # the second guard: the job watches the clock itself",
-        ),
-        "merge": ("#SBATCH --output=mpiapp-%j.log",),
-        "scaling": (
-            "#SBATCH --output=mpiapp-%j.log",
-            "#SBATCH --exclusive    # timing needs the nodes for itself",
-        ),
-    },
-    "setup": "set -euo pipefail\n"
-    + _SETUP
-    + """
-# Ranks compile in TMPDIR.  A disk of the node is faster there than the shared file system.
-export TMPDIR=$${SLURM_TMPDIR:-$${TMPDIR:-/tmp}}
-""",
-    "ranks": """\
-ranks=$$SLURM_NTASKS
-""",
-    "more": {},
-    "again": """if ((${SLURM_RESTART_COUNT:-0} < restarts)); then
-        scontrol requeue "$SLURM_JOB_ID"    # starts again after about two minutes
-    fi""".replace("$", "$$"),
-    "part": "$$SLURM_ARRAY_TASK_ID",
-}
-
-_PBS = {
-    "submit": {
-        "array": "# Edit the block below, then:\n"
-        "#   id=$$(qsub $script)\n"
-        '#   qsub -W depend=afterany:"$$id" $merge',
-        **dict.fromkeys(
-            ("job", "requeue", "merge", "scaling"), "# Edit the block below, then: qsub $script"
-        ),
-    },
-    "directives": """\
-# ompthreads=1 matters: PBS would set OMP_NUM_THREADS to ncpus.
-#PBS -N $name
-#PBS -l select=$nodes:ncpus=$ranks:mpiprocs=$ranks:ompthreads=1:mem=${memory_node}mb
-#PBS -l walltime=$walltime
-#PBS -j oe""",
-    "extra": {"array": ("#PBS -J 1-$shards",), "scaling": ("#PBS -l place=excl",)},
-    "setup": "set -euo pipefail\n"
-    + 'cd "$$PBS_O_WORKDIR"    # PBS starts jobs in the home folder\n'
-    + _SETUP
-    + """
-# PBS keeps its own log until the job ends; this one can be read meanwhile.
-log=mpiapp-$${PBS_JOBID%%.*}.log
-exec >>"$$log" 2>&1
-
-# PBS signals every process of the job; the shell has to outlive mpiapp, which ends in order.
-trap : TERM USR1
-""",
-    "ranks": """\
-# The node file has a line for each rank; naming it works also where the MPI knows nothing of PBS.
-ranks=$$(wc -l <"$$PBS_NODEFILE")
-launcher+=(-hostfile "$$PBS_NODEFILE")
-""",
-    "more": {"requeue": ("script=$script    # this file, from the folder you submit from",)},
-    "again": """turn=${MPIAPP_TURN:-0}
-    if ((turn < restarts)); then
-        qsub -v MPIAPP_TURN="$((turn + 1))" "$script"
-    fi""".replace("$", "$$"),
-    "part": "$$PBS_ARRAY_INDEX",
-}
+def _fill(begin: str, value: str, text: str) -> str:
+    """Put a value into the line that begins so, where there is one, and keep its comment."""
+    return re.sub(
+        rf"^({begin})\S*?(\(.*?\))?(?=    #|$)", lambda m: m[1] + value, text, count=1, flags=re.M
+    )
