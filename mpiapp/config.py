@@ -20,6 +20,8 @@ from .photometry.ladder import Policy
 from .posterior import Smoothing
 from .toml import tomllib
 
+_PREP3_FILES = "*prep3.fits"
+
 
 class ConfigError(ValueError):
     """A configuration that cannot be used; the message names the file, the key and the value."""
@@ -258,6 +260,28 @@ def decisive(config: dict) -> dict:
     }
 
 
+def folder_config(folder: str | Path, engine: str | None = None) -> dict:
+    """What `Config` takes to measure all files of a folder into its results.h5.
+
+    The prep3 files are those of the folder or of its folder `prep3`, the mst3 file is
+    `mst3.fits` beside either.  Raises ConfigError if there is no prep3 file.
+    """
+    folder = Path(folder)
+    places = [place for place in (folder, folder / "prep3") if any(place.glob(_PREP3_FILES))]
+    if not places:
+        raise ConfigError(
+            f"{folder}: neither here nor in its folder prep3 is a file {_PREP3_FILES}; name the "
+            "folder of the files, or make some with `mpiapp import`"
+        )
+    found: dict = {"prep3": str(places[0])}
+    masters = [place / "mst3.fits" for place in (places[0], folder)]
+    for path in masters:
+        if path.exists():
+            found["mst3"] = str(path)
+    config = {"input": [found], "output": {"results": str(folder / "results.h5")}}
+    return config | ({"engine": {"name": engine}} if engine else {})
+
+
 def load(path: str | Path) -> Config:
     """Read a configuration; relative paths in it are relative to the working directory.
 
@@ -270,8 +294,6 @@ def load(path: str | Path) -> Config:
         impossible value; the message has a line for each.
     """
     if Path(path).is_dir():
-        from .starter import folder_config
-
         return Config.model_validate(folder_config(path))
     try:
         text = Path(path).read_bytes().decode("utf-8")

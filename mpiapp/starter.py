@@ -1,4 +1,4 @@
-"""A configuration for a folder of files: what `init` writes, and `run` takes for the folder."""
+"""A commented configuration for a folder of files: what `init` writes."""
 
 from __future__ import annotations
 
@@ -8,31 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from .config import Config, ConfigError, Input
-
-_PATTERN = "*prep3.fits"
-
-
-def folder_config(folder: str | Path, engine: str | None = None) -> dict:
-    """What `Config` takes to measure all files of a folder into its results.h5.
-
-    The prep3 files are those of the folder or of its folder `prep3`, the mst3 file is
-    `mst3.fits` beside either.  Raises ConfigError if there is no prep3 file.
-    """
-    folder = Path(folder)
-    places = [place for place in (folder, folder / "prep3") if any(place.glob(_PATTERN))]
-    if not places:
-        raise ConfigError(
-            f"{folder}: neither here nor in its folder prep3 is a file {_PATTERN}; name the folder "
-            "of the files, or make some with `mpiapp import`"
-        )
-    found: dict = {"prep3": str(places[0])}
-    masters = [place / "mst3.fits" for place in (places[0], folder)]
-    for path in masters:
-        if path.exists():
-            found["mst3"] = str(path)
-    config = {"input": [found], "output": {"results": str(folder / "results.h5")}}
-    return config | ({"engine": {"name": engine}} if engine else {})
+from .config import Config, Input, folder_config
 
 
 def starter(folder: str | Path, engine: str | None = None) -> str:

@@ -72,6 +72,20 @@ def test_the_rooms_know_each_other_one_way_only():
     assert len(list(TopologicalSorter(known).static_order())) == len(known)  # no circle
 
 
+def test_no_two_files_import_each_other():
+    """Whether at the top or when needed."""
+    files = {f"mpiapp.{f[:-3].replace('/', '.')}".removesuffix(".__init__"): f for f in imported()}
+
+    def file_of(name):
+        while name not in files and name:
+            name = name.rpartition(".")[0]
+        return files.get(name)
+
+    known = {f: {*map(file_of, names)} - {f, None} for f, names in imported().items()}
+    assert known["parallel/job.py"] > {"parallel/rank0.py", "parallel/task.py"}
+    assert len(list(TopologicalSorter(known).static_order())) == len(known)  # no circle
+
+
 @pytest.mark.parametrize("module", ["mpiapp", "mpiapp.cli"])
 def test_importing_the_package_imports_none_of_them(module):
     code = f"import sys, {module}; print(*{{name.split('.')[0] for name in sys.modules}})"
