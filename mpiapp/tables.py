@@ -15,7 +15,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from tqdm import tqdm
 
 from .api import check_engine
-from .catalog.assemble import arrange, assemble
+from .catalog.assemble import assemble_unnamed
 from .catalog.bundle import are_sensible
 from .catalog.fault import InputError, grouped
 from .catalog.outcome import Outcome
@@ -242,11 +242,8 @@ def _measure(part: tuple) -> np.ndarray:
     numbers = no_numbers(len(F), n_sources, outcome=Outcome.NULL_BAD_INPUT)
     usable = np.flatnonzero(are_sensible(counts, F))
     if len(usable):
-        sources = tuple([f"s{i}" for i in range(n_sources)])
-        arrangement, _ = arrange((sources,), sources)
         upper = prior_bounds(quantities, [instrument], n_sources, prior_upper)[usable % n]
-        labels = [sources] * len(usable), [("b0",)] * len(usable)
-        batch = assemble([counts[usable]], [F[usable]], upper, arrangement, *labels)
+        batch = assemble_unnamed([counts[usable]], [F[usable]], upper)
         names = [quantities[i % n] for i in usable]
         seeds = _Seeds(seed, names, problems.rows[usable // n, 0])
         engine = create(name, **settings)

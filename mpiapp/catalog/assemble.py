@@ -100,3 +100,14 @@ def assemble(
         backgrounds,
         arrangement.reported,
     )
+
+
+def assemble_unnamed(
+    counts: Sequence[np.ndarray], F: Sequence[np.ndarray], upper: np.ndarray
+) -> Problems:
+    """As `assemble`, of obsids that all see the same sources; these are called s0, s1, …"""
+    n, n_sources = len(upper), F[0].shape[2] - 1
+    names = tuple([f"s{i}" for i in range(n_sources)])
+    arrangement, sources = arrange((names,) * len(F), names)
+    backgrounds = tuple([f"b{k}" for k in range(len(F))])
+    return assemble(counts, F, upper, arrangement, [sources] * n, [backgrounds] * n)

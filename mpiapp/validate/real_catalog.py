@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..catalog.outcome import Outcome
 from ..catalog.quantities import BANDS, QUANTITIES
 from ..files.schema import PHOTOMETRY_DTYPE
-from ..photometry.outcome import Outcome
 from ..report.compare import Comparison, compare
 from ..report.matching import Side
 from .effective import Responses, fit_rows, fit_scale, solve

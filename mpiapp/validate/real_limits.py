@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from astropy.table import Table
 
-from ..catalog.stack import Stack
+from ..catalog.assemble import assemble_unnamed
 from ..engines import create
 from ..posterior import Smoothing
 from .effective import Responses, fit_rows
@@ -80,13 +80,13 @@ def _posteriors(counts: np.ndarray, ratio: np.ndarray):
     F = np.zeros((len(counts), 2, 2))
     F[:, 0, 0] = F[:, 1, 1] = 1.0
     F[:, 0, 1] = ratio
-    stack = Stack.assemble([(counts.astype(np.int64), F, range(1))], np.full((len(counts), 2), 1e9))
-    found = create("exact").summarise(stack, Smoothing(), _POINTS)
+    problems = assemble_unnamed([counts], [F], np.full((len(counts), 2), 1e9))
+    found = create("exact").summarise(problems, Smoothing(), _POINTS)
     low, high, density, _ = found.tabulated
     total = np.cumsum(density[:, 0], axis=1)
     place = (total < 0.68 * total[:, -1:]).sum(axis=1) / (_POINTS - 1)
     quantile = low[:, 0] + (high - low)[:, 0] * place
-    return low[:, 0], high[:, 0], density[:, 0], found.mode[:, 0], quantile
+    return low[:, 0], high[:, 0], density[:, 0], found.numbers["mode"][:, 0], quantile
 
 
 def draw(rng: np.random.Generator, low: float, high: float, density: np.ndarray) -> np.ndarray:

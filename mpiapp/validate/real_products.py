@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from astropy.table import Table
 
+from ..catalog.assemble import assemble_unnamed
 from ..catalog.quantities import BANDS, QUANTITIES
-from ..catalog.stack import Stack
 from ..engines import create
 from ..files.schema import MPDF_DTYPE, MPDF_POINTS
 from ..posterior import Smoothing
@@ -52,8 +52,8 @@ def densities(rows: RealRows, found: Recomputed) -> Densities:
     F = np.zeros((int(use.sum()), 2, 2))
     F[:, 0, 0], F[:, 1, 1], F[:, 0, 1] = 1 / scale[use], 1.0, found.ratios[use]
     counts = rows.counts[use].astype(np.int64)
-    stack = Stack.assemble([(counts, F, range(1))], np.full((len(F), 2), 1e9))
-    tables = create("exact").summarise(stack, Smoothing(), MPDF_POINTS).tabulated
+    problems = assemble_unnamed([counts], [F], np.full((len(F), 2), 1e9))
+    tables = create("exact").summarise(problems, Smoothing(), MPDF_POINTS).tabulated
     kept = np.zeros(len(F), MPDF_DTYPE)
     kept["low"], kept["high"], kept["density"] = (x[:, 0] for x in tables[:3])
     value, _, hilim = published[use].T
@@ -174,17 +174,17 @@ def master_fluxes(rows: RealRows, found: Recomputed) -> np.ndarray:
         sources = sources[good]
         if not len(sources):
             continue
-        parts = []
+        counts, matrices = [rows.counts[mine, b] for mine in sources.T], []
         for mine in sources.T:
             F = np.zeros((len(mine), 2, 2))
             F[:, 0, 0], F[:, 1, 1] = found.exposure[mine, flux, b], 1.0
             F[:, 0, 1] = found.ratios[mine, b]
-            parts.append((rows.counts[mine, b].astype(np.int64), F, range(1)))
-        stack = Stack.assemble(parts, np.full((len(sources), 1 + n), 1e9))
-        summary = engine.summarise(stack, Smoothing())
+            matrices.append(F)
+        problems = assemble_unnamed(counts, matrices, np.full((len(sources), 1 + n), 1e9))
+        summary = engine.summarise(problems, Smoothing()).numbers[:, 0]
         theirs = rows.master_flux[sources[:, 0]]
         limit = theirs[:, 0] == 0
-        ours = np.where(limit, summary.hilim[:, 0], summary.mode[:, 0])
+        ours = np.where(limit, summary["hilim"], summary["mode"])
         gap = ours - np.where(limit, theirs[:, 2], theirs[:, 0])
         f = 2 * np.abs(gap) / (theirs[:, 2] - theirs[:, 1])
         out.append(np.column_stack([f, np.full(len(f), n), theirs[:, 0], ours]))
