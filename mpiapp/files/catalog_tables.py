@@ -12,6 +12,7 @@ import io
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -163,11 +164,13 @@ def _from_file(source: str | os.PathLike, suits: Suits) -> CatalogTable:
 
 def _from_text(path: str, data: bytes, is_ecsv: bool) -> CatalogTable:
     if is_ecsv:
-        try:
-            table = Table.read(io.StringIO(data.decode("utf-8-sig")), format="ascii.ecsv")
-            return CatalogTable(path, table, path=path)
-        except Exception:
-            pass  # a row or cell is wrong, which costs itself alone where it is read as text
+        # A row or cell that is wrong costs itself alone where the file is read as text, and what
+        # is a class of astropy's comes as plain columns.
+        with suppress(Exception):
+            table = Table.read(data.decode("utf-8-sig").splitlines(), format="ascii.ecsv")
+            table = Table(table, copy=False)
+            if all(isinstance(column, Column) for column in table.itercols()):
+                return CatalogTable(path, table, path=path)
     table, lines, spoiled, notes = read_text(path, data)
     repeated = frozenset(table.meta.pop("repeated"))
     return CatalogTable(path, table, lines, spoiled, repeated, notes, path)
@@ -273,33 +276,26 @@ def _column(values: Sequence[object]) -> MaskedColumn:
 def _clean(table: Table) -> Table:
     """Text as str, vectors of one number as numbers, NaN masked."""
     for name in table.colnames:
-        column = table[name]
-        if not isinstance(column, Column):
-            continue
-        if column.ndim == 2 and column.shape[1] == 1:
-            column = column[:, 0]
-        if column.dtype.kind == "S":
-            text = np.char.decode(np.asarray(np.ma.getdata(column)), "utf-8", "replace")
-            column = _like(column, text)
-        elif column.dtype.kind == "O" and column.ndim == 1:
-            values = [None if v is np.ma.masked or v is None else v for v in column]
-            if all(isinstance(v, (str, bytes, type(None))) for v in values):
-                plain = [v.decode("utf-8", "replace") if isinstance(v, bytes) else v or ""
-                         for v in values]  # fmt: skip
-                column = _like(column, np.array(plain, dtype=str), [v is None for v in values])
-        elif column.dtype.kind == "f":
-            column = _like(
-                column,
-                np.ma.getdata(column),
-                np.ma.getmaskarray(column) | np.isnan(np.ma.getdata(column)),
-            )
-        if column is not table[name]:
-            table.replace_column(name, column)
+        if isinstance(table[name], Column):
+            table.replace_column(name, _clean_column(table[name]))
     return table
 
 
-def _like(column: Column, data: np.ndarray, mask=None) -> MaskedColumn:
-    mask = np.ma.getmaskarray(column) if mask is None else mask
-    return MaskedColumn(
-        data, mask=mask, unit=column.unit, description=column.description, meta=column.meta
-    )
+def _clean_column(column: Column) -> Column:
+    data, mask = np.asarray(np.ma.getdata(column)), np.ma.getmaskarray(column)
+    if data.ndim == 2 and data.shape[1] == 1:
+        data, mask = data[:, 0], mask[:, 0]
+    if data.dtype.kind == "S":
+        data = np.char.decode(data, "utf-8", "replace")
+    elif data.dtype.kind == "O" and data.ndim == 1:
+        cells = [None if gone else cell for cell, gone in zip(data, mask)]
+        if all(isinstance(cell, (str, bytes, type(None))) for cell in cells):
+            words = [c.decode("utf-8", "replace") if isinstance(c, bytes) else c for c in cells]
+            data = np.array([word or "" for word in words], dtype=str)
+            mask = np.array([word is None for word in words], dtype=bool)
+    elif not data.dtype.isnative:
+        data = data.astype(data.dtype.newbyteorder("="))
+    if data.dtype.kind == "f":
+        mask = mask | np.isnan(data)
+    about = {"unit": column.unit, "description": column.description, "meta": column.meta}
+    return MaskedColumn(data, mask=mask, **about) if mask.any() else Column(data, **about)

@@ -216,6 +216,10 @@ def write_table(table: Table, path: str | Path) -> Path:
 def _write_fits(table: Table, path: Path) -> None:
     plain = table.copy(copy_data=False)
     plain.meta = {}
+    for name in table.colnames:
+        if table[name].dtype.kind == "U":  # FITS holds ASCII
+            ascii = np.char.encode(table[name].filled(""), "ascii", "backslashreplace")
+            plain.replace_column(name, _like(table[name], ascii))
     hdu = fits.table_to_hdu(plain)
     hdu.name = "CATALOG"
     for i, name in enumerate(table.colnames, 1):
@@ -245,7 +249,7 @@ def _write_parquet(table: Table, path: Path) -> None:
     from pyarrow import parquet
 
     arrays, kinds = [], []
-    for column in table.itercols():
+    for column in map(_flat, table.itercols()):
         arrays.append(pyarrow.array(column.data.data, mask=np.ma.getmaskarray(column.data)))
         about = {"description": column.description or "", "ucd": column.meta["ucd"] or ""}
         about |= {"unit": str(column.unit)} if column.unit else {}
@@ -254,11 +258,33 @@ def _write_parquet(table: Table, path: Path) -> None:
     parquet.write_table(pyarrow.Table.from_arrays(arrays, schema=schema), path)
 
 
+def _write_csv(table: Table, path: Path) -> None:
+    Table([_flat(column) for column in table.itercols()]).write(path, format="ascii.csv")
+
+
+def _flat(column: MaskedColumn) -> MaskedColumn:
+    """The column, or its vectors and complex numbers as text."""
+    if column.ndim == 1 and column.dtype.kind != "c":
+        return column
+    return _like(column, np.array([str(value) for value in column.tolist()], dtype=str), False)
+
+
+def _like(column: MaskedColumn, data: np.ndarray, mask=None) -> MaskedColumn:
+    return MaskedColumn(
+        data,
+        column.name,
+        np.ma.getmaskarray(column) if mask is None else mask,
+        unit=column.unit,
+        description=column.description,
+        meta=column.meta,
+    )
+
+
 _WRITERS: dict[str, Callable[[Table, Path], None]] = {
     ".fits": _write_fits,
     ".ecsv": lambda table, path: table.write(path, format="ascii.ecsv"),
     ".vot": _write_votable,
     ".xml": _write_votable,
     ".parquet": _write_parquet,
-    ".csv": lambda table, path: table.write(path, format="ascii.csv"),
+    ".csv": _write_csv,
 }

@@ -27,7 +27,7 @@ def measured_table(
     What is no number is masked; descriptions, units and UCDs are set.
     """
     given = counts.source.table
-    out = given[counts.rows] if counts.layout.is_wide else given.copy(copy_data=False)
+    out = Table(given[counts.rows] if counts.layout.is_wide else given, masked=True, copy=False)
     # Lists of a JSON line, which no product can hold.
     out.remove_columns([name for name in out.colnames if out[name].dtype.kind == "O"])
     for column in out.itercols():

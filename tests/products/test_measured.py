@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from astropy.table import Table
+from astropy.table import MaskedColumn, Table
 
 from mpiapp import Outcome, measure
 from mpiapp.cli import main
@@ -204,3 +204,23 @@ def test_a_first_call_says_that_it_compiles(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("subprocess.run", lambda *args, **kwargs: time.sleep(0.5))
     assert measured(tmp_path, rows=ROWS[:1])[0] == 0
     assert "compiling for this processor" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", [".vot", ".fits", ".ecsv", ".parquet", ".csv"])
+def test_columns_of_any_type_come_along_in_every_format(tmp_path, suffix):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    mine = Table({name: [float(v)] * 2 for name, v in zip(PLAIN.split(","), GOOD.split(","))})
+    mine["cnts"] = MaskedColumn([10, 3], mask=[False, True], dtype=">i2")
+    mine["flag"], mine["name"], mine["small"] = [True, False], ["é", ""], np.float32([1, np.nan])
+    mine["vector"], mine["complex"] = np.arange(6.0).reshape(2, 3), [1 + 2j, 3]
+    mine.write(tmp_path / "mine.vot", format="votable")
+    out = tmp_path / f"out{suffix}"
+    assert main(["measure", str(tmp_path / "mine.vot"), str(out)]) == 4
+    table = read_table(out).table
+    assert table.colnames[: len(mine.colnames)] == mine.colnames
+    assert table["cnts"].tolist() == [10, None]
+    assert table["small"].tolist() == [1, None]
+    assert table["name"][0] == ("\\xe9" if suffix == ".fits" else "é")
+    if suffix not in (".parquet", ".csv"):
+        assert table["vector"].tolist() == [[0, 1, 2], [3, 4, 5]]
