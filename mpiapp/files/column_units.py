@@ -10,8 +10,9 @@ from astropy import units
 
 from ..catalog.fault import InputError
 
-# Words that tables use for units and astropy does not know.
-_WORDS = {"counts": "count", "cts": "count", "photons": "photon", "phot": "photon"}
+# Words that tables use for units and astropy does not know, in capitals or not.
+_WORDS = {name.lower(): name for name in ("count", "photon", "pixel", "cm", "erg", "keV", "arcsec")}
+_WORDS |= {"counts": "count", "cts": "count", "photons": "photon", "phot": "photon"}
 _WORDS |= {"pixels": "pixel", "sec": "s", "secs": "s", "second": "s", "seconds": "s"}
 _WORDS |= {"degrees": "deg", "ergs": "erg", "percent": "%"}
 # A column's name and its unit in the head of a text table: AREA (pixel), AREA [pixel].

@@ -26,7 +26,8 @@ from .source_info import as_array
 
 # How tables write that there is no value.
 MISSING = frozenset({"", "nan", "null", "n/a", "na", "--", "none", "indef"})
-_SEPARATORS = "\t;,|"
+# Where two are equally frequent the first one counts: blanks or tabs after commas are padding.
+_SEPARATORS = ";,\t|"
 # Digits that zeros in front make a name, and what only Python takes for a number.
 _NO_NUMBERS = re.compile(r"^0\d+$|_", re.MULTILINE)
 _WHOLE = re.compile(r"(-?\d+\n)*-?\d+")
@@ -56,13 +57,12 @@ def read_text(path: str, data: bytes) -> TextTable:
     if n_above is None:
         raise InputError(f"{path}: no line with names and values in it; check that it is a table")
     comments = [line.strip() for line in lines[:n_above] if line.strip()]
-    head = lines[n_above]
-    separator = next((s for s in _SEPARATORS if s in head), " ")
-    if separator == ";" and head.count(",") > head.count(";"):
-        separator = ","
-    body = "\n".join(line.strip() for line in lines[n_above:]) if separator == " " else None
+    head = re.sub('"[^"]*"', "", lines[n_above])
+    separator = max(_SEPARATORS, key=head.count)
+    separator = separator if separator in head else " "
+    body = [line.strip() for line in lines[n_above:]] if separator == " " else lines[n_above:]
     reader = csv.reader(
-        io.StringIO("\n".join(lines[n_above:]) if body is None else body, newline=""),
+        io.StringIO("\n".join(body), newline=""),
         delimiter=separator,
         skipinitialspace=separator != "\t",
     )
@@ -70,7 +70,7 @@ def read_text(path: str, data: bytes) -> TextTable:
     try:
         names = [name.strip() for name in next(reader)]
         if above := _names_above(comments, separator, names):
-            rows.append([field.strip() for field in names])
+            rows.append(names)
             numbers.append(n_above + 1)
             names = above
         n_named = max((i for i, name in enumerate(names, 1) if name), default=0)
@@ -90,7 +90,17 @@ def read_text(path: str, data: bytes) -> TextTable:
     except csv.Error as error:
         line = n_above + reader.line_num
         raise InputError(f"{path}, line {line}: not a table of text ({error})") from error
-    described = _described(comments)
+    table = _table(names, rows, _described(comments), separator != ",")
+    return TextTable(table, np.array(numbers, dtype=int), spoiled, notes)
+
+
+def _table(
+    names: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    described: dict[str, dict[str, str]],
+    decimal_comma: bool,
+) -> Table:
+    """The columns of the fields; `meta["repeated"]` has the names that come again."""
     table = Table(masked=True)
     taken: dict[str, int] = {}
     for i, name in enumerate(names):
@@ -98,14 +108,14 @@ def read_text(path: str, data: bytes) -> TextTable:
         if not name and not any(cells):
             continue
         name, unit = split_unit(name) if name else (f"col{i + 1}", "")
-        column = typed(cells, separator != ",")
+        column = typed(cells, decimal_comma)
         about = described.get(name, {})
         column.unit, column.description = about.get("unit") or unit or None, about.get("about")
         column.meta.update({k: about[k] for k in ("ucd", "table") if about.get(k)})
         taken[name] = taken.get(name, 0) + 1
         table[name if taken[name] == 1 else f"{name}_{taken[name]}"] = column
     table.meta["repeated"] = [name for name, n in taken.items() if n > 1]
-    return TextTable(table, np.array(numbers, dtype=int), spoiled, notes)
+    return table
 
 
 def _decoded(path: str, data: bytes) -> tuple[str, list[str]]:
@@ -123,7 +133,7 @@ def _decoded(path: str, data: bytes) -> tuple[str, list[str]]:
 
 def _names_above(comments: Sequence[str], separator: str, first: Sequence[str]) -> list[str]:
     """The names in the last comment, where the first line holds values; none otherwise."""
-    if not comments or not any(_is_number(field) for field in first):
+    if not comments or 2 * sum(map(_is_number, first)) < len(first):
         return []
     names = next(csv.reader([comments[-1].lstrip("# \t")], delimiter=separator,
                             skipinitialspace=True), [])  # fmt: skip

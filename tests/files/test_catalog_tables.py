@@ -40,9 +40,10 @@ def values(source, name="n") -> list:
         "n,name\r1,a b\r2.5,c\r",
         'n,name\n 1 ,"a b" \n2.5,  c\n,,\n\n',
         "n,name,,\n1,a b,,\n2.5,c,,\n",
+        "n,\tname\n1,\ta b\n2.5,\tc\n",
     ],
     ids=["comma", "tab", "semicolon", "bar", "blank", "comments", "commented names", "BOM and CRLF",
-         "CR", "padded", "nameless"],
+         "CR", "padded", "nameless", "tabs after commas"],
 )  # fmt: skip
 def test_the_head_of_a_text_says_how_it_is_written(tmp_path, text):
     source = read_text(tmp_path, text, "t.dat")
