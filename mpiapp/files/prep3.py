@@ -106,26 +106,25 @@ def read_obsid(files: Files, verify: bool = True) -> Prep3File:
         tables.append(_tables(file))
     header = tables[0].header
     components: dict[str, tuple[str, ...]] = {}
-    for held in tables:
-        for name, bundle in held.bundles.items():
+    for table in tables:
+        for name, bundle in table.bundles.items():
             components.setdefault(name, bundle.components)
-    sizes = sorted({len(of) for of in components.values()})
+    sizes = sorted(set(map(len, components.values())))
     arrays = {n: BundleArrays(tables, components, n) for n in sizes}
     bundles = {
         name: Bundle(
             ObsidBundle(header.stack, header.obsid, name),
             header.instrument,
-            of,
-            BundleCounts(name, arrays[len(of)]),
-            BundleMatrices(name, arrays[len(of)]),
+            sources,
+            BundleCounts(name, arrays[len(sources)]),
+            BundleMatrices(name, arrays[len(sources)]),
         )
-        for name, of in components.items()
+        for name, sources in components.items()
     }
-    faults = [fault for held in (*tables, *arrays.values()) for fault in held.faults]
-    nbytes = sum(held.nbytes for held in arrays.values())
-    nbytes += _BUNDLE_BYTES * (1 + len(bundles)) + _COMPONENT_BYTES * sum(
-        map(len, components.values())
-    )
+    faults = [fault for part in (*tables, *arrays.values()) for fault in part.faults]
+    nbytes = sum(part.nbytes for part in arrays.values())
+    nbytes += _BUNDLE_BYTES * (1 + len(bundles))
+    nbytes += _COMPONENT_BYTES * sum(map(len, components.values()))
     nbytes += sum(_FAULT_BYTES + len(fault.message) for fault in faults)
     return Prep3File(header, bundles, faults, nbytes, arrays)
 

@@ -41,7 +41,7 @@ class BundleArrays:
     def __init__(
         self, files: Sequence[Prep3Tables], components: Mapping[str, tuple[str, ...]], n: int
     ):
-        names = [name for name, of in components.items() if len(of) == n]
+        names = [name for name, sources in components.items() if len(sources) == n]
         self.row = {name: i for i, name in enumerate(names)}
         self._components = components
         bundles = [file.bundles[name] for name in names for file in files if name in file.bundles]
@@ -63,7 +63,7 @@ class BundleArrays:
             self._mark(fault)
 
     def _add(self, file: Prep3Tables, n: int) -> None:
-        """Take what a file has of these bundles, but what another has given already."""
+        """Take the bundles' rows of a file, except matrices that an earlier file has given."""
         groups = [
             (name, pair, rows.start)
             for name, bundle in file.bundles.items()
@@ -96,8 +96,9 @@ class BundleArrays:
                 self.faults.append(Fault(message, file.header.path, "", name, *pair, quantity))
 
     def _mark(self, fault: Fault) -> None:
+        names = self.row if fault.bundle is None else self.row.keys() & {fault.bundle}
         for matrix, i in self.place.items():
-            for name in [fault.bundle] if fault.bundle in self.row else self.row:
+            for name in names:
                 if fault.concerns(name, matrix):
                     self._state[i, self.row[name]] = FAULTY
 

@@ -70,8 +70,12 @@ class Prep3Tables:
     faults: list[Fault] = field(default_factory=list)
 
     def matrices(self) -> dict[str, frozenset[Matrix]]:
-        """Which matrices every bundle has; what none has is a further fault."""
-        groups = [(b, pair, r) for b, of in self.bundles.items() for pair, r in of.rows.items()]
+        """Which matrices every bundle has; a bundle without any is a further fault."""
+        groups = [
+            (name, pair, rows)
+            for name, bundle in self.bundles.items()
+            for pair, rows in bundle.rows.items()
+        ]
         starts = np.array([rows.start for *_, rows in groups], dtype=np.int64)
         stops = np.array([rows.stop for *_, rows in groups], dtype=np.int64)
         has = []
@@ -79,8 +83,8 @@ class Prep3Tables:
             before = np.cumsum(np.append(0, ~np.isnan(values).all(axis=1)))
             has.append(before[stops] > before[starts])
         given: dict[str, list] = {name: [] for name in self.bundles}
-        for (bundle, pair, _), flags in zip(groups, zip(*has)):
-            given[bundle].append((pair, flags))
+        for (name, pair, _), flags in zip(groups, zip(*has)):
+            given[name].append((pair, flags))
         # Most bundles share one set.
         shared: dict[tuple, frozenset[Matrix]] = {}
         found = {}

@@ -147,17 +147,15 @@ def _srcprop_hdu(groups: Sequence[tuple[Bundle, str, str]]) -> fits.BinTableHDU:
 def _psf_hdus(groups: Sequence[tuple[Bundle, str, str]]) -> list[fits.BinTableHDU]:
     sizes = [len(bundle.components) + 1 for bundle, _, _ in groups]
     stops = np.cumsum(sizes, dtype=np.int64).tolist()
-    rows = {
-        (b.key.bundle, *pair): (stop - n, stop) for (b, *pair), n, stop in zip(groups, sizes, stops)
-    }
+    stop_of = {(b.key.bundle, *pair): stop for (b, *pair), stop in zip(groups, stops)}
     tables: dict[str, np.ndarray] = {}
     for bundle in {bundle.key.bundle: bundle for bundle, _, _ in groups}.values():
         size = len(bundle.components) + 1
         for (*pair, quantity), values in bundle.F.items():
             if quantity not in tables:
                 tables[quantity] = np.full((stops[-1], max(sizes)), np.nan)
-            start, stop = rows[(bundle.key.bundle, *pair)]
-            tables[quantity][start:stop, :size] = values
+            stop = stop_of[(bundle.key.bundle, *pair)]
+            tables[quantity][stop - size : stop, :size] = values
     comment = "column per component, the background's last"
     return [
         table_hdu(f"PSF_{name}".upper(), [Field("F", tables[name], q.exposure_unit, comment)])

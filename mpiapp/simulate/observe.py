@@ -62,11 +62,11 @@ class Truth:
     background: np.ndarray
 
 
-def groups(position: np.ndarray, reach: np.ndarray, factor: float = 1.0) -> np.ndarray:
-    """(n,) group numbers: friends of friends closer than factor x (sum of their reaches)."""
+def groups(position: np.ndarray, radius: np.ndarray, factor: float = 1.0) -> np.ndarray:
+    """(n,) group numbers: friends of friends closer than factor x (sum of their radii)."""
     n = len(position)
     distance = np.hypot(*(position[:, None] - position[None]).transpose(2, 0, 1))
-    friend = distance < factor * (reach[:, None] + reach[None])
+    friend = distance < factor * (radius[:, None] + radius[None])
     group = np.arange(n)
     while True:
         lowest = np.where(friend, group[None], n).min(axis=1, initial=n)
@@ -106,8 +106,8 @@ def detect(preset: Preset, sources: Sources, stack: Stack) -> Detections:
     position = np.stack(
         [np.bincount(blend, weight * x, n) / total for x in sources.position[found].T], axis=1
     )
-    reach = ECF90_APERTURE["aper"] * psf_radius(mean_off_axis(stack, position))
-    bundle_of = groups(position, reach)
+    radius = ECF90_APERTURE["aper"] * psf_radius(mean_off_axis(stack, position))
+    bundle_of = groups(position, radius)
     bundles = [
         np.flatnonzero(bundle_of == b)[:MAX_BUNDLE] for b in range(bundle_of.max(initial=-1) + 1)
     ]
