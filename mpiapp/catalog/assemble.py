@@ -96,6 +96,7 @@ def assemble(
         upper,
         np.zeros(whole.shape[:2]),
         np.repeat(np.arange(len(sizes)), sizes),
+        arrangement.n_sources,
         sources,
         backgrounds,
         arrangement.reported,

@@ -23,6 +23,7 @@ class Problems:
         Of every problem as in `Problem`.
     row_obsid : (n_rows,) int64
         Of all of them.
+    n_sources : int
     sources, backgrounds : sequences of n tuples of str
         Labels of the columns.
     reported : tuple of int
@@ -34,6 +35,7 @@ class Problems:
     upper: np.ndarray
     offset: np.ndarray
     row_obsid: np.ndarray
+    n_sources: int
     sources: Sequence[tuple[str, ...]]
     backgrounds: Sequence[tuple[str, ...]]
     reported: tuple[int, ...]
@@ -58,10 +60,6 @@ class Problems:
     def n_obsids(self) -> int:
         return int(self.row_obsid[-1]) + 1
 
-    @property
-    def n_sources(self) -> int:
-        return len(self.sources[0])
-
     @classmethod
     def of(cls, problems: Sequence[Problem]) -> Problems:
         """Problems as a batch; ValueError if their shapes differ."""
@@ -79,4 +77,4 @@ class Problems:
             for name in ("counts", "F", "upper", "offset")
         ]
         labels = [p.sources for p in problems], [p.backgrounds for p in problems]
-        return cls(*arrays, first.row_obsid, *labels, tuple(first.wanted))
+        return cls(*arrays, first.row_obsid, first.n_sources, *labels, tuple(first.wanted))
