@@ -1,11 +1,12 @@
 """Bulk Bayesian aperture photometry for the Chandra Source Catalog, under MPI.
 
 measure : the photometry of one problem, from counts and a matrix
-measure_table : the photometry of a table of single sources, as a table
+measure_table : the photometry of a table of sources, as a table
 Measurement : what `measure` returns for each source
 Outcome, Flag : what the numbers of a result are, and what was done to get them
 Policy : the rules for bounds, retries and NULL
 InputError : what is raised for input that cannot be used; says where and what to do
+InputWarning : what `measure_table` warns of: rows that cannot be used
 Problem : counts, matrix and priors, which an engine answers with a posterior
 open_results : read a results file
 """
@@ -16,6 +17,7 @@ from ._version import __version__
 _HOMES = {
     "Flag": "catalog.outcome",
     "InputError": "catalog.fault",
+    "InputWarning": "tables",
     "Measurement": "api",
     "Outcome": "catalog.outcome",
     "Policy": "photometry.ladder",

@@ -35,7 +35,7 @@ _ROWS = 4096
 
 
 class InputWarning(UserWarning):
-    """Rows of a table that cannot be used: which, and why."""
+    """What of a table cannot be used, rows above all: which, and why."""
 
 
 def measure_table(
@@ -131,7 +131,7 @@ def measure_table(
     found = measure_counts(
         counts, wanted, engine, seed, prior_upper, policy, processes, progress, **settings
     )
-    for said in grouped(counts.faults()):
+    for said in (*(f"{source.name}: {note}" for note in source.notes), *grouped(counts.faults())):
         warnings.warn(said, InputWarning, stacklevel=2)
     for k, own in enumerate(QUANTITIES[quantity] for quantity in wanted):
         for end, name in _NUMBERS.items():

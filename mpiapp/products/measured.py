@@ -28,8 +28,10 @@ def measured_table(
     """
     given = counts.source.table
     out = Table(given[counts.rows] if counts.layout.is_wide else given, masked=True, copy=False)
-    # Lists of a JSON line, which no product can hold.
-    out.remove_columns([name for name in out.colnames if out[name].dtype.kind == "O"])
+    for name in [name for name in out.colnames if out[name].dtype.kind == "O"]:
+        # Of JSON lines: lists, or numbers beside text.
+        text = ["" if cell is None else str(cell) for cell in out[name].tolist()]
+        out[name] = MaskedColumn(text, mask=np.ma.getmaskarray(out[name]))
     for column in out.itercols():
         column.meta = {"ucd": column.meta.get("ucd")}
     for name in ("band", "aperture"):

@@ -1,5 +1,6 @@
 """`mpiapp measure`: from a table of counts to a product, without files between them."""
 
+import json
 import re
 import time
 
@@ -224,3 +225,15 @@ def test_columns_of_any_type_come_along_in_every_format(tmp_path, suffix):
     assert table["name"][0] == ("\\xe9" if suffix == ".fits" else "é")
     if suffix not in (".parquet", ".csv"):
         assert table["vector"].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_json_lines_are_measured_with_what_else_they_say(tmp_path):
+    line = dict(zip(PLAIN.split(","), map(float, GOOD.split(","))))
+    wrong = line | {"cnts": "many", "tags": ["a", "b"]}
+    path, out = tmp_path / "t.jsonl", tmp_path / "out.vot"
+    path.write_text("\n".join(map(json.dumps, (line, wrong))) + "\n[]\n")
+    assert main(["measure", str(path), str(out)]) == 4
+    table = read_table(out).table
+    assert list(table["src_cnts_outcome"]) == [0, 13, 13]
+    assert table["cnts"].tolist()[:2] == ["10.0", "many"]
+    assert table["tags"][1] == "['a', 'b']"
