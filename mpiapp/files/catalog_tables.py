@@ -124,6 +124,8 @@ def of_records(
 
 def _from_file(source: str | os.PathLike, suits: Suits) -> CatalogTable:
     path = os.fspath(source)
+    if Path(path).suffix.lower() in (".xlsx", ".xls", ".ods"):
+        raise InputError(f"{path}: a spreadsheet; save it as CSV")
     data = file_bytes(path)
     if not data.strip():
         raise InputError(f"{path}: empty; check that it is the right file")

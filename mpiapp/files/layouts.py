@@ -336,7 +336,7 @@ def _csc_layout(
                 columns[own] = names.get(found)
             elif own not in told and own not in given.values:
                 missing.setdefault(either, []).append(band)
-        pairs.append(shared | columns)
+        pairs.append(shared | columns | told)
         values.append({**given.values, "band": band, "aperture": aperture})
     if missing:
         lacking = [f"{stem}_{'|'.join(bands)}" for stem, bands in missing.items()]

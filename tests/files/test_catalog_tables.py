@@ -128,6 +128,11 @@ def test_what_is_no_table_is_told_apart(tmp_path, content, said):
         read_text(tmp_path, content)
 
 
+def test_a_spreadsheet_is_to_be_saved_as_csv(tmp_path):
+    with pytest.raises(InputError, match=r"t\.xlsx: a spreadsheet; save it as CSV"):
+        read_table(tmp_path / "t.xlsx")
+
+
 def fits_file(path) -> None:
     columns = [
         fits.Column("n", "I", array=[1, -999, 3], null=-999, unit="count"),

@@ -143,6 +143,17 @@ def test_a_csc_table_of_observations_has_its_bands_and_apertures_in_its_columns(
     assert hrc.F["w", "aper", "cnts"][0, 1] == pytest.approx(24.2064 / 0.13175**2)
 
 
+def test_what_the_user_says_of_a_csc_table_comes_first(tmp_path):
+    path = csc_table(tmp_path / "csc.ecsv")
+    table = Table.read(path)
+    table["mine"] = 0.5
+    table.write(path, overwrite=True)
+    given = Given(columns={"psf_frac": "mine"}, values={"psf_frac_bkg": "0", "area": 50})
+    file = next(f for f in import_table(path, tmp_path / "out", given).files if "635" in str(f))
+    bundle = read_prep3(file).bundles["7"]
+    assert bundle.F["s", "aper", "cnts"] == pytest.approx(np.array([[0.5, 50], [0, 4000]]))
+
+
 @pytest.mark.parametrize("way", ["options", "file"])
 def test_columns_are_taken_from_where_the_user_says(tmp_path, way):
     path = tmp_path / "t.csv"
