@@ -164,7 +164,7 @@ PLACES = {
     "reading": "mpiapp.files.prep3_cache.Prep3Cache.get",
     "measuring": "mpiapp.photometry.measuring.Ladder",
     "sending": "mpiapp.files.schema.Batch.__reduce__",
-    "ending": "mpiapp.parallel.world.World.finalize",
+    "ending": "mpiapp.parallel.world.World.part",
     "leaving": "mpiapp.parallel.calls.call_roll",
 }
 RANK_0_PLACES = {

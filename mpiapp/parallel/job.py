@@ -40,7 +40,7 @@ def run(path: str | Path, world: World, options: Options) -> int:
             world.end(code)
         else:
             code = _work(coordinator, world, task)
-        world.finalize(code)
+        world.part()
     return code
 
 

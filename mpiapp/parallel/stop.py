@@ -44,11 +44,14 @@ class Stop:
         The signal that this process was asked to stop with, 0 if none.
     reason : str
         Empty until the job has to end.
+    is_over : bool
+        All is done: a signal that still comes is not to make a failure of it.
     """
 
     def __init__(self):
         self.signal = 0
         self.reason = ""
+        self.is_over = False
         self._since = 0.0
         self._budget, self._reserve = "", _RESERVE_SECONDS
         self._stop_at = self._give_up_at = float("inf")
@@ -120,4 +123,4 @@ class Stop:
             yield self
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                signal.signal(number, signal.SIG_IGN if self.is_over else handler)

@@ -8,7 +8,6 @@ now and then: no rank waits inside MPI for one that is frozen.
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 import sys
@@ -34,7 +33,7 @@ _NAP_SECONDS = 0.02
 # An abort must not overtake what was said just before, which the launcher has to pass on.
 _FORWARD_SECONDS = 0.5
 # How long the ranks may take to end once all is on disk; at least, where there is no time left.
-_LEAVE_SECONDS, _LAST_SECONDS = 30.0, 1.0
+_LEAVE_SECONDS, _LAST_SECONDS, _FINALIZE_SECONDS = 30.0, 1.0, 60
 
 
 class WorldError(RuntimeError):
@@ -202,31 +201,18 @@ class World:
         if self.size > 1 and self.rank == 0:
             threading.Thread(target=watch, daemon=True).start()
 
-    def finalize(self, code: int) -> None:
-        """Part from the other ranks; those beside rank 0 end here, with this exit code.
-
-        What could freeze comes before rank 0 has heard of all: the launcher waits for a process
-        that freezes between its last word and its end.
-        """
+    def part(self) -> None:
+        """Hear of all ranks a last time; what remains is the end of Python and of MPI."""
         if self._comm is None:
             return
-        from mpi4py import MPI
-
-        if self.rank:
-            atexit._run_exitfuncs()
-            sys.stdout.flush()
-            sys.stderr.flush()
         self.gather(None)
+        self.stop.is_over = True
         while self._sent:
             self._sent.pop().Wait()
         if self.rank == 0:
-            # No thread runs during MPI's own end; should a rank freeze there, the system ends this.
+            # No thread runs any more by then; should a rank freeze there, the system ends this one.
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(int(_LEAVE_SECONDS))
-        MPI.Finalize()
-        signal.alarm(0)
-        if self.rank:
-            os._exit(code)
+            signal.alarm(_FINALIZE_SECONDS)
 
     @contextmanager
     def guard(self) -> Iterator[None]:
