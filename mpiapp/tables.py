@@ -113,6 +113,8 @@ def measure_table(
     EngineMissing
         If the engine's package is not installed.
     """
+    if instrument not in (None, "ACIS", "HRC"):
+        raise InputError(f"instrument {instrument!r}: expected ACIS or HRC")
     given = Given(columns or {}, {"instrument": instrument} if instrument else {})
     source = read_table(table, suits(given, NUMBERS))
     counts = find_counts(source, given)
@@ -121,7 +123,7 @@ def measure_table(
         out = QTable(table if isinstance(table, (Table, Mapping)) else source.table)
     if counts.layout.is_wide:
         out = out[counts.rows]
-        for name in ("band", "aperture"):
+        for name in {"band", "aperture"} - set(out.colnames):
             out[name] = counts.names[name]
     wanted = chosen_quantities(counts, quantities)
     if clash := clashing(out.colnames, wanted, prefix):

@@ -89,16 +89,16 @@ def read_table(source, suits: Suits = lambda names: True) -> CatalogTable:
         ) from error
 
 
-def file_bytes(path: str | os.PathLike) -> bytes:
-    """The content of a regular file, unpacked if gzip packed it."""
+def file_bytes(path: str | os.PathLike, size: int | None = None) -> bytes:
+    """The content of a regular file, or its first bytes, unpacked if gzip packed it."""
     with open_regular(path, packed=True) as file:
         packed = file.read(2) == _GZIP
     with open_regular(path, packed) as file:
         try:
             if not packed:
-                return file.read()
+                return file.read(size)
             with gzip.GzipFile(fileobj=file) as unpacked:
-                data = unpacked.read(_MAX_UNPACKED + 1)
+                data = unpacked.read(size or _MAX_UNPACKED + 1)
         except (OSError, EOFError) as error:
             reason = getattr(error, "strerror", None) or error
             raise InputError(f"{path}: cannot be read ({reason}); check the file") from error

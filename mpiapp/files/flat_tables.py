@@ -1,7 +1,6 @@
-"""Flat tables of counts and PSF fractions, or JSON lines of matrices, to prep3 and mst3 files.
+"""Flat tables of counts and PSF fractions, or JSON lines of matrices, to prep3 files.
 
-docs/files.md describes the columns.  A row that cannot be used is rejected
-with its reason and the others are imported.
+A row that cannot be used is rejected with its reason, and the others are imported.
 """
 
 from __future__ import annotations
@@ -110,8 +109,7 @@ def import_table(
                 faults.append(fault(source, row, error, bundle))
         if not accepted:
             raise InputError(f"{path}: {nothing_in('bundle or aperture pair', faults)}")
-        out_dir = Path(out_dir)
-        out_dir.mkdir(parents=True, exist_ok=True)
+        (out_dir := Path(out_dir)).mkdir(parents=True, exist_ok=True)
         files = []
         for (stack, obsid), content in obsids.items():
             file = out_dir / prep3_name(stack, obsid)
@@ -146,12 +144,12 @@ def _entries(
     path: str, given: Given
 ) -> tuple[CatalogTable, Iterable[tuple[int, _Entry | RowError]], list[str]]:
     """The table, what its rows say, in their order, and what is to be told of its columns."""
-    if not is_json(path, data := file_bytes(path)):
+    if not is_json(path, file_bytes(path, 1)):
         source = read_table(path, suits(given, REQUIRED))
         counts = find_counts(source, given, REQUIRED, NAMES)
         notes = counts.layout.notes(source.table.colnames, of_jobs=True)
         return source, _pairs(counts), [*source.notes, *notes]
-    found = list(json_lines(data))
+    found = list(json_lines(file_bytes(path)))
     source = CatalogTable(path, Table(), np.array([line for line, _ in found]), path=path)
     entries: dict[int, _Entry | RowError] = {}
     pairs, notes = [], []
@@ -332,10 +330,10 @@ def _parts_of_stacks(obsids: dict[tuple[str, str], _Obsid]) -> list[str]:
     """What is measured in some observations of a stack only, so that its result is of those."""
     if len(set.union(*(content.quantities for content in obsids.values()))) == 1:
         return []
-    stacks = Counter(stack for stack, _ in obsids)
+    n_obsids = Counter(stack for stack, _ in obsids)
     seen: dict[tuple, dict[str, set[str]]] = {}
     for (stack, obsid), content in obsids.items():
-        for name, bundle in content.bundles.items() if stacks[stack] > 1 else ():
+        for name, bundle in content.bundles.items() if n_obsids[stack] > 1 else ():
             for band, aperture, quantity in bundle.F:
                 own = seen.setdefault((stack, name, band, aperture), {})
                 own.setdefault(obsid, set()).add(quantity)
