@@ -156,10 +156,11 @@ def distance(rows: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """(n,) the memo's f: how far two measurements differ, in half-widths of the reference.
 
     Eq. 9, from the reference's value to the unforced mode; where the reference is
-    an upper limit Eq. 10, from its upper bound to the upper bound.  NaN where
-    either side is NULL, or where the reference lacks a bound.
+    an upper limit (value 0, whose lolim is 0 if it has none) Eq. 10, from its upper bound to
+    the upper bound.  NaN where either side is NULL, or where the reference lacks a bound.
     """
-    width = reference["hilim"] - reference["lolim"]
+    lolim = np.where(reference["value"] == 0, 0.0, reference["lolim"])
+    width = reference["hilim"] - lolim
     with np.errstate(divide="ignore", invalid="ignore"):
         f = 2 * np.abs(np.where(
             reference["value"] == 0,

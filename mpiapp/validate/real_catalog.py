@@ -83,8 +83,8 @@ def recompute(
 def as_comparison(rows: RealRows, found: Recomputed, sample: str) -> Comparison:
     """Table 3 and the largest f, by Eqs. 9 and 10."""
     theirs, ours = _photometry(rows, rows.published, False), _photometry(rows, found.numbers, True)
-    # a comparison counts what it has no f for as NULL of the reference's bounds
-    theirs["lolim"][found.is_trivial[_there(rows)]] = np.nan
+    # without a bound there is no f
+    theirs["hilim"][found.is_trivial[_there(rows)]] = np.nan
     here, there = (
         Side(rows.path, len(part), lambda part=part: iter([part])) for part in (ours, theirs)
     )

@@ -72,6 +72,18 @@ def compared(a, b, **options):
             {"value": 0, "lolim": 0, "hilim": 10, "outcome": Outcome.UPPER_LIMIT},
             0.6,
         ),
+        # the same of a table that gives limits no lower bound, as srcflux's
+        (
+            {"value": 3, "mode": 3, "lolim": 1, "hilim": 7},
+            {"value": 0, "lolim": np.nan, "hilim": 10, "outcome": Outcome.UPPER_LIMIT},
+            0.6,
+        ),
+        # Eq. 9 for a value whose interval begins at 0, which is no limit
+        (
+            {"value": 0, "mode": 4, "hilim": 8, "outcome": Outcome.UPPER_LIMIT},
+            {"value": 5, "lolim": 0, "hilim": 10},
+            0.2,
+        ),
         (
             {"value": np.nan, "mode": np.nan, "outcome": Outcome.NULL_FAILED},
             {"value": 5, "lolim": 4, "hilim": 8},
