@@ -10,6 +10,9 @@ from __future__ import annotations
 import numpy as np
 from astropy.table import Table
 
+from ..catalog.assemble import assemble_unnamed
+from ..engines import create
+from ..posterior import Smoothing, Solutions
 from ..tables import measure_table
 
 _POINTS = 40
@@ -82,6 +85,22 @@ def solve(engine: str, counts: np.ndarray, r: np.ndarray, seed: int = 0) -> np.n
         np.asarray(getattr(found[f"src_cnts{e}"], "value", found[f"src_cnts{e}"])) for e in ends
     ]
     return np.column_stack(columns).astype(float)[which.reshape(-1)]
+
+
+def posteriors(
+    counts: np.ndarray, exposure: np.ndarray, r: np.ndarray, points: int = 0
+) -> Solutions:
+    """What the engine `exact` finds of n sources, each in as many observations.
+
+    counts : (n, obsids, 2); exposure : (n, obsids) of the source in F, in any unit; r : (n, obsids)
+    points : of the tables of the densities; 0 for none
+    """
+    n, n_obsids = exposure.shape
+    F = np.zeros((n_obsids, n, 2, 2))
+    F[..., 0, 0], F[..., 0, 1], F[..., 1, 1] = exposure.T, r.T, 1.0
+    seen = counts.astype(np.int64).transpose(1, 0, 2)
+    problems = assemble_unnamed(list(seen), list(F), np.full((n, 1 + n_obsids), 1e9))
+    return create("exact").summarise(problems, Smoothing(), points)
 
 
 def fit_rows(responses: Responses, published: np.ndarray, use: np.ndarray) -> np.ndarray:

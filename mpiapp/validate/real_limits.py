@@ -13,10 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from astropy.table import Table
 
-from ..catalog.assemble import assemble_unnamed
-from ..engines import create
-from ..posterior import Smoothing
-from .effective import Responses, fit_rows
+from .effective import Responses, fit_rows, posteriors
 from .real_catalog import CNTS, class_of
 from .real_rows import RealRows
 
@@ -40,8 +37,8 @@ class Limits(NamedTuple):
     rules: dict[str, np.ndarray]
 
 
-def limits(rows: RealRows, responses: Responses, most: int = 4000, seed: int = 0) -> Limits:
-    """Cells that are limits, or nearly: a random choice of `most` of them."""
+def limits(rows: RealRows, responses: Responses, most: int = 4000, seed: int = 0) -> Limits | None:
+    """Cells that are limits, or nearly: a random choice of `most` of them; None without any."""
     rng = np.random.default_rng(seed)
     kind = class_of(rows)
     published = rows.published[:, CNTS]
@@ -58,6 +55,8 @@ def limits(rows: RealRows, responses: Responses, most: int = 4000, seed: int = 0
     chosen = np.sort(rng.permutation(chosen)[:most])
     scale, ratio = effective.reshape(-1, 2)[chosen].T
     counts = rows.counts.reshape(-1, 2)[chosen]
+    if not len(chosen):
+        return None
     low, high, density, mode, quantile = _posteriors(counts, ratio)
     on_grid = np.array([expanded(draw(rng, *of)) for of in zip(low, high, density)]).reshape(-1, 3)
     rules = {
@@ -77,11 +76,7 @@ def limits(rows: RealRows, responses: Responses, most: int = 4000, seed: int = 0
 
 def _posteriors(counts: np.ndarray, ratio: np.ndarray):
     """(low, high, density) of net counts for f = 1, their smoothed mode and 68 % quantile."""
-    F = np.zeros((len(counts), 2, 2))
-    F[:, 0, 0] = F[:, 1, 1] = 1.0
-    F[:, 0, 1] = ratio
-    problems = assemble_unnamed([counts], [F], np.full((len(counts), 2), 1e9))
-    found = create("exact").summarise(problems, Smoothing(), _POINTS)
+    found = posteriors(counts[:, None], np.ones((len(counts), 1)), ratio[:, None], _POINTS)
     low, high, density, _ = found.tabulated
     total = np.cumsum(density[:, 0], axis=1)
     place = (total < 0.68 * total[:, -1:]).sum(axis=1) / (_POINTS - 1)

@@ -12,15 +12,14 @@ from typing import NamedTuple
 import numpy as np
 from astropy.table import Table
 
-from ..catalog.assemble import assemble_unnamed
 from ..catalog.quantities import BANDS, QUANTITIES
-from ..engines import create
 from ..files.schema import MPDF_DTYPE, MPDF_POINTS
 from ..posterior import Smoothing
 from ..products.columns import HARDNESS
 from ..products.hardness import hardness_ratios
 from ..products.kept import catalog_densities
 from ..products.variability import catalog_constancy, chances, index_of
+from .effective import posteriors
 from .real_catalog import Recomputed
 from .real_rows import RealRows
 
@@ -47,18 +46,17 @@ class Densities(NamedTuple):
 def densities(rows: RealRows, found: Recomputed) -> Densities:
     """Those of all photon fluxes with published numbers; limits are the published ones."""
     published = rows.published[:, _PHOTFLUX]
-    scale = 1 / found.exposure[:, _PHOTFLUX]
     use = np.isfinite(published[..., 0]) & np.isfinite(found.numbers[:, _PHOTFLUX, :, 0])
-    F = np.zeros((int(use.sum()), 2, 2))
-    F[:, 0, 0], F[:, 1, 1], F[:, 0, 1] = 1 / scale[use], 1.0, found.ratios[use]
-    counts = rows.counts[use].astype(np.int64)
-    problems = assemble_unnamed([counts], [F], np.full((len(F), 2), 1e9))
-    tables = create("exact").summarise(problems, Smoothing(), MPDF_POINTS).tabulated
-    kept = np.zeros(len(F), MPDF_DTYPE)
+    if not use.any():
+        nothing = np.empty(0), np.empty(0), np.empty((0, MPDF_POINTS))
+        return Densities(*nothing, np.full(use.shape, -1))
+    ends = rows.counts[use], found.exposure[:, _PHOTFLUX][use], found.ratios[use]
+    tables = posteriors(*(x[:, None] for x in ends), points=MPDF_POINTS).tabulated
+    kept = np.zeros(int(use.sum()), MPDF_DTYPE)
     kept["low"], kept["high"], kept["density"] = (x[:, 0] for x in tables[:3])
     value, _, hilim = published[use].T
     place = np.full(use.shape, -1)
-    place[use] = np.arange(len(F))
+    place[use] = np.arange(len(kept))
     limit = np.where(value == 0, hilim, np.nan)
     return Densities(*catalog_densities(kept, limit, Smoothing()), place)
 
@@ -168,23 +166,16 @@ def master_fluxes(rows: RealRows, found: Recomputed) -> np.ndarray:
     steady &= np.isfinite(rows.master_flux).all(axis=1)
     usable = np.isfinite(rows.counts[:, b]).all(axis=1) & np.isfinite(found.numbers[:, flux, b, 0])
     out = [np.zeros((0, 4))]
-    engine = create("exact")
     for n, sources in _by_number(rows.name, steady):
         good = usable[sources].all(axis=1)
         sources = sources[good]
         if not len(sources):
             continue
-        counts, matrices = [rows.counts[mine, b] for mine in sources.T], []
-        for mine in sources.T:
-            F = np.zeros((len(mine), 2, 2))
-            F[:, 0, 0], F[:, 1, 1] = found.exposure[mine, flux, b], 1.0
-            F[:, 0, 1] = found.ratios[mine, b]
-            matrices.append(F)
-        problems = assemble_unnamed(counts, matrices, np.full((len(sources), 1 + n), 1e9))
-        summary = engine.summarise(problems, Smoothing()).numbers[:, 0]
+        exposure, ratios = found.exposure[sources, flux, b], found.ratios[sources, b]
+        numbers = posteriors(rows.counts[sources, b], exposure, ratios).numbers[:, 0]
         theirs = rows.master_flux[sources[:, 0]]
         limit = theirs[:, 0] == 0
-        ours = np.where(limit, summary["hilim"], summary["mode"])
+        ours = np.where(limit, numbers["hilim"], numbers["mode"])
         gap = ours - np.where(limit, theirs[:, 2], theirs[:, 0])
         f = 2 * np.abs(gap) / (theirs[:, 2] - theirs[:, 1])
         out.append(np.column_stack([f, np.full(len(f), n), theirs[:, 0], ours]))

@@ -149,7 +149,7 @@ def _classes(rows: RealRows, found: Recomputed, name: str) -> Table:
 
 def _limits(rows: RealRows, responses: Responses, seed: int) -> Iterator[Section]:
     found = limits(rows, responses, seed=seed)
-    if len(found.source):
+    if found:
         yield (
             "Upper limits",
             "Limits by several rules ÷ published ones, median (16 to 84 %), with f and r from "
