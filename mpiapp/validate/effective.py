@@ -15,13 +15,13 @@ from ..engines import create
 from ..posterior import Smoothing, Solutions
 from ..tables import measure_table
 
-_POINTS = 40
+_POINTS = 56
 _BEYOND = 4.0  # net counts below 0 up to where the responses are tabulated, in √(C + 1)
 _RATIOS = np.log([1e-4, 5.0])
 _COARSE, _FINE, _ZOOMS = 80, 16, 3
 # What the residuals in half-widths count for: the numbers of CSC 2.0 for no counts are too low by
 # some 15 % (docs/verification.md), and 1/f is near 1.06, weakly, where the counts do not tell.
-_NO_COUNTS, _USUAL, _USUALLY = 0.3, 0.05, 1.064
+_NO_COUNTS, _USUAL, _USUALLY = 0.5, 0.05, 1.064
 
 
 class Responses:
