@@ -12,7 +12,7 @@ import pytest
 from mpiapp.exit_code import ExitCode
 from mpiapp.files.results import ResultsError
 from mpiapp.parallel import world as world_module
-from mpiapp.parallel.world import SerialExecutor, World, WorldError, connect
+from mpiapp.parallel.world import Absent, SerialExecutor, World, WorldError, connect
 from mpiapp.scheduler import _LAUNCHED, _TASKS
 
 
@@ -62,6 +62,48 @@ def test_results_that_cannot_be_written_end_all_in_one_line(rank2, capsys):
         raise ResultsError("results.h5: no space left")
     assert rank2.aborted == [ExitCode.USAGE]
     assert capsys.readouterr().err == "mpiapp: results.h5: no space left\n"
+
+
+class HandComm:
+    """What rank 0 of 4 finds in its mailbox: the answers that the test has put there."""
+
+    rank, size = 0, 4
+
+    def __init__(self):
+        self.answers, self.sent = {}, []
+
+    def iprobe(self, rank, tag):
+        return (rank, tag) in self.answers
+
+    def recv(self, source, tag):
+        return self.answers.pop((source, tag))
+
+    def isend(self, value, rank, tag):
+        self.sent.append((value, rank))
+        return SimpleNamespace(Test=lambda: False, Wait=lambda: None)
+
+
+@pytest.fixture
+def rank0():
+    world = World()
+    world._comm, world.size = HandComm(), HandComm.size
+    return world
+
+
+def test_rank_0_gathers_in_the_order_of_ranks_and_passes_on_without_waiting(rank0):
+    rank0._comm.answers = {(3, 1): "c", (1, 1): "a", (2, 1): "b", (1, 2): "for later"}
+    assert rank0.gather("zero") == ["zero", "a", "b", "c"]
+    assert rank0.broadcast("go") == "go"
+    assert rank0._comm.sent == [("go", 1), ("go", 2), ("go", 3)]
+    rank0.settle(["x", "y", "x", "y"])
+    assert rank0.node == [0, 2]
+
+
+def test_ranks_that_do_not_come_are_named_when_the_job_has_to_end(rank0):
+    rank0._comm.answers = {(2, 1): "b"}
+    rank0.stop.ask("the test", 0.05)
+    with pytest.raises(Absent, match=r"^ranks 1, 3$"):
+        rank0.gather("zero")
 
 
 def test_a_serial_job_raises_what_it_has(capsys):
