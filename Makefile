@@ -56,7 +56,7 @@ test-current: .venv-current/test ## Run the tests on current Python, but the slo
 	    -m "not pymc3 and not slow and (pymc or not mpi)"
 
 cluster_tests := MPIAPP_SLOW=1 $(bin)/python -m pytest -n 2 --dist loadscope \
-    tests/parallel/test_interruption.py tests/parallel/test_slurm.py
+    tests/parallel/test_interruption.py tests/parallel/test_networks.py tests/parallel/test_slurm.py
 
 test-cluster: .venv/test ## Run the tests of signals and walltimes, under SLURM too; what fails, twice
 	$(cluster_tests) || $(cluster_tests) --last-failed
