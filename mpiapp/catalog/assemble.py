@@ -1,4 +1,4 @@
-"""From the counts and matrices of contributing obsids to problems (memo, section 2.2).
+"""From the counts and matrices of contributing obsids to problems (memo, section 2.2, Eq. 2 to 7).
 
 Columns are matched by label, never by position: a column per distinct source,
 then one background column per obsid; a row per aperture that is present.
@@ -50,7 +50,7 @@ def arrange(
     """The arrangement of components with these labels in each obsid, and the labels of the columns.
 
     labels : names of the components' sources, none twice in one obsid: at level master that of
-        the master source, so that its stacks share a column (Eqs. 5 and 6)
+        the master source, so that its stacks share a column (Eq. 5, Eq. 6)
     reported : labels of the results; one that no obsid has gets a column of zeros, which the
         ladder finds unseen
     """
@@ -70,7 +70,7 @@ def assemble(
     sources: Sequence[tuple[str, ...]],
     backgrounds: Sequence[tuple[str, ...]],
 ) -> Problems:
-    """The C^a and F^a of n problems from the C and F of their obsids (Eq. 2, Eq. 5, Eq. 6, Eq. 7).
+    """The C^a and F^a of n problems from the C and F of their obsids (Eq. 2).
 
     Parameters
     ----------
@@ -88,10 +88,11 @@ def assemble(
     row = 0
     for k, (size, matrix) in enumerate(zip(sizes, F)):
         where = [*arrangement.columns[k], arrangement.n_sources + k]
-        whole[:, row : row + size, where] = matrix  # Eq. 3
+        whole[:, row : row + size, where] = matrix  # Eq. 3: zeros for a source that is not seen
         row += size
+    together = np.concatenate(counts, axis=1)  # Eq. 7
     return Problems(
-        np.concatenate(counts, axis=1).astype(np.int64, copy=False),
+        together.astype(np.int64, copy=False),
         whole,
         upper,
         np.zeros(whole.shape[:2]),

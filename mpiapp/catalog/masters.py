@@ -142,7 +142,7 @@ class Associations:
         return max(sorted(totals), key=totals.__getitem__, default=None)
 
     def label(self, stack: str, component: str) -> str:
-        """Name of the source column of a component (Eqs. 5 and 6).
+        """Name of the source column of a component (Eq. 5, Eq. 6).
 
         The master source for a unique match, so that it is shared by all its
         stacks; otherwise "stack/component", a column of the component's own.

@@ -22,7 +22,7 @@ def are_unseen(F: np.ndarray, upper: np.ndarray, n_sources: int, factor: float) 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Counts, matrix, labels and prior bounds of one run (memo, Eqs. 1–7 and Listing 3).
+    """Counts, matrix, labels and prior bounds of one run (memo, Eq. 1 and Listing 3).
 
     Attributes
     ----------

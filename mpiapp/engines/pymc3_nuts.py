@@ -44,7 +44,7 @@ class Pymc3Engine:
     ----------
     chains, draws, tune : int
         Independent chains, and per chain the draws kept and the tuning steps
-        before them (recommendation 4).
+        before them (rec. 4).
     target_accept : float
         Acceptance that the step size is tuned to.
     init : str
@@ -68,7 +68,7 @@ class Pymc3Engine:
         if init not in INITS:
             raise ValueError(f"unknown init {init!r}: expected one of {', '.join(INITS)}")
         if chains < 2:
-            raise ValueError(f"chains = {chains}: r-hat needs at least 2 (recommendation 4)")
+            raise ValueError(f"chains = {chains}: r-hat needs at least 2 (rec. 4)")
         self.chains = chains
         self.draws = draws
         self.tune = tune

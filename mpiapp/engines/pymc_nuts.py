@@ -31,7 +31,7 @@ class PymcEngine:
     ----------
     chains, draws, tune : int
         Independent chains, and per chain the draws kept and the tuning steps
-        before them (recommendation 4).
+        before them (rec. 4).
     target_accept : float
         Acceptance that the step size is tuned to.
     """
@@ -44,7 +44,7 @@ class PymcEngine:
         self, chains: int = 2, draws: int = 1000, tune: int = 1000, target_accept: float = 0.95
     ):
         if chains < 2:
-            raise ValueError(f"chains = {chains}: r-hat needs at least 2 (recommendation 4)")
+            raise ValueError(f"chains = {chains}: r-hat needs at least 2 (rec. 4)")
         self.chains = chains
         self.draws = draws
         self.tune = tune

@@ -70,7 +70,8 @@ PHASES = ("read", "assemble", "prior", "likelihood", "compile", "init", "sample"
 RUNS = (
     *_KEY,
     Column("n_sources", "i4", "source columns of the last problem sampled"),
-    Column("n_obsids", "i4", "obsids of the last problem sampled"),
+    Column("n_obsids", "i4", "obsids that entered the result, of the last problem sampled: without "
+           "excluded ones; 0 if none was sampled"),
     Column("engine", "S12", "engine asked for"),
     Column("method", "S12", "how the last draws were made"),
     Column("seed", "u8", "entropy of the run's random streams"),

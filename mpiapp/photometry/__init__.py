@@ -1,1 +1,1 @@
-"""From draws to modes, bounds and outcomes."""
+"""From problems to rows: batches, the first attempt, the ladder, rules.  Knows no MPI."""

@@ -3,9 +3,9 @@
 One small state machine, independent of the engine.  A run starts with the
 problem as assembled and climbs:
 
-* pegged (Eq. 11, any parameter): that parameter's prior bound × 10, again;
+* pegged (Eq. 11, any parameter; rec. 5): that parameter's prior bound × 10, again;
   still pegged: NULL with one obsid, else without the offending obsid;
-* failed: backgrounds frozen at B/Ω_b, again; background priors ÷ 10, again; NULL;
+* failed (rec. 7): backgrounds frozen at B/Ω_b, again; background priors ÷ 10, again; NULL;
 * not seen: a source that cannot give a count even at ten times its prior bound leaves
   the problem, since it would be pegged and its neighbours with it;
 * not converged: once again with twice the tuning, then flagged.
@@ -23,10 +23,11 @@ from ..catalog.outcome import Flag, Outcome, worst
 from ..catalog.problem import Problem
 from ..catalog.problems import Problems
 from ..engines import Engine
-from ..posterior import Posterior, SamplingError, Smoothing, Solutions
+from ..posterior import Posterior, Smoothing, Solutions
 from ..posterior.numbers import no_numbers
 from ..stopwatch import timed
-from .rules import energy_floor, eq11, judge, pegged
+from .rules import energy_floor, judge, pegged
+from .solution import solution
 
 
 @dataclass(frozen=True)
@@ -274,31 +275,3 @@ class Ladder:
     def _spent(self, phases: dict[str, float]) -> None:
         for phase, seconds in phases.items():
             self.run.seconds[phase] = self.run.seconds.get(phase, 0.0) + seconds
-
-
-def solution(problem: Problem, posterior: Posterior, smoothing: Smoothing) -> Solutions:
-    """What the posterior of one problem says, as an engine for many would: a batch of one.
-
-    Parameters whose Eq. 11 need not be known are left out: those that are not reported and
-    cannot exceed their priors.
-    """
-    n = problem.n_sources
-    numbers, limits = no_numbers(1, n), np.zeros((1, n), bool)
-    reached = np.zeros((1, problem.n_columns))
-    for i, label in enumerate(problem.labels):
-        reached[0, i] = posterior.reach(i, smoothing)
-        if i not in problem.wanted and reached[0, i] <= problem.upper[i]:
-            continue
-        try:
-            s = posterior.summary(i, smoothing)
-        except ValueError as error:
-            raise SamplingError(f"{label}: {error}") from error
-        reached[0, i] = eq11(s.mode, s.lolim, s.hilim)
-        if i in problem.wanted:
-            limits[0, i] = s.is_upper_limit
-            numbers[0, i] = (
-                s.value, s.lolim, s.hilim, s.mode, posterior.mean(i), posterior.std(i), s.noise,
-                posterior.n_draws, posterior.rhat[i], posterior.ess[i], 0, 0,
-            )  # fmt: skip
-    method = np.array([posterior.method.encode()])
-    return Solutions(numbers, limits, reached, np.ones(1, bool), method)

@@ -55,7 +55,8 @@ class Measured:
     method : (n,) bytes, how the last posterior was found
     n_sources, n_obsids : (n,) of the problem that was solved last; 0 if none was
     n_attempts, n_excluded : (n,)
-    seconds : dict of phase -> (n,); "total" is the wall time of all of them
+    seconds : dict of phase -> (n,)
+        Wall time of the phases (memo, Listing 4), and of all together in "total".
     tabulated : Tabulated or None
         Densities of the results, with axes (n, n_reported) before its own; NaN where NULL.
     runs : dict of int -> Run
