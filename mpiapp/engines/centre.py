@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
@@ -11,6 +13,9 @@ from .lines import gains
 
 _EM_ROUNDS = 15
 _NEWTON_ROUNDS = 200
+_CONVERGED = 1e-5  # standard deviations
+_SEARCH_ROUNDS = 30
+_SEARCHED = 0.1  # of the slope along a step at its beginning
 
 
 @njit(**OPTIONS)
@@ -70,19 +75,96 @@ def _expand(p, totals, theta, gradient, ss, sb, bb):
 
 
 @njit(**OPTIONS)
-def centre(p):
-    """(theta, precision of the sources, shift of the backgrounds, spread).
+def _longest(p, theta, step):
+    """How many times the step leads from theta to the first bound of the box."""
+    most = np.inf
+    for j in range(len(theta)):
+        if step[j] < 0.0:
+            most = min(most, theta[j] / -step[j])
+        elif step[j] > 0.0:
+            most = min(most, (p.upper[j] - theta[j]) / step[j])
+    return most
 
-    theta : (n_columns,) the peak of p(θ | C) Π θ (U − θ), which for one source
-    without background, s^C e^{−fs}, is the mean (C + 1)/f.  The two factors are
-    the logarithmic barrier of interior-point methods: with them the peak
-    lies inside the box however a bound cuts the posterior, and Newton's damped
-    steps lead there (Nesterov & Nemirovskii 1994).
-    precision : (n_sources, n_sources) the negative Hessian there, backgrounds
-    integrated out.
-    shift : (n_backgrounds,) standard deviation with which each background follows
-    the sources, in units of its own with the sources given.
-    spread : (n_columns,) standard deviations of all columns about theta.
+
+@njit(**OPTIONS)
+def _along(p, totals, theta, step, t):
+    """Slope and curvature of the centred density at theta + t step, along the step."""
+    counts, f, omega, offset = p.counts, p.f, p.omega, p.offset
+    sources, blocks = len(p.f_sum), len(p.omega_sum)
+    slope, bend = 0.0, 0.0
+    for j in range(len(theta)):
+        below = step[j] / (theta[j] + t * step[j])
+        above = step[j] / (p.upper[j] - theta[j] - t * step[j])
+        slope += below - above - totals[j] * step[j]
+        bend += below * below + above * above
+    for k in range(max(blocks, 1)):
+        begin, end = (p.first[k], p.first[k + 1]) if blocks else (0, len(counts))
+        b, db = (theta[sources + k], step[sources + k]) if blocks else (0.0, 0.0)
+        for r in range(begin, end):
+            mu, move = offset[r] + omega[r] * b, omega[r] * db
+            for j in range(sources):
+                mu += f[r, j] * theta[j]
+                move += f[r, j] * step[j]
+            ratio = move / (mu + t * move)
+            slope += counts[r] * ratio
+            bend += counts[r] * ratio * ratio
+    return slope, bend
+
+
+@njit(**OPTIONS)
+def _length(p, totals, theta, step, decrement):
+    """How many times a Newton step of this decrement to go for the peak along it.
+
+    The first guess stays inside the box since the density is self-concordant.
+    """
+    low, high = 0.0, _longest(p, theta, step)
+    t = 1.0 / (1.0 + decrement)
+    for _ in range(_SEARCH_ROUNDS):
+        slope, bend = _along(p, totals, theta, step, t)
+        if abs(slope) < _SEARCHED * decrement * decrement:
+            break
+        if slope > 0.0:
+            low = t
+        else:
+            high = t
+        t += slope / bend
+        if t <= low or t >= high:
+            t = 0.5 * (low + high) if high < np.inf else 4.0 * low
+    return t
+
+
+class Centre(NamedTuple):
+    """Where a posterior of n_sources and n_backgrounds stands.
+
+    theta : (n_columns,) the peak of p(θ | C) Π θ (U − θ), which for one source without background,
+        s^C e^{−fs}, is the mean (C + 1)/f
+    precision : (n_sources, n_sources) the negative Hessian there, backgrounds integrated out
+    spread : (n_columns,) standard deviations of all columns about theta
+    shift : (n_backgrounds,) standard deviation with which each background follows the sources, in
+        units of its own with the sources given
+    way : (n_sources, n_backgrounds) the step of the sources, one standard deviation long, along
+        which that background follows them so far
+    pull : (n_sources, n_backgrounds) by how much each background follows each source
+    decrement : the Newton decrement that is left: how many standard deviations theta is off
+    """
+
+    theta: np.ndarray
+    precision: np.ndarray
+    spread: np.ndarray
+    shift: np.ndarray
+    way: np.ndarray
+    pull: np.ndarray
+    decrement: float
+
+
+@njit(**OPTIONS)
+def centre(p):
+    """The `Centre` of a problem, `Compressed`.
+
+    The factors θ (U − θ) are the logarithmic barrier of interior-point methods: with them the peak
+    lies inside the box however a bound cuts the posterior.  All terms are logarithms with
+    weights of at least one, so that Newton's method, damped by a search along each step, leads
+    there from anywhere and its decrement says how far it is (Nesterov & Nemirovskii 1994).
     """
     upper, totals = p.upper, np.append(p.f_sum, p.omega_sum)
     sources, columns = len(p.f_sum), len(totals)
@@ -104,6 +186,7 @@ def centre(p):
     bb = np.empty(blocks)
     step = np.empty(columns)
     factor = np.empty((sources, sources))
+    decrement = np.inf
     for _ in range(_NEWTON_ROUNDS):
         _expand(p, totals, theta, gradient, ss, sb, bb)
         for j in range(sources):
@@ -121,16 +204,18 @@ def centre(p):
             for j in range(sources):
                 rest -= sb[j, k] * step[j]
             step[sources + k] = rest / bb[k]
-        decrement = 0.0
+        square = 0.0
         for j in range(columns):
-            decrement += gradient[j] * step[j]
-        decrement = np.sqrt(max(decrement, 0.0))
-        damping = 1.0 if decrement < 0.3 else 1.0 / (1.0 + decrement)
-        for j in range(columns):
-            theta[j] += damping * step[j]
-        if decrement < 1e-4:
+            square += gradient[j] * step[j]
+        decrement = np.sqrt(abs(square))
+        if decrement < _CONVERGED:
             break
+        length = _length(p, totals, theta, step, decrement) if decrement > 0.3 else 1.0
+        for j in range(columns):
+            theta[j] += length * step[j]
     shift = np.zeros(blocks)
+    way = np.zeros((sources, blocks))
+    pull = np.empty((sources, blocks))
     spread = np.empty(columns)
     column = np.empty(sources)
     for j in range(columns):
@@ -142,9 +227,15 @@ def centre(p):
         if j < sources:
             spread[j] = np.sqrt(column[j])
         else:
+            k = j - sources
             follows = 0.0
             for i in range(sources):
-                follows += column[i] * sb[i, j - sources] / bb[j - sources]
-            shift[j - sources] = np.sqrt(max(follows, 0.0))
-            spread[j] = np.sqrt((1.0 + max(follows, 0.0)) / bb[j - sources])
-    return theta, ss, shift, spread
+                follows += column[i] * sb[i, k]
+                pull[i, k] = -sb[i, k] / bb[k]
+            follows = max(follows, 0.0)
+            if follows > 0.0:
+                for i in range(sources):
+                    way[i, k] = column[i] / np.sqrt(follows)
+            shift[k] = np.sqrt(follows / bb[k])
+            spread[j] = np.sqrt((1.0 + follows / bb[k]) / bb[k])
+    return Centre(theta, ss, spread, shift, way, pull, decrement)

@@ -11,6 +11,35 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
 
 
 @njit(**OPTIONS)
+def reach_down(
+    counts, mu, omega, begin, end, total, bound, drop, peak, lo, hi, slope, curvature, right, gain
+):  # fmt: skip
+    """Where the density of a background, given the sources of each lane, has fallen by e^drop.
+
+    peak : (lanes,) guesses of the mode, moved near it; lo, hi : (lanes,), written, in [0, bound]
+    slope, curvature, right, gain : (lanes,) scratch
+    """
+    for i in range(len(peak)):
+        lo[i] = 0.0
+        hi[i] = bound
+    approach_modes(
+        counts, mu, omega, begin, end, total, lo, hi, peak, slope, curvature, right, gain
+    )
+    # A parabola bounds the fall to the left since ψ''' > 0; to the right Newton steps end beyond
+    # the point where the drop is reached.
+    for i in range(len(peak)):
+        root = np.sqrt(slope[i] * slope[i] + 2.0 * drop * curvature[i])
+        lo[i] = max(0.0, peak[i] - 2.0 * drop / max(slope[i] + root, 1e-300))
+        hi[i] = min(bound, peak[i] + 2.0 * drop / max(root - slope[i], 1e-300))
+    for _ in range(2):
+        rise(counts, mu, omega, begin, end, total, peak, hi, gain)
+        slopes(counts, mu, omega, begin, end, total, hi, right)
+        for i in range(len(peak)):
+            if right[i] < 0.0:
+                hi[i] = min(bound, hi[i] - (gain[i] + drop) / right[i])
+
+
+@njit(**OPTIONS)
 def collapse(p, s, start, out, powers):
     """Log marginal of s with its first and second derivatives, backgrounds integrated out.
 
@@ -55,25 +84,12 @@ def collapse(p, s, start, out, powers):
                 powers[1, k, i] = 2.0 / (omega_sum[k] * omega_sum[k])
             continue
         for i in range(lanes):
-            lo[i] = 0.0
-            hi[i] = bound
             peak[i] = start[k]
-        approach_modes(
-            counts, mu, omega, begin, end, omega_sum[k], lo, hi, peak, slope, curvature, right, gain
-        )
+        reach_down(
+            counts, mu, omega, begin, end, omega_sum[k], bound, _DROP, peak, lo, hi,
+            slope, curvature, right, gain,
+        )  # fmt: skip
         start[k] = peak[lanes // 2]
-        # The range: a parabola bounds the fall to the left since ψ''' > 0; to the right Newton
-        # steps, which end beyond the point where the drop is reached.
-        for i in range(lanes):
-            root = np.sqrt(slope[i] * slope[i] + 2.0 * _DROP * curvature[i])
-            lo[i] = max(0.0, peak[i] - 2.0 * _DROP / max(slope[i] + root, 1e-300))
-            hi[i] = min(bound, peak[i] + 2.0 * _DROP / max(root - slope[i], 1e-300))
-        for _ in range(2):
-            rise(counts, mu, omega, begin, end, omega_sum[k], peak, hi, gain)
-            slopes(counts, mu, omega, begin, end, omega_sum[k], hi, right)
-            for i in range(lanes):
-                if right[i] < 0.0:
-                    hi[i] = min(bound, hi[i] - (gain[i] + _DROP) / right[i])
         for i in range(lanes):
             half = 0.5 * (hi[i] - lo[i])
             base = -omega_sum[k] * peak[i]

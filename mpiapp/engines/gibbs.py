@@ -16,16 +16,18 @@ from numba import njit
 
 from ..catalog.problem import Problem
 from ..compiled import OPTIONS
-from ..posterior.diagnostics import rhat_and_ess
+from ..posterior.diagnostics import remember_start, rhat_and_ess
 from ..posterior.draws import Draws, SamplingError
 from ..stopwatch import timed
+from .centre import Centre, centre
 from .compressed import Compressed, compress
 from .kernels import draw_on_lines, lane_states, scratch
-from .lines import INSIDE, lines, maximise
+from .lines import lines, maximise
 from .one_source import draw as draw_exact
 from .one_source import tabulate
 
 _EXACT_LANES = 64
+_BURN_IN = 10.0  # of it at least so many autocorrelation times
 
 
 @njit(**OPTIONS)
@@ -133,9 +135,10 @@ class GibbsEngine:
     ess_target : float
         Bulk effective sample size that every column must reach.
     max_draws : int
-        Draws of each chain at which to stop anyhow; `Draws.limited` is set then.
+        Sweeps of each chain after `burn_in` at which to stop anyhow; `Draws.limited` is set then.
     burn_in : int
-        Sweeps at the start of each chain that are thrown away, times `tune_factor`.
+        Sweeps at the start of each chain that are thrown away, times `tune_factor`; more where
+        ten times the autocorrelation is more, or the chains still tell where they began.
     exact : bool
         Whether one source is drawn from its exact posterior instead of by Gibbs sampling.
     """
@@ -198,20 +201,15 @@ class GibbsEngine:
 
     def _start(self, problem: Problem, p: Compressed, seed) -> tuple:
         """Lines, and where each chain begins: the arguments of `sweep` but where draws go."""
-        columns = problem.n_columns
-        sums = np.append(p.f_sum, p.omega_sum)
-        positive = sums > 0.0
-        unit = np.where(positive, 1.0 / np.where(positive, sums, 1.0), p.upper)
-        estimate = np.minimum(0.5 * p.upper, unit * (1.0 + p.counts.sum() / columns))
+        middle = centre(p)
+        estimate = middle.theta.copy()
         maximise(p, estimate)
         directions = lines(problem, estimate)
         moves = directions @ problem.F.T
         totals = moves.sum(axis=1)
         moves = np.ascontiguousarray(moves[:, p.rows])
         rng = np.random.Generator(np.random.PCG64(seed))
-        spread = np.sqrt((directions**2).sum(axis=0)) + unit
-        start = estimate[:, None] + spread[:, None] * rng.uniform(-2.0, 2.0, (columns, self.chains))
-        start = np.clip(np.abs(start), 1e-6 * unit[:, None], INSIDE * p.upper[:, None])
+        start = _spread(middle, p.upper, rng.uniform(-2.0, 2.0, (problem.n_columns, self.chains)))
         state = lane_states(seed.spawn(1)[0], self.chains)
         return p, directions, moves, totals, start, state, scratch(self.chains)
 
@@ -219,25 +217,50 @@ class GibbsEngine:
         with timed(seconds, "init"):
             start = self._start(problem, p, seed)
         with timed(seconds, "sample"):
-            values, rhat, ess = self._chains(start, problem.n_columns, tune_factor)
-        limited = bool(ess.min() < self.ess_target)
+            values, rhat, ess, limited = self._chains(start, problem.n_columns, tune_factor)
         return Draws(values, rhat, ess, method="gibbs", limited=limited, seconds=seconds)
 
-    def _chains(self, args: tuple, columns: int, tune_factor: int) -> tuple[np.ndarray, ...]:
-        """(values, r-hat, effective sample size), once the chains are long enough."""
-        failed = sweep(*args, np.empty((self.chains, self.burn_in * tune_factor, columns)))
+    def _chains(self, args: tuple, columns: int, tune_factor: int) -> tuple:
+        """(values, r-hat, effective sample size, limited), once the chains are long enough.
+
+        Sweeps go to the burn-in until that is long beside the autocorrelation and the
+        chains have forgotten where they began.
+        """
+        burnt, wanted = 0, self.burn_in * tune_factor
         values = np.empty((self.chains, 0, columns))
-        n = self.draws
+        n = wanted + self.draws
         while True:
             block = np.empty((self.chains, n, columns))
-            failed += sweep(*args, block)
-            values = np.concatenate([values, block], axis=1) if values.size else block
-            rhat, ess = rhat_and_ess(values)
-            have = values.shape[1]
-            if failed:
+            if failed := sweep(*args, block):
                 raise SamplingError(f"{failed} draws along a line found no value")
-            if ess.min() >= self.ess_target or have >= self.max_draws:
-                return values, rhat, ess
+            values = np.concatenate([values, block], axis=1) if values.size else block
+            more = min(wanted - burnt, values.shape[1] - self.draws)
+            values, burnt = values[:, more:], burnt + more
+            rhat, ess = rhat_and_ess(np.ascontiguousarray(values))
+            have = values.shape[1]
+            smallest = max(ess.min(), 1.0)
+            wanted = max(wanted, int(_BURN_IN * self.chains * have / smallest))
+            forgotten = burnt >= wanted
+            if remember_start(values):
+                wanted, forgotten = max(wanted, burnt + have // 4), False
+            done = forgotten and ess.min() >= self.ess_target
+            if done or have + burnt >= self.max_draws + self.burn_in * tune_factor:
+                return np.ascontiguousarray(values), rhat, ess, not done
             # enough for the target with a tenth to spare, at most three times what there is
-            want = have * (1.1 * self.ess_target / max(ess.min(), 1.0) - 1.0)
-            n = int(min(max(want, 8), 3 * have, self.max_draws - have))
+            want = have * (1.1 * self.ess_target / smallest - 1.0) + wanted - burnt
+            left = self.max_draws + self.burn_in * tune_factor - have - burnt
+            n = int(min(max(want, 8), 3 * have, left))
+
+
+def _spread(middle: Centre, upper: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """(n_columns, chains) points z standard deviations from the middle, as the posterior is tied.
+
+    What a bound cuts off is moved back towards the middle, so that it stays among what is likely.
+    """
+    n = len(middle.precision)
+    offset = np.linalg.solve(np.linalg.cholesky(middle.precision).T, z[:n])
+    own = middle.spread[n:] / np.sqrt(1.0 + middle.shift**2)
+    offset = np.vstack([offset, middle.pull.T @ offset + own[:, None] * z[n:]])
+    room = np.where(offset < 0.0, middle.theta[:, None], (upper - middle.theta)[:, None])
+    inside = 0.9 * (room / np.maximum(np.abs(offset), 1e-300)).min(axis=0)
+    return middle.theta[:, None] + np.minimum(inside, 1.0) * offset

@@ -19,7 +19,7 @@ from ..compiled import OPTIONS
 from ..posterior.draws import SamplingError
 from ..posterior.marginals import Marginal
 from ..posterior.series import nodes
-from .background_integrals import log_likelihood, rules
+from .background_integrals import SCRATCH, Rule, log_likelihood, rules
 from .centre import centre
 from .compressed import Compressed
 from .conditional_map import fit_conditionals, map_points
@@ -28,11 +28,13 @@ from .kernels import exp, log
 
 _DROP = 16.0  # logarithm of the peak density over that at the ends of the range
 _LANES = 128
+_FOUND = 1e-3  # standard deviations that a centre may be off
 _REACH = 13.0  # standard deviations that no density's Eq. 11 exceeds: docs/engines.md
 _ORDERS = (16, 32, 64)  # Chebyshev nodes for the logarithm of a density, tried one by one
-_UNRESOLVED = 0.003  # in that logarithm
+_UNRESOLVED = 0.001  # in that logarithm
 _FINER = (48, 96)  # Chebyshev terms of the density itself
 _NEGLIGIBLE = 1e-8  # of the largest term, what the last ones may be
+NOT_FOUND = "Newton's method has not found the middle of the posterior"
 NOT_FINITE = "the marginal density is not finite"
 _STEPS = np.array([0.0, 1.5, 2.5, 3.5, 4.5, 5.5, 7.0, 9.0, 12.0, 16.0, 22.0, 30.0, 50.0, 100.0])
 
@@ -45,14 +47,16 @@ class Fit(NamedTuple):
     theta : (n_seen + n_backgrounds,) centre; precision : (n_seen, n_seen) about it
     reach : (n_columns,) _REACH standard deviations beyond the centre, even where that is beyond the
         prior's bound; the bound itself of unseen sources
+    is_found : whether the centre is one
     """
 
     seen: np.ndarray
     model: Compressed
-    rule: tuple
+    rule: Rule
     theta: np.ndarray
     precision: np.ndarray
     reach: np.ndarray
+    is_found: bool
 
 
 class Grids(NamedTuple):
@@ -98,9 +102,10 @@ def grids() -> Grids:
 @njit(**OPTIONS)
 def fit_posterior(c):
     """The `Fit` of a problem, `Compressed`, every source of which some aperture sees."""
-    theta, precision, shift, spread = centre(c)
-    reach = theta + _REACH * spread
-    return Fit(np.arange(len(c.f_sum)), c, rules(c, theta, shift), theta, precision, reach)
+    at = centre(c)
+    reach = at.theta + _REACH * at.spread
+    is_found = at.decrement < _FOUND
+    return Fit(np.arange(len(c.f_sum)), c, rules(c, at), at.theta, at.precision, reach, is_found)
 
 
 @njit(**OPTIONS)
@@ -114,8 +119,8 @@ def _log_density(model, rule, fit, t, points, out):
     u = np.empty((n, lanes))
     weight = np.empty(lanes)
     value = np.empty(lanes)
-    mu = np.empty((len(model.counts) + 1, lanes))
-    h = np.empty((2, lanes))
+    mu = np.empty((len(model.counts), lanes))
+    h = np.empty((SCRATCH, lanes))
     for z in range(0, len(points), group):
         for g in range(group):
             point = min(z + g, len(points) - 1)
@@ -163,7 +168,7 @@ def _find_ends(model, rule, fit, peak, sigma, ends):
 
 @njit(**OPTIONS)
 def _integrate(p, column, points, weights, x, values):
-    """Fill values (replicates, n_nodes), the density at nodes x of [lo, hi], which is returned."""
+    """Fill values (1 + repeats, n_nodes), the density at nodes x of [lo, hi], which is returned."""
     n = len(p.precision)
     order = np.empty(n, dtype=np.int64)
     order[0] = column
@@ -203,25 +208,15 @@ def product(a, b):
 
 
 @njit(**OPTIONS)
-def _with_mean(rows):
-    """The mean of rows (n, m) before them."""
-    out = np.zeros((len(rows) + 1, rows.shape[1]))
-    for k in range(len(rows)):
-        out[k + 1] = rows[k]
-        for i in range(rows.shape[1]):
-            out[0, i] += rows[k, i] / len(rows)
-    return out
-
-
-@njit(**OPTIONS)
 def repeats(p, column, points, weights, g):
-    """(lo, hi, series, error): a density and its repeats, from one set of points.
+    """(lo, hi, series, error, ripple): a density and its repeats, from one set of points.
 
-    series : (1 + replicates, order) the mean of the repeats, and they; none where the
-    density is not finite
+    series : (1 + repeats, order) the density, and its repeats; none where it is not finite
     error : the standard error of mean and standard deviation, in standard deviations
+    ripple : the largest of the last coefficients of the logarithm, which is about how many
+        half-widths its series is off
     """
-    lo, hi, o = 0.0, 0.0, 0
+    lo, hi, ripple, o = 0.0, 0.0, 0.0, 0
     values = np.empty((0, 0))
     for o in range(len(g.x)):
         values = np.empty((len(weights), len(g.x[o])))
@@ -229,9 +224,9 @@ def repeats(p, column, points, weights, g):
         for k in range(len(weights)):
             for i in range(len(g.x[o])):
                 if not 0.0 < values[k, i] < np.inf:
-                    return lo, hi, np.empty((0, 0)), np.inf
-        last = product(np.log(_with_mean(values)[:1]), g.last[o])
-        if np.abs(last).max() < _UNRESOLVED:
+                    return lo, hi, np.empty((0, 0)), np.inf, np.inf
+        ripple = np.abs(product(np.log(values[:1]), g.last[o])).max()
+        if ripple < _UNRESOLVED:
             break
     logs = np.log(values)
     order = 0
@@ -240,12 +235,12 @@ def repeats(p, column, points, weights, g):
     for m in range(len(g.at)):
         order = m
         density = np.exp(product(logs, g.finer[m][o]))
-        series = product(_with_mean(density), g.series[m])
+        series = product(density, g.series[m])
         if np.abs(series[0, -3:]).max() < _NEGLIGIBLE * np.abs(series[0]).max():
             break
-    n = len(density)
+    n = len(density) - 1
     sums = np.zeros(4)
-    for k in range(n):
+    for k in range(1, n + 1):
         m0, m1, m2 = 0.0, 0.0, 0.0
         for i in range(density.shape[1]):
             x, w = g.at[order][i], g.weight[order][i] * density[k, i]
@@ -257,7 +252,7 @@ def repeats(p, column, points, weights, g):
         sums += np.array([mean, mean * mean, std, std * std])
     sums /= n
     scatter = max(sums[1] - sums[0] ** 2, 0.0) + max(sums[3] - sums[2] ** 2, 0.0)
-    return lo, hi, series, np.sqrt(scatter / max(n - 1, 1)) / sums[2]
+    return lo, hi, series, np.sqrt(scatter / max(n - 1, 1)) / sums[2], ripple
 
 
 @cache
@@ -272,11 +267,16 @@ def levels(n_sources: int, seed: np.random.SeedSequence) -> tuple[tuple, tuple]:
 
 
 def fit(c: Compressed) -> Fit:
-    """Find the centre of a posterior and the rules for its backgrounds."""
+    """Find the centre of a posterior and the rules for its backgrounds.
+
+    Raises SamplingError where the centre is not found.
+    """
     seen = np.flatnonzero(c.f_sum > 0.0)
     column = np.append(seen, np.arange(len(c.f_sum), len(c.upper)))
     f, f_sum, upper = c.f.take(seen, axis=1), c.f_sum[seen], c.upper[column]
     p = fit_posterior(c._replace(f=f, f_sum=f_sum, upper=upper))
+    if not p.is_found:
+        raise SamplingError(NOT_FOUND)
     reach = c.upper.copy()
     reach[column] = p.reach
     return p._replace(seen=seen, reach=reach)
@@ -317,7 +317,7 @@ def marginals(
         upper = float(p.reach[column])
         return [Marginal(0.0, upper, upper, np.ones(1))]
     for points, weights in tuple(zip(*levels(len(p.seen), seed)))[: last_level + 1]:
-        lo, hi, series, error = repeats(p, index, points, weights, grids())
+        lo, hi, series, error, _ = repeats(p, index, points, weights, grids())
         if not len(series):
             raise SamplingError(NOT_FINITE)
         if error <= accuracy:

@@ -1,6 +1,6 @@
 """What an engine answers a problem with: a posterior, and what can be asked of it.
 
-`Draws` and `Marginals` both say mode, bounds, density and moments of every
+`Draws` and `MarginalAnswers` both say mode, bounds, density and moments of every
 parameter and how much noise is left in them; nobody asks which of the two it is.
 """
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -147,70 +146,3 @@ class MarginalAnswers:
     def std(self, column: int) -> float:
         """Posterior standard deviation."""
         return self.marginal(column).std
-
-
-@dataclass(frozen=True, eq=False)
-class Marginals(MarginalAnswers):
-    """Marginal densities of the parameters of one problem; a `Posterior`.
-
-    Attributes
-    ----------
-    replicates : list of list of Marginal
-        For every source its marginal, and after it, where chance had a part, those of
-        the independent repeats whose average the first is.
-    bounds : (n_columns,) float64
-        What Eq. 11 cannot exceed, for every column.
-    background : function
-        (column) -> Marginal of a background, for those that may be pegged.
-    method : str
-    limited : bool
-        Whether the noise is larger than was asked for.
-    seconds : dict of str to float
-    """
-
-    replicates: list[list[Marginal]]
-    bounds: np.ndarray
-    background: Callable[[int], Marginal]
-    method: str = "quadrature"
-    limited: bool = False
-    seconds: dict[str, float] = field(default_factory=dict)
-    _summaries: dict[tuple[int, Smoothing], Summary] = field(default_factory=dict, repr=False)
-
-    @cached_property
-    def rhat(self) -> np.ndarray:
-        """NaN: nothing was drawn that could disagree."""
-        return np.full(len(self.bounds), np.nan)
-
-    @property
-    def ess(self) -> np.ndarray:
-        """NaN: no draws."""
-        return self.rhat
-
-    def marginal(self, column: int) -> Marginal:
-        """The marginal of a source or background."""
-        if column < len(self.replicates):
-            return self.replicates[column][0]
-        return self.background(column)
-
-    def summary(self, column: int, smoothing: Smoothing) -> Summary:
-        """Mode and bounds in the limit of infinitely many draws, with what noise is left."""
-        if (column, smoothing) not in self._summaries:
-            self._summaries[column, smoothing] = self._summarise(column, smoothing)
-        return self._summaries[column, smoothing]
-
-    def _summarise(self, column: int, smoothing: Smoothing) -> Summary:
-        best = self.marginal(column).summary(smoothing)
-        repeats = self.replicates[column][1:] if column < len(self.replicates) else []
-        if not repeats:
-            return best
-        found = [m.summary(smoothing) for m in repeats]
-        numbers = np.array([(s.mode, s.lolim, s.hilim) for s in found])
-        same = [s.is_upper_limit == best.is_upper_limit for s in found]
-        # a repeat on the other side of the decision for a limit still says how the mode scatters
-        numbers = numbers[:, :1] if not all(same) else numbers
-        error = numbers.std(axis=0, ddof=1).max() / np.sqrt(len(repeats))
-        return best._replace(noise=float(2.0 * error / (best.hilim - best.lolim)))
-
-    def reach(self, column: int, smoothing: Smoothing) -> float:
-        """What mode + 3/2 (hilim − lolim) cannot exceed."""
-        return self.bounds[column]

@@ -31,13 +31,13 @@ def rms(x):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("shape", "distance"), [((30, 1), 0.8), ((20, 5), 1.0)])
-def test_noise_of_a_deep_field_is_its_spread_among_shifts(shape, distance, monkeypatch):
+def test_noise_of_a_deep_field_is_beyond_its_spread_among_shifts(shape, distance, monkeypatch):
     numbers = shifted(field(*shape, distance), monkeypatch, 12)
     half = half_widths(numbers).mean(axis=0)
     spread = (numbers[:, :, :3].std(axis=0, ddof=1) / half[:, None]).max(axis=1)
-    # 12 repeats give a spread to 21 %, 20 sources that of all to 5 %; the largest of three
-    # numbers is more than one, and that points are added until they agree hides some
-    assert 1 / 1.5 < rms(numbers[:, :, 3]) / rms(spread) < 1.5
+    # 12 repeats give a spread to 21 %, 20 sources that of all to 5 %; it is meant to be twice
+    # the spread, some of which is hidden since points are added until the repeats agree
+    assert 1.0 < rms(numbers[:, :, 3]) / rms(spread) < 4.0
     assert numbers[:, :, 3].max() < 0.015
 
 

@@ -117,18 +117,8 @@ def calibration(repeats):
 SEVERAL = [(2, 1, 10.0, 0.3), (2, 5, [3.0, 40.0], 0.9), (3, 4, 10.0, 0.5), (5, 2, 5.0, 0.3)]
 
 
-@pytest.mark.parametrize(("n", "m", "source", "blend"), SEVERAL)
-def test_noise_of_lines_is_their_spread_among_seeds(n, m, source, blend):
-    p = simulated(n, m, source, 0.5, np.random.default_rng(7), blend=blend)
-    runs = [EXACT.along_lines(p, np.random.SeedSequence(seed)) for seed in range(24)]
-    said, spread = calibration(np.array([summaries(run, p) for run in runs]))
-    # 24 repeats give a spread to 15 %, the largest of three a little more: over all sources
-    assert 1 / 1.5 < said / spread < 1.5
-    assert spread < 0.015
-
-
 @pytest.mark.parametrize(("n", "m", "source", "blend"), [*SEVERAL[2:], (3, 1, 30.0, 0.9)])
-def test_noise_of_the_quadrature_is_its_spread_among_shifts(n, m, source, blend, monkeypatch):
+def test_noise_is_beyond_the_spread_among_shifts(n, m, source, blend, monkeypatch):
     p = simulated(n, m, source, 0.5, np.random.default_rng(7), blend=blend)
     repeats = []
     for seed in range(40):
@@ -138,15 +128,19 @@ def test_noise_of_the_quadrature_is_its_spread_among_shifts(n, m, source, blend,
         assert (posterior.method, posterior.limited) == ("quadrature", False)
         repeats.append(summaries(posterior, p))
     said, spread = calibration(np.array(repeats))
-    # 40 repeats give a spread to 11 %; that points are added until they agree hides some
-    assert 1 / 1.5 < said / spread < 1.5
-    assert spread < 0.015
+    # it is meant to be twice the spread, some of which is hidden since points are added until
+    # the repeats agree; 40 give a spread to 11 %
+    assert 1.0 < said / spread < 4.0
+    assert spread < 0.0075
 
 
-def test_two_sources_are_integrated_without_chance():
+def test_two_sources_are_integrated_without_chance(monkeypatch):
     for n, m, source, blend in SEVERAL[:2]:
         p = simulated(n, m, source, 0.5, np.random.default_rng(7), blend=blend)
-        assert (summaries(sampled(p), p)[:, 3] < 1e-4).all()
+        found = summaries(sampled(p), p)
+        assert (found[:, 3] < 1e-3).all()
+        monkeypatch.setattr(several_summary, "SHIFTS", np.random.SeedSequence(3))
+        np.testing.assert_array_equal(summaries(create("exact").sample(p, SEED), p), found)
 
 
 @pytest.mark.parametrize("n", [1, 2, 4])

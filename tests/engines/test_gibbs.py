@@ -14,6 +14,7 @@ from mpiapp.engines import SamplingError, create
 from mpiapp.engines.gibbs import GibbsEngine
 from mpiapp.engines.kernels import draw_on_lines, lane_states, scratch
 from mpiapp.engines.one_source import marginal
+from mpiapp.posterior.diagnostics import remember_start
 from mpiapp.posterior.mpdf import Smoothing, summarise
 
 P = np.array([0.16, 0.5, 0.84])
@@ -394,3 +395,32 @@ def test_engine_is_chosen_by_name_and_checks_its_settings():
     assert create("gibbs", chains=4).chains == 4
     with pytest.raises(ValueError, match="chains=1"):
         create("gibbs", chains=1)
+
+
+def test_chains_of_a_bright_blend_forget_where_they_began():
+    """Widths of five sources of 10³ to 10⁵·⁸ counts, of which three are cut off at zero."""
+    chain = [0.9, 0.63, 0.441, 0.309, 0.216]
+    F = np.array(
+        [[chain[abs(i - j)] for j in range(5)] + [30.0] for i in range(5)] + [[0.1] * 5 + [150.0]]
+    )
+    p = problem(
+        [595389, 523098, 516269, 576704, 710927, 117270], F, 5, np.array([1e6] * 5 + [10.0])
+    )
+    expected = np.array([1346.2, 1199.0, 751.1, 1032.6, 1311.0])  # reference_posterior, to 0.1 %
+    runs = [GibbsEngine().sample(p, seed(n)) for n in range(20)]
+    found = np.array([[d.std(j) for j in range(5)] for d in runs])
+    error = found.std(axis=0, ddof=1) / np.sqrt(len(runs))
+    assert (np.abs(found.mean(axis=0) - expected) < 4.0 * error + 0.002 * expected).all()
+    # 1000 effective draws of an exponential's tail give its width to 4.5 %
+    assert (np.abs(found / expected - 1.0) < 5 * 0.045).all()
+
+
+def test_draws_that_come_from_far_away_are_noticed():
+    rng = np.random.default_rng(1)
+    at_rest = rng.standard_normal((16, 75, 3))
+    assert not remember_start(at_rest)
+    assert not remember_start(rng.exponential(size=(16, 75, 3)) ** 2)
+    coming = at_rest.copy()
+    coming[3, :, 1] += 16.0 * np.exp(-np.arange(75) / 15.0)
+    assert remember_start(coming)
+    assert not remember_start(coming[:, 57:])

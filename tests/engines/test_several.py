@@ -231,7 +231,6 @@ def test_cubature_converges_for_smooth_functions(dimensions):
     errors = []
     for level in range(LEVELS):
         points, weights = cubature(dimensions, level, SEED)
-        np.testing.assert_allclose(weights.sum(axis=1), 1.0)
         values = weights @ np.exp(-((points - middle) ** 2).sum(axis=1))
         errors.append(np.abs(values / exact - 1.0).max())
     # random points would have 0.1/√1024 per dimension at the last level
