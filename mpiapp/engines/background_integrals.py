@@ -30,6 +30,7 @@ from .gauss_rule import gauss_rule, log_density
 from .kernels import TINY, exp, log
 
 _MOST_NODES = 16  # of a fixed rule; moving nodes cost no more
+_MORE_NODES = 0, 2, 5  # than the number so decided, tried one after the other
 _RATIO = 3e-5  # relative error that decides their number
 _NEAR = 4.0  # standard deviations of b from the root of a factor, within which W leaves it out
 _REACH = 5.7  # standard deviations of the sources where a Gaussian density has ended
@@ -41,7 +42,7 @@ SCRATCH = 8
 _STEPS = np.array([0.0, -5.5, -3.0, -1.2, 1.2, 3.0, 5.5, 4.0])
 _NEAR_BOUND, _FAR = 3.0, 11.0
 # A log density that is off by ε (1 + |τ|)² at τ standard deviations moves bounds by 4 ε half-widths
-_TOLERATED, _TO_HALF_WIDTHS = 3e-5, 4.0
+_TOLERATED, _TO_HALF_WIDTHS = 1e-4, 4.0
 
 
 class Rule(NamedTuple):
@@ -79,18 +80,15 @@ def _count_nodes(shift):
 
 
 @njit(**OPTIONS)
-def _fill_fixed(p, k, theta, shift, nodes, logs):
+def _fill_fixed(p, k, theta, shift, more, nodes, logs):
     """Fill the fixed rule of obsid k about theta; its number of nodes, 0 if it needs too many.
 
-    The log weights contain the likelihood at theta, so that of the collapsed likelihood they are
+    more : nodes than the shift asks for.  The log weights contain the likelihood at theta, so that of the collapsed likelihood they are
     the constant.
     """
     counts, f, omega, upper, total = p.counts, p.f, p.omega, p.upper, p.omega_sum[k]
     sources = len(p.f_sum)
     begin, end = p.first[k], p.first[k + 1]
-    if total <= 0.0:
-        nodes[0] = logs[0] = 0.0
-        return 1
     mu = np.empty(len(counts))
     powers = np.empty(len(counts))
     for r in range(begin, end):
@@ -106,7 +104,7 @@ def _fill_fixed(p, k, theta, shift, nodes, logs):
         near = mu[r] + omega[r] * b < _NEAR * omega[r] / np.sqrt(bend)
         degree += counts[r] if near else 0.0
         powers[r] = 0.0 if near else counts[r]
-    n = _count_nodes(shift) + int(np.ceil(0.5 * min(degree, 2.0 * _MOST_NODES)))
+    n = _count_nodes(shift) + more + int(np.ceil(0.5 * min(degree, 2.0 * _MOST_NODES)))
     if n > _MOST_NODES:
         return 0
     x, w = nodes[:n], logs[:n]
@@ -234,26 +232,33 @@ def rules(p, c):
         begins[k + 1] = at
         if end == begin:
             continue
-        n = _fill_fixed(p, k, c.theta, c.shift[k], nodes[at:], logs[at:])
-        if p.omega_sum[k] > 0.0:
-            for j in range(sources):
-                for i in range(lanes):
-                    t = c.theta[j] + steps[i] * c.way[j, k]
-                    s[j, i] = min(max(t, 1e-3 * c.theta[j]), p.upper[j])
-            _expected(p, begin, end, s, mu)
-            reference[:] = 0.0
-            args = p, k, c.theta, c.pull
-            _by_moving(*args, _FINE, _FINE_WEIGHTS, _DROPS[1], s, mu, h, reference)
+        if p.omega_sum[k] <= 0.0:
+            nodes[at] = logs[at] = 0.0
+            begins[k + 1] = at + 1
+            continue
+        for j in range(sources):
+            for i in range(lanes):
+                t = c.theta[j] + steps[i] * c.way[j, k]
+                s[j, i] = min(max(t, 1e-3 * c.theta[j]), p.upper[j])
+        _expected(p, begin, end, s, mu)
+        args = p, k, c.theta, c.pull
+        reference[:] = 0.0
+        _by_moving(*args, _FINE, _FINE_WEIGHTS, _DROPS[1], s, mu, h, reference)
+        n, off = 0, np.inf
+        for more in _MORE_NODES:
+            n = _fill_fixed(p, k, c.theta, c.shift[k], more, nodes[at:], logs[at:])
             found[:] = 0.0
             _by_fixed(p, begin, end, nodes[at : at + n], logs[at : at + n], mu, h, found)
             off = _disagreement(steps, found, reference) if n else np.inf
-            if not off <= _TOLERATED:
-                moves[k] = True
-                n = 0
-                found[:] = 0.0
-                _by_moving(*args, _COARSE, _COARSE_WEIGHTS, _DROPS[0], s, mu, h, found)
-                off = _disagreement(steps, found, reference)
-            error += _TO_HALF_WIDTHS * off
+            if n == 0 or off <= _TOLERATED:
+                break
+        if not off <= _TOLERATED:
+            moves[k] = True
+            n = 0
+            found[:] = 0.0
+            _by_moving(*args, _COARSE, _COARSE_WEIGHTS, _DROPS[0], s, mu, h, found)
+            off = _disagreement(steps, found, reference)
+        error += _TO_HALF_WIDTHS * off
         begins[k + 1] = at + n
     end = begins[blocks]
     return Rule(begins, nodes[:end].copy(), logs[:end].copy(), moves, c.theta, c.pull, error)

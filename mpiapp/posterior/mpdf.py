@@ -47,7 +47,8 @@ class Summary(NamedTuple):
     `mode` is the mode of the smoothed density even where `value` is 0 because
     the result is an upper limit.  `noise` is the standard deviation that chance
     leaves in the mode or a bound, whichever is larger, in units of half of
-    hilim − lolim: 0 where there is none, NaN where it is not known.
+    hilim − lolim: 0 where there is none, NaN where it is not known.  That of a
+    quadrature is meant to be above what the numbers are off.
     """
 
     value: float

@@ -17,8 +17,8 @@ import argparse
 import numpy as np
 from problems import matrix, problem
 
-from mpiapp.catalog.quantities import QUANTITIES
 from mpiapp.catalog.problems import Problems
+from mpiapp.catalog.quantities import QUANTITIES
 from mpiapp.engines import create
 from mpiapp.posterior.mpdf import Smoothing, summarise
 
