@@ -83,7 +83,9 @@ def _count_nodes(shift):
 def _fill_fixed(p, k, theta, shift, more, nodes, logs):
     """Fill the fixed rule of obsid k about theta; its number of nodes, 0 if it needs too many.
 
-    more : nodes than the shift asks for.  The log weights contain the likelihood at theta, so that of the collapsed likelihood they are
+    more : nodes than the shift asks for
+
+    The log weights contain the likelihood at theta, so that of the collapsed likelihood they are
     the constant.
     """
     counts, f, omega, upper, total = p.counts, p.f, p.omega, p.upper, p.omega_sum[k]
