@@ -31,14 +31,19 @@ def no_numbers(*shape: int, outcome=0, flags=0) -> np.ndarray:
 class Solutions(NamedTuple):
     """What an engine finds of n problems of one shape.
 
+    Attributes
+    ----------
     numbers : (n, n_sources) NUMBERS
     is_upper_limit : (n, n_sources) bool
-    eq11 : (n, n_columns) mode + 3/2 (hilim − lolim) of each parameter (Eq. 11), or what it cannot
-        exceed; not used of sources that are reported, whose numbers tell
-    is_solved : (n,) bool; the numbers of the others mean nothing
-    method : (n,) bytes, how each was found
-    tabulated : the densities of all, with axes (n, n_sources) before those of `Tabulated`; None
-        if they were not asked for
+    eq11 : (n, n_columns) float64
+        mode + 3/2 (hilim − lolim) of each parameter (Eq. 11), or what it cannot exceed; not used
+        of sources that are reported, whose numbers tell.
+    is_solved : (n,) bool
+        The numbers of the others mean nothing.
+    method : (n,) bytes
+        How each was found.
+    tabulated : Tabulated or None
+        The densities of all, with axes (n, n_sources) before its own, if they were asked for.
     """
 
     numbers: np.ndarray
