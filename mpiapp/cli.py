@@ -59,6 +59,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--output", metavar="RESULTS", help="instead of the configuration's results")
     p.add_argument("--shard", metavar="K/N", help="only part K of N, into a file of its own")
+    p.add_argument(
+        "--export", metavar="TABLE", help="write the catalog's table as well: .vot, .fits, .ecsv …"
+    )
     p.set_defaults(call=commands.run)
 
     p = added.add_parser("merge", help="make one results file of those of the shards")

@@ -44,7 +44,26 @@ def run(args) -> int:
     # A job that is measured for hours must not end because nobody reads what it says.
     sys.stdout, sys.stderr = UnbreakableStream(sys.stdout), UnbreakableStream(sys.stderr)
     with here.guard():
-        return job.run(args.config, here, options)
+        code = job.run(args.config, here, options)
+    if args.export and here.rank == 0 and code in (ExitCode.OK, ExitCode.RUNS_FAILED):
+        _export_job(args)
+    return code
+
+
+def _export_job(args) -> None:
+    """The catalog's table of a job that has ended: master sources, or else those of the stacks."""
+    from .config import load
+    from .files.mst3 import read_mst3
+    from .files.results import open_results
+    from .products.export import catalog_table, write_table
+
+    config = load(args.config)
+    mst3 = next((i.mst3 for i in config.input if i.mst3), None)
+    with open_results(args.output or config.output.results) as results:
+        associations = read_mst3(mst3).associations if mst3 else None
+        level = "master" if mst3 else "stack"
+        table = catalog_table(results, level, (), associations)
+    print(f"{write_table(table, args.export)}: {len(table)} rows, {len(table.columns)} columns")
 
 
 def export(args) -> int:
@@ -178,12 +197,15 @@ def import_tables(args) -> int:
 
 
 def extract(args) -> int:
+    from pathlib import Path
+
     from .parallel.progress import During, UnbreakableStream
 
     with During("starting", silent=not sys.stderr.isatty()):
         from .extract.find import find_field
         from .extract.positions import write_masters
         from .parallel import extraction, world
+        from .starter import starter
 
     try:
         here = world.connect()
@@ -210,6 +232,10 @@ def extract(args) -> int:
     if args.masters:
         for note in write_masters(args.masters, done.stacks, args.directory):
             print(f"  {note}")
+    config = Path(args.directory) / "job.toml"
+    if any(one.path for one in done.done) and not config.exists():
+        config.write_text(starter(args.directory, "exact"), encoding="utf-8")
+        print(f"  next, mpiapp run {config} --export sources.vot")
     if args.report:
         from .report.field_figures import write_gallery
 

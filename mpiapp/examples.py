@@ -17,6 +17,7 @@ EXAMPLES = {
     "run": (
         "mpiexec -n 8 mpiapp run job.toml        # one rank leads, seven measure",
         "mpiapp run job.toml --resume            # go on where it was stopped",
+        "mpiapp run prep3/job.toml --export sources.vot",
     ),
     "merge": ("mpiapp merge results.h5 results.shard1of2.h5 results.shard2of2.h5",),
     "jobscript": (

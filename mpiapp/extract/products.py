@@ -94,6 +94,8 @@ def find_products(folder: str | Path, settings: Settings = Settings()) -> Field:
     notes: list[str] = []
     made = []
     for key, found in observations.items():
+        if not found.regions:
+            continue
         stack = _stack_of(found, key, stacks, notes)
         sources = _sources(found, stacks.get(stack), notes)
         if sources:

@@ -113,10 +113,7 @@ class Region:
     @cached_property
     def points(self) -> tuple[np.ndarray, np.ndarray]:
         """x and y of evenly spaced points inside, many enough for integrals to some 10^-4."""
-        x_low, x_high, y_low, y_high = self.bounds
-        middle = (np.arange(_ACROSS) + 0.5) / _ACROSS
-        x = np.tile(x_low + middle * (x_high - x_low), _ACROSS)
-        y = np.repeat(y_low + middle * (y_high - y_low), _ACROSS)
+        x, y = _spread(self.bounds, _ACROSS)
         inside = self.contains(x, y)
         return x[inside], y[inside]
 
@@ -148,11 +145,23 @@ class Region:
         return Region(self.components, self.without + holes) if holes else self
 
     def overlaps(self, other: Region) -> bool:
-        """Whether the two share more than a sliver."""
+        """Whether the two share more than a sliver of the rectangle in which they may."""
         if not self.bounds.meets(other.bounds):
             return False
-        small, large = sorted((self, other), key=lambda region: region.area)
-        return bool(large.contains(*small.points).any())
+        mine, theirs = self.bounds, other.bounds
+        lows = max(mine.x_low, theirs.x_low), max(mine.y_low, theirs.y_low)
+        highs = min(mine.x_high, theirs.x_high), min(mine.y_high, theirs.y_high)
+        x, y = _spread(Bounds(lows[0], highs[0], lows[1], highs[1]), _ACROSS // 2)
+        inside = self.contains(x, y)
+        return bool(other.contains(x[inside], y[inside]).any())
+
+
+def _spread(bounds: Bounds, across: int) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of the centres of across x across equal cells of a rectangle."""
+    x_low, x_high, y_low, y_high = bounds
+    middle = (np.arange(across) + 0.5) / across
+    x, y = x_low + middle * (x_high - x_low), y_low + middle * (y_high - y_low)
+    return np.tile(x, across), np.repeat(y, across)
 
 
 def union(regions: Sequence[Region]) -> Region:

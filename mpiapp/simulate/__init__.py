@@ -21,7 +21,7 @@ from ..files.prep3 import prep3_name
 from ..files.prep3_write import write_prep3
 from .masters import MasterTable, draw_blocks, match
 from .observe import Detections, detect, observe, source_counts
-from .products import Plane, Products, place_stack, write_regions
+from .products import Plane, Products, bundled_again, place_stack, write_regions
 from .samples import SAMPLE_SKIES
 from .sky import PRESETS as SKIES
 from .sky import Preset, draw_sources, draw_stacks
@@ -196,6 +196,7 @@ def _wanted(preset: Preset, bundle: Bundle) -> Bundle:
 def _products(preset: Preset, folder: Path, detections: Detections, plane: Plane) -> Products:
     """The folder of a stack, with the regions of its components."""
     folder.mkdir(exist_ok=True)
+    detections = bundled_again(detections)
     write_regions(folder, detections, plane)
     bands = tuple(preset.bands) or detections.stack.camera.bands
     return Products(folder, detections, plane, bands)

@@ -24,7 +24,7 @@ from .instrument import (
     photons,
     psf_radius,
 )
-from .observe import Detections, Truth, mean_off_axis
+from .observe import Detections, Truth, groups, mean_off_axis
 from .sky import Obsid, Stack
 
 # Sky pixels an exposure map's pixel is wide, by instrument.
@@ -86,6 +86,13 @@ def place_stack(stack: Stack, field: int) -> tuple[Stack, Plane]:
 def radii(detections: Detections) -> np.ndarray:
     """(n,) 90 % radii in arcsec of the components, the mean of the stack's observations."""
     return psf_radius(mean_off_axis(detections.stack, detections.position))
+
+
+def bundled_again(detections: Detections) -> Detections:
+    """The same with bundles of the components that are left: a cut one may have fallen apart."""
+    group = groups(detections.position, ECF90_APERTURE["aper"] * radii(detections))
+    bundles = [np.flatnonzero(group == b) for b in range(group.max(initial=-1) + 1)]
+    return replace(detections, bundles=bundles)
 
 
 def write_regions(folder: Path, detections: Detections, plane: Plane) -> None:

@@ -26,7 +26,8 @@ from mpiapp.simulate.instrument import enclosed_fraction
 
 PRESET = replace(
     PRESETS["crowded"],
-    sources=(40, 40),
+    sources=(34, 34),
+    flux=(1e-14, 1e-12),
     stacks=(2, 2),
     obsids=(2, 2),
     bands="bs",
@@ -39,8 +40,15 @@ PRESET = replace(
 @pytest.fixture(scope="module")
 def mock(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("mock")
-    simulate(folder, 130, seed=5, preset=PRESET, events=True)
+    simulate(folder, 60, seed=5, preset=PRESET, events=True)
     return folder
+
+
+@pytest.fixture
+def one_stack(mock, tmp_path) -> Path:
+    """A copy of the products of the first stack, two observations."""
+    folder = sorted((mock / "products").iterdir())[0]
+    return Path(shutil.copytree(folder, tmp_path / "products"))
 
 
 def extract_all(products: Path, out: Path):
@@ -49,14 +57,18 @@ def extract_all(products: Path, out: Path):
 
 
 @pytest.fixture(scope="module")
-def bundles(mock, tmp_path_factory):
+def extracted(mock, tmp_path_factory):
+    done = extract_all(mock / "products", tmp_path_factory.mktemp("prep3")).done
+    assert len(done) >= 4 and not [fault for one in done for fault in one.faults]
+    return done
+
+
+@pytest.fixture(scope="module")
+def bundles(extracted):
     """What was extracted, by target."""
-    out = tmp_path_factory.mktemp("prep3")
-    extraction = extract_all(mock / "products", out)
-    assert not [fault for one in extraction.done for fault in one.faults]
     found = {}
-    for path in out.glob("*prep3.fits"):
-        for bundle in read_prep3(path).bundles.values():
+    for one in extracted:
+        for bundle in read_prep3(one.path).bundles.values():
             found[str(bundle.key)] = bundle
     return found
 
@@ -86,7 +98,7 @@ def test_bundles_and_missing_sources_are_those_of_the_sky(bundles, truth):
 def test_counts_scatter_about_f_times_the_truth_as_poisson_counts_do(
     bundles, truth, quantity, aperture
 ):
-    """Chi-squared of every aperture: mean 0, width 1 of its pulls, within 4 of their errors."""
+    """Pulls of apertures with more than 10 counts: mean 0, width 1, within 4 of their errors."""
     pulls = []
     for target, bundle in bundles.items():
         for band, values in truth[target].items():
@@ -97,7 +109,7 @@ def test_counts_scatter_about_f_times_the_truth_as_poisson_counts_do(
             counts = bundle.counts[band, aperture]
             pulls += ((counts - expected) / np.sqrt(expected))[enough].tolist()
     n = len(pulls)
-    assert n > 200
+    assert n > 100
     assert abs(np.mean(pulls)) < 4 / np.sqrt(n)
     assert abs(np.var(pulls) - 1) < 4 * np.sqrt(2 / n)
 
@@ -125,7 +137,7 @@ def test_psf_fractions_and_areas_are_those_of_the_simulated_psf(mock, bundles):
                     checked += 1
             if name in circles and F[i, i] > 0.9:
                 assert F[i, -1] == pytest.approx(np.pi * circles[name][2] ** 2, rel=1e-6)
-    assert checked > 100
+    assert checked > 60
 
 
 def test_counts_are_those_of_a_sum_over_the_event_file(mock, bundles):
@@ -145,9 +157,8 @@ def test_counts_are_those_of_a_sum_over_the_event_file(mock, bundles):
         assert bundle.counts[band, "aper"][0] == expected
 
 
-def test_the_quality_of_every_aperture_comes_along(mock, tmp_path):
-    extraction = extract_all(mock / "products", tmp_path)
-    rows = [read_source_info(one.path) for one in extraction.done]
+def test_the_quality_of_every_aperture_comes_along(extracted):
+    rows = [read_source_info(one.path) for one in extracted]
     flags = {
         f for table in rows for text in table["extract_flags"].filled("") for f in text.split()
     }
@@ -163,29 +174,26 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("*prep3.fits")}
 
 
-def test_the_same_command_goes_on_where_it_was_and_sees_what_has_changed(mock, tmp_path):
-    products, out = tmp_path / "products", tmp_path / "out"
-    shutil.copytree(mock / "products", products)
-    first = extract_all(products, out)
+def test_the_same_command_goes_on_where_it_was_and_sees_what_has_changed(one_stack, tmp_path):
+    out = tmp_path / "out"
+    first = extract_all(one_stack, out)
     whole = files_of(out)
-    assert first.kept == 0 and len(whole) == 4
+    assert first.kept == 0 and len(whole) == 2
     record = (out / RECORD).read_text().splitlines(keepends=True)
-    (out / RECORD).write_text("".join(record[:2]) + record[2][:40])  # killed while it wrote
+    (out / RECORD).write_text(record[0] + record[1][:40])  # killed while it wrote
+    assert extract_all(one_stack, out).kept == 1 and files_of(out) == whole
+    assert extract_all(one_stack, out).kept == 2
     (out / sorted(whole)[0]).unlink()
-    again = extract_all(products, out)
-    assert again.kept in (1, 2) and files_of(out) == whole
-    assert extract_all(products, out).kept == 4
-    psf = next(products.rglob("*_r0001b_psf3.fits"))
+    assert extract_all(one_stack, out).kept == 1 and files_of(out) == whole
+    psf = next(one_stack.glob("*_r0001b_psf3.fits"))
     with fits.open(psf, mode="update") as hdus:
         hdus[0].data[:] = np.roll(hdus[0].data, 2, axis=1)
-    assert extract_all(products, out).kept == 3
+    assert extract_all(one_stack, out).kept == 1
     assert sum(files_of(out)[name] != whole[name] for name in whole) == 1
 
 
-def test_a_damaged_file_costs_its_own_source_and_no_other(mock, tmp_path):
-    products = tmp_path / "products"
-    shutil.copytree(mock / "products", products)
-    field = find_field(str(products))
+def test_a_damaged_file_costs_its_own_source_and_no_other(one_stack, tmp_path):
+    field = find_field(str(one_stack))
     files = field.observations[0]
     bundles = find_bundles(field.stacks()[files.stack]).bundles
     before = extract_observation(files, bundles, field.settings, str(tmp_path))
@@ -277,10 +285,10 @@ def test_mutated_files_are_named_or_used_and_never_raise(mock, tmp_path, kind):
 
 @pytest.mark.mpi
 @pytest.mark.skipif(not mpiexec(), reason="no mpiexec")
-def test_ranks_write_the_same_files_as_one_process(mock, tmp_path):
-    done = mpiapp("extract", str(mock / "products"), str(tmp_path / "ranks"), ranks=3)
+def test_ranks_write_the_same_files_as_one_process(one_stack, tmp_path):
+    done = mpiapp("extract", str(one_stack), str(tmp_path / "ranks"), ranks=3)
     assert done.returncode == 0, done.stderr
-    extract_all(mock / "products", tmp_path / "alone")
+    extract_all(one_stack, tmp_path / "alone")
     assert files_of(tmp_path / "ranks") == files_of(tmp_path / "alone")
-    again = mpiapp("extract", str(mock / "products"), str(tmp_path / "ranks"), ranks=2)
-    assert "4 observations of them as they were" in again.stdout
+    again = mpiapp("extract", str(one_stack), str(tmp_path / "ranks"), ranks=2)
+    assert "2 observations of them as they were" in again.stdout
