@@ -77,7 +77,7 @@ def run(
             with world.executor() as executor:
                 if executor is not None:
                     extraction = _lead(found, str(folder), world, executor)
-        world.finalize(code)
+        world.part()
         return extraction, found, code
 
 
