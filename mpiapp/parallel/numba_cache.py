@@ -37,7 +37,7 @@ def fill_cache(engine_name: str) -> None:
 
 
 def fills(engine: Engine) -> bool:
-    """Whether this engine is all there once the cache has been filled."""
+    """Whether filling the cache is enough, so that `warm` can be left out."""
     kind = type(engine)
     is_ours = ENGINES.get(engine.name) == f"{kind.__module__}:{kind.__qualname__}"
     return is_ours and not engine.compiles_per_rank

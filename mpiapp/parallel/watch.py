@@ -223,13 +223,11 @@ class Watch:
 
     def _oldest(self) -> str:
         """The parcel that has been out longest, if it has been for long."""
-        since, future = min(
-            ((t, id(f), f) for f, t in self._since.items() if f in self._out and not f.done()),
-            default=(None, 0, None),
-        )[::2]
-        if future is None or time.monotonic() - since < _LONG_SECONDS:
+        out = [future for future in self._since if future in self._out and not future.done()]
+        oldest = min(out, key=self._since.get, default=None)
+        if oldest is None or time.monotonic() - self._since[oldest] < _LONG_SECONDS:
             return ""
-        return self._whereabouts(future, self._out[future])
+        return self._whereabouts(oldest, self._out[oldest])
 
 
 def _content(parcel: Parcel) -> str:
