@@ -23,6 +23,12 @@ from jobs import (
 
 pytestmark = [pytest.mark.slow, by_the_clock]
 
+# A frozen rank is missed after a run's time and more; idle, when the job's is over.
+LIMITS = {
+    "": "",
+    "measuring": "[limits]\nrun_seconds = 5\n",
+    "leaving": "[limits]\njob_seconds = 60\n",
+}
 NETMODS = {
     "ucx": {"UCX_TLS": "tcp,self"},
     "ofi": {"MPIR_CVAR_CH4_NETMOD": "ofi", "FI_PROVIDER": "tcp"},
@@ -52,7 +58,7 @@ def test_a_job_over_tcp_ends(tmp_path, netmod):
 @pytest.mark.parametrize("place", ["measuring", "leaving"])
 def test_a_job_over_tcp_ends_without_a_rank_that_freezes(tmp_path, netmod, place):
     options = f"[engine.options]\nlog = '{tmp_path / 'log'}'\nplace = '{place}'\n"
-    limits = "[limits]\nrun_seconds = 2\njob_seconds = 60\n"
+    limits = LIMITS[place]
     done = run_over(netmod, write_job(tmp_path, "freezing", options + limits, table(4, 5)))
     assert done.returncode == 0, done.stderr
     assert len(photometry(tmp_path / "results.h5")) == LOGGED_RUNS
@@ -108,7 +114,7 @@ def test_a_job_on_two_hosts_ends_whatever_a_rank_does(tmp_path, two_hosts, place
     folder.mkdir()
     options = f"[engine.options]\nlog = '{folder / 'log'}'\n"
     options += f"place = '{place}'\n" if place else ""
-    limits = "[limits]\nrun_seconds = 2\njob_seconds = 60\n"
+    limits = LIMITS[place]
     config = write_job(folder, "freezing" if place else "logged", options + limits, table(4, 5))
     command = [*two_hosts, "-n", "4", sys.executable, "-m", "mpiapp", "run", str(config)]
     done = subprocess.run(
