@@ -11,11 +11,13 @@ import numpy as np
 from astropy.table import Table
 
 from ..catalog.assemble import assemble_unnamed
+from ..catalog.quantities import QUANTITIES
 from ..engines import create
 from ..posterior import Smoothing, Solutions
 from ..tables import measure_table
 
 _POINTS = 56
+_PIXELS = 1000.0  # of the background aperture
 _BEYOND = 4.0  # net counts below 0 up to where the responses are tabulated, in √(C + 1)
 _RATIOS = np.log([1e-4, 5.0])
 _COARSE, _FINE, _ZOOMS = 80, 16, 3
@@ -73,12 +75,24 @@ def solve(engine: str, counts: np.ndarray, r: np.ndarray, seed: int = 0) -> np.n
     problems, which = np.unique(np.column_stack([counts, r]), axis=0, return_inverse=True)
     ones = np.ones(len(problems))
     table = Table(
-        {"cnts": problems[:, 0].astype(np.int64), "cnts_bkg": problems[:, 1].astype(np.int64),
-         "psf_frac": ones, "psf_frac_bkg": 0 * ones, "area": problems[:, 2], "area_bkg": ones}
-    )  # fmt: skip
-    wide = {"source": 1e9, "background": 1e9}
+        {
+            "cnts": problems[:, 0].astype(np.int64),
+            "cnts_bkg": problems[:, 1].astype(np.int64),
+            "psf_frac": ones,
+            "psf_frac_bkg": 0 * ones,
+            "area": _PIXELS * problems[:, 2],
+            "area_bkg": _PIXELS * ones,
+        }
+    )
+    # those of Table 1, but where counts are many
+    source, background = QUANTITIES["cnts"].prior_upper("ACIS")
+    most = 20.0 * problems[:, :2].max(axis=0)
+    upper = {
+        "source": max(source, float(most[0])),
+        "background": max(background, float(most[1]) / _PIXELS),
+    }
     found = measure_table(
-        table, ["cnts"], engine=engine, seed=seed, prior_upper=wide, progress=False
+        table, ["cnts"], engine=engine, seed=seed, prior_upper=upper, progress=False
     )
     ends = ("", "_lolim", "_hilim", "_mode", "_outcome")
     columns = [
