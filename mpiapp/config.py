@@ -14,8 +14,10 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from .catalog.names import is_name
 from .catalog.quantities import APERTURES, BANDS, LEVELS, QUANTITIES
 from .engines import ENGINES, Engine, create
+from .files.schema import ENGINE_BYTES
 from .photometry.ladder import Policy
 from .posterior import Smoothing
 from .toml import tomllib
@@ -157,6 +159,11 @@ class EngineConfig(_Section):
             engine = create(self.name, **self.settings())
             if not callable(getattr(engine, "sample", None)):
                 raise TypeError(f"a {type(engine).__name__} has no method `sample`")
+            if not is_name(engine.name) or len(engine.name) > ENGINE_BYTES:
+                raise ValueError(
+                    f"it is called {engine.name!r}, expected at most {ENGINE_BYTES} characters of "
+                    "printable ASCII"
+                )
         except Exception as error:
             raise ConfigError(
                 f"engine.name = {self.name!r} cannot be used: {type(error).__name__}: {error}; "

@@ -1,6 +1,7 @@
 """Configurations: defaults are the memo's, and whatever is wrong is named."""
 
 import pytest
+import scripted_engines
 
 from mpiapp.config import Config, ConfigError, load
 from mpiapp.posterior import Smoothing
@@ -97,3 +98,11 @@ def test_the_settings_of_another_packages_engine_may_be_any_toml(tmp_path):
     text = MINIMAL + "[engine]\nname = 'a.b:C'\noptions = {{day = 1979-05-{}}}\n"
     first, second = (load(write(tmp_path, text.format(day))).hash() for day in (27, 28))
     assert first != second
+
+
+@pytest.mark.parametrize("name", ["", "twelve_bytes_", "eleven_byteé", "a\nb"])
+def test_an_engine_whose_name_does_not_fit_into_results_is_refused(tmp_path, name, monkeypatch):
+    monkeypatch.setattr(scripted_engines.GammaEngine, "name", name)
+    engine = "[engine]\nname = 'scripted_engines:GammaEngine'\n"
+    with pytest.raises(ConfigError, match=r"it is called .* expected at most 12 characters"):
+        load(write(tmp_path, MINIMAL + engine)).engine.create()

@@ -19,6 +19,7 @@ SCHEMA_VERSION = 4
 
 NAME_BYTES = LONGEST_TARGET
 COMPONENT_BYTES = LONGEST_NAME
+ENGINE_BYTES = 12
 MPDF_POINTS = 128
 # Rows of a chunk of /runs and /photometry: 270 kB.
 CHUNK_ROWS = 1024
@@ -72,7 +73,7 @@ RUNS = (
     Column("n_sources", "i4", "source columns of the last problem sampled"),
     Column("n_obsids", "i4", "obsids that entered the result, of the last problem sampled: without "
            "excluded ones; 0 if none was sampled"),
-    Column("engine", "S12", "engine asked for"),
+    Column("engine", f"S{ENGINE_BYTES}", "engine asked for"),
     Column("method", "S12", "how the last draws were made"),
     Column("seed", "u8", "entropy of the run's random streams"),
     Column("outcome", "i2", "worst outcome of the run's rows"),

@@ -14,7 +14,7 @@ class Clock:
 
     def __init__(self, rank: int = 0):
         self.rank = rank
-        self.host = provenance.host().encode()[:32]
+        self.host = provenance.host().encode("ascii", "replace")[:32]
         self.runs = 0
         self._seconds = dict.fromkeys(("scan", "measure", "write", "idle"), 0.0)
         self.ready()

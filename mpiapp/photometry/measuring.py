@@ -89,7 +89,7 @@ class Measured:
         problem, posterior = run.problem, run.posterior
         self.runs[i] = run
         self.numbers[i] = run.numbers
-        self.method[i] = posterior.method.encode() if posterior else b""
+        self.method[i] = posterior.method.encode("ascii", "replace") if posterior else b""
         self.n_sources[i] = problem.n_sources if problem else 0
         self.n_obsids[i] = problem.n_obsids if problem else 0
         self.n_attempts[i], self.n_excluded[i] = len(run.attempts), len(run.excluded)

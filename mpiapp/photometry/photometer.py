@@ -60,7 +60,7 @@ class Photometer:
         self.run_seconds = run_seconds
         self.is_stopped = is_stopped
         self._mpdf = mpdf
-        name = engine.name.encode()[:12] if engine else b""
+        name = engine.name.encode() if engine else b""
         self._about = {"engine": name, "rank": rank, "host": host, "job": job}
         self._files = Prep3Cache()
 

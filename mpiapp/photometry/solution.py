@@ -34,5 +34,5 @@ def solution(problem: Problem, posterior: Posterior, smoothing: Smoothing) -> So
                 s.value, s.lolim, s.hilim, s.mode, posterior.mean(i), posterior.std(i), s.noise,
                 posterior.n_draws, posterior.rhat[i], posterior.ess[i], 0, 0,
             )  # fmt: skip
-    method = np.array([posterior.method.encode()])
+    method = np.array([posterior.method.encode("ascii", "replace")])
     return Solutions(numbers, limits, reached, np.ones(1, bool), method)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scripted_engines import GammaEngine
 
 from mpiapp.catalog.bundle import Bundle, ObsidBundle
@@ -14,6 +15,8 @@ from mpiapp.files.prep3 import scan_prep3
 from mpiapp.files.prep3_write import write_prep3
 from mpiapp.photometry.ladder import Policy
 from mpiapp.photometry.photometer import Photometer
+from mpiapp.photometry.time_limit import RunTimeLimit
+from mpiapp.posterior import SamplingError
 
 B = Matrix("b", "aper", "cnts")
 
@@ -111,3 +114,36 @@ def test_runs_that_are_waited_for_no_longer_are_rows(tmp_path):
     assert batch.photometry["outcome"].tolist() == [Outcome.NULL_TIME_LIMIT] * 2
     assert batch.runs["seconds"].tolist() == [7.0]
     assert batch.failures[0][2:4] == ("RunTimeLimit", "no answer")
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (RunTimeLimit("too long"), Outcome.NULL_TIME_LIMIT),
+        (SamplingError("no"), Outcome.NULL_FAILED),
+    ],
+)
+@pytest.mark.parametrize("together", [False, True])
+def test_a_run_that_takes_too_long_or_fails_costs_no_other(tmp_path, error, outcome, together):
+    """Whether an engine does them one by one, or what it cannot do together alone."""
+
+    class Engine(GammaEngine):
+        def sample(self, problem, seed, *, tune_factor=1):
+            if problem.sources == ("y",):
+                raise error
+            return super().sample(problem, seed, tune_factor=tune_factor)
+
+    class Together(Engine):
+        def summarise(self, problems, smoothing, points=0, seeds=()):
+            raise error
+
+    path = write(tmp_path / "1.fits", "1", {name: (name,) for name in "xyz"})
+    worklist = WorkList([scan_prep3(path)[0]], Selection(("obsid",)))
+    targets = [t for unit in worklist.units for t in unit.targets()]
+    engine = Together() if together else Engine()
+    batch = Photometer(engine, Policy(), job_seed=3).measure(targets)
+    found = {r["component"].decode(): r["outcome"] for r in batch.photometry}
+    assert found == {"x": Outcome.MEASURED, "y": outcome, "z": Outcome.MEASURED}
+    ((_, where, kind, message, traceback),) = batch.failures
+    assert where == "obsid S/1/y b aper cnts" and kind == type(error).__name__
+    assert str(error) == message and "in sample" in traceback
