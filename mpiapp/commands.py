@@ -136,7 +136,7 @@ def merge(args) -> int:
             print(f"mpiapp: gap: {gap}", file=sys.stderr)
         print(
             f"mpiapp: complete it with `mpiapp run CONFIG --resume --output {args.out}`, or finish "
-            f"the shards, remove {merged.path} and merge again",
+            "the shards and merge again",
             file=sys.stderr,
         )
         return ExitCode.STOPPED

@@ -71,7 +71,7 @@ def write_results(folder, found):
     photometry["run_id"] = mpdf["run_id"] = np.arange(len(found))
     runs = np.zeros(len(found), RUNS_DTYPE)
     runs["run_id"], runs["n_rows"] = photometry["run_id"], 1
-    writer = Writer(path.with_name("results.h5.part"))
+    writer = Writer(path.with_name("results.h5.parts"))
     writer.append(Batch(photometry, runs, [], [], mpdf))
     writer.publish(path)
     return path

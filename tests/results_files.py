@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from mpiapp.files import packed_runs, run_tables, schema, writer
+from mpiapp.files import hdf5_tables, joining, packed_runs, results_file, schema
 from mpiapp.files.results import open_results, work_path
 from mpiapp.files.schema import MPDF_DTYPE, PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
 from mpiapp.files.writer import Writer
@@ -91,7 +91,8 @@ def exit_code(child: int) -> int:
 
 
 def small_chunks(monkeypatch, rows: int) -> None:
-    """Have chunks of so few rows, and tails that soon become blocks."""
-    for module in (schema, packed_runs, run_tables, writer):
+    """Have chunks of so few rows, and loose runs that are soon packed."""
+    for module in (schema, packed_runs, hdf5_tables, joining, results_file):
         monkeypatch.setattr(module, "CHUNK_ROWS", rows)
-    monkeypatch.setattr(run_tables, "_TAIL_RUNS", 2 * rows)
+    monkeypatch.setattr(joining, "_LOOSE_RUNS", 2 * rows)
+    monkeypatch.setattr(joining, "_PIECE_RUNS", 3 * rows)

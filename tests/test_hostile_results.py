@@ -127,18 +127,6 @@ def test_a_value_of_no_meaning_is_named(
     assert said in check(capsys, *argv)
 
 
-def test_a_finished_file_whose_text_has_been_zeroed_is_refused(tmp_path, finished, capsys):
-    """HDF5 would read it for ever."""
-    path = tmp_path / "spoilt.h5"
-    content = bytearray(finished.read_bytes())
-    begin = content.rindex(b"GCOL")
-    size = int.from_bytes(content[begin + 8 : begin + 16], "little")
-    content[begin + 16 : begin + size] = bytes(size - 16)  # from the first entry on
-    path.write_bytes(content)
-    for argv in commands(path, tmp_path):
-        assert f"{path}: text in it is damaged; restore it" in check(capsys, *argv)
-
-
 def link_away(file, kind: str, other) -> None:
     """Have /failures lead elsewhere."""
     columns = file["failures"].dtype
@@ -173,10 +161,12 @@ def test_a_table_that_leads_elsewhere_is_not_followed(tmp_path, finished, capsys
         assert f"{path}: /failures " in check(capsys, *argv)
 
 
-def resumed(path) -> None:
-    """As a work file that a job would go on with."""
+def resumed(path, folder) -> None:
+    """As a part that a job would go on with, and complete."""
+    folder.mkdir()
+    shutil.copy(path, folder / "000000.h5")
     with contextlib.suppress(ResultsError):
-        Writer(path, resume=True).close()
+        Writer(folder, resume=True).publish(folder.with_suffix(".h5"))
 
 
 def test_the_checksum_of_the_damage_is_that_of_hdf5(finished):
@@ -204,7 +194,7 @@ def test_a_damaged_file_is_read_or_refused_in_one_line_and_never_read_for_ever(
             resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
             warnings.simplefilter("ignore")
             try:
-                check(capsys, *command) if command else resumed(path)
+                check(capsys, *command) if command else resumed(path, out / "parts")
             except BaseException:
                 (tmp_path / f"case{case}").write_text(traceback.format_exc())
                 return 1

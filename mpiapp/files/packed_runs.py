@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -118,15 +119,32 @@ def take(batch: Batch, which: np.ndarray, first_rows: np.ndarray | None = None) 
     return Batch(batch.photometry[_span(places)], runs, [], [], mpdf)
 
 
-def check(batch: Batch) -> None:
-    """ResultsError unless every run that is not packed has its rows, and no row is nobody's."""
+def check(batch: Batch, path: Path) -> None:
+    """ResultsError unless every run that is not packed has its rows, and no row is nobody's.
+
+    path : the file that they are from, or written to
+    """
     runs, rows, mpdf = batch.runs, batch.photometry, batch.mpdf
     whose = np.repeat(runs["run_id"], runs["n_rows"])
     if not np.array_equal(rows["run_id"], whose):
-        raise ResultsError("rows of /photometry are not those of their runs: a bug of mpiapp")
+        raise disagreement(path, "photometry")
     at = runs_of(mpdf["run_id"], runs["run_id"])
     if (at < 0).any() or (np.diff(at) < 0).any() or (mpdf["row"] >= runs["n_rows"][at]).any():
-        raise ResultsError("rows of /mpdf are not those of their runs: a bug of mpiapp")
+        raise disagreement(path, "mpdf")
+
+
+def disagreement(path: Path, table: str) -> ResultsError:
+    """What is said of a table whose rows are not those of /runs."""
+    return ResultsError(
+        f"{path}: /{table} does not hold exactly the rows of /runs; the file is damaged: restore "
+        "it, or move it away and measure again"
+    )
+
+
+def n_leading(ids: np.ndarray, run_ids: np.ndarray) -> int:
+    """How many of the first ids are among the run ids, up to one that is not."""
+    at = runs_of(ids, run_ids)
+    return int(np.argmin(at)) if (at < 0).any() else len(at)
 
 
 def runs_of(ids: np.ndarray, run_ids: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Continuing where another job ended: what must be unchanged, and what is left to do.
 
-The work file is the only state.  A run is done when it stands in /runs; what is
+The parts are the only state.  A run is done when it stands in /runs; what is
 left is the work list minus those (`shares.Done`).
 """
 
@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from ..config import Config, decisive
+from ..files.parts import list_parts, remove_leftover
 from ..files.results import ResultsError, open_results, readable, work_path
 from ..files.writer import Writer
+from .shares import Shard
 
 
 def open_work_file(config: Config, final: Path, *, resume: bool, force: bool) -> Writer | None:
-    """The work file of a job: new, or that of an earlier job with the same configuration.
+    """The parts of a job: none yet, or those of an earlier job with the same configuration.
 
     Returns None if the job that is to be resumed is complete already.
 
@@ -29,29 +31,51 @@ def open_work_file(config: Config, final: Path, *, resume: bool, force: bool) ->
         (unless `force`) or by another version's schema, or a name is a link to nothing.
     """
     work = work_path(final)
-    for path in (final, work):
-        if path.is_symlink() and not path.exists():
-            raise ResultsError(f"{path}: is a link to a file that is not there; remove the link")
-    if not resume:
-        if final.exists():
-            raise ResultsError(f"{final}: exists already; move it or remove it first")
-        if work.exists():
-            raise ResultsError(
-                f"{work}: exists already, from a job that did not end; continue it with --resume, "
-                "or move it or remove it first"
-            )
+    _check_final(final, resume)
+    if not resume and work.is_dir() and list_parts(work):
+        raise ResultsError(
+            f"{work}: exists already, from a job that did not end; continue it with --resume, "
+            "or move it or remove it first"
+        )
     if final.exists():
+        remove_leftover(final)
         with open_results(final) as results:
             _same_config(config, results.table("jobs"), final, force)
         return None
     writer = Writer(
         work,
-        resume=work.exists(),
+        resume=True,
         batch_runs=config.output.batch_runs,
         flush_seconds=config.output.flush_seconds,
     )
-    _same_config(config, writer.table("jobs"), work, force)
+    try:
+        # A job that had the lock until now may just have completed it.
+        _check_final(final, resume=False)
+        _same_config(config, writer.table("jobs"), work, force)
+    except BaseException:
+        writer.give_up()
+        raise
     return writer
+
+
+def next_job(jobs: np.ndarray, shard: Shard | None) -> int:
+    """The number of a job after those of its file, such that no other shard has it.
+
+    The first jobs of N shards are 0 to N − 1, so that merging them changes no row.
+    """
+    first, step = (shard.number - 1, shard.total) if shard else (0, 1)
+    n_before = max(jobs["job"].tolist(), default=-1) + 1
+    return first + step * max(0, -((first - n_before) // step))
+
+
+def _check_final(final: Path, resume: bool) -> None:
+    if final.exists() and not resume:
+        raise ResultsError(f"{final}: exists already; move it or remove it first")
+    for path in (final, work_path(final)):
+        if path.is_symlink() and not path.exists():
+            raise ResultsError(f"{path}: is a link to a file that is not there; remove the link")
+    if final.is_dir():
+        raise ResultsError(f"{final}: a folder; give the name of a file")
 
 
 def _same_config(config: Config, jobs: np.ndarray, path: Path, force: bool) -> None:

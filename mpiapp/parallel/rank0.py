@@ -22,7 +22,7 @@ from ..files import results
 from ..files.schema import Batch, row
 from .banner import banner, work
 from .calls import measure_parcel, scan_parcel
-from .checkpoint import check_inputs, open_work_file
+from .checkpoint import check_inputs, next_job, open_work_file
 from .clock import Clock
 from .dispatch import stream
 from .planning import Plan, find_inputs, make_plan
@@ -95,7 +95,7 @@ class Coordinator:
         self.end = ""
         self.writer = open_work_file(config, self.final, resume=options.resume, force=options.force)
         done = self.writer is not None
-        self.number = len(self.writer.table("jobs")) if done else 0
+        self.number = next_job(self.writer.table("jobs"), options.shard) if done else 0
         self.n_failed = n_unplanned(self.writer.column("outcome")) if done else 0
 
     def task(self) -> Task:
@@ -140,6 +140,7 @@ class Coordinator:
         )
         try:
             self._refuse(plan.faults)
+            self.writer.flush()
             self._measure(watch, plan)
         except BadInput as error:
             self.end = f"bad input: {error}"
@@ -154,8 +155,8 @@ class Coordinator:
     def finish(self, code: ExitCode, clocks: list[dict]) -> ExitCode:
         """Write how the job ended and what its ranks did; the complete file gets its name."""
         self.writer.flush()
-        if code == ExitCode.USAGE and self.number == 0:
-            self.writer.discard()  # nothing began, and the corrected job may
+        if code == ExitCode.USAGE:
+            self.writer.give_up()  # nothing began, and the corrected job may
             return code
         if self.end:
             self.writer.add("ranks", [row("ranks", job=self.number, **clock) for clock in clocks])

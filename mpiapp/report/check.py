@@ -252,8 +252,8 @@ def _check_again(
     sample: int | None,
 ) -> Finding:
     """Runs as the exact engine measures them now."""
-    hashes = results.table("jobs")["config_hash"]
-    mine = np.flatnonzero(hashes == hashes[0])
+    jobs = results.table("jobs")
+    mine = jobs["job"][jobs["config_hash"] == jobs["config_hash"][0]]
     usable = np.isin(runs["job"], mine) & ~np.isin(runs["outcome"], _NOT_REPEATED)
     at = np.flatnonzero(usable)
     if sample is not None and sample < len(at):

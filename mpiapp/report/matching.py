@@ -16,7 +16,7 @@ import numpy as np
 
 from ..catalog.bundle import InputError
 from ..catalog.outcome import Outcome
-from ..files.results import Results, open_results
+from ..files.results import Results, open_results, work_path
 from ..files.schema import COMPONENT_BYTES
 from .references import BEST, as_best, published_rows
 
@@ -65,9 +65,10 @@ def open_side(path: str | Path) -> Iterator[Side]:
         If it is a results file that cannot be read.
     """
     path = Path(path)
-    if not path.is_file():
+    are_parts = path.is_dir() or (not path.is_file() and work_path(path).is_dir())
+    if not are_parts and not path.is_file():
         raise InputError(f"{path}: there is no such file")
-    if _is_results(path):
+    if are_parts or _is_results(path):
         with open_results(path) as results:
             yield results_side(results)
     else:

@@ -110,7 +110,7 @@ def _measure(
     config = folder / f"{job}.toml"
     config.write_text(configuration(folder, job, engine, samples, seed))
     launcher = [_mpiexec(), "-n", str(ranks + 1)] if ranks else []
-    resume = ["--resume"] if (folder / f"{job}.h5.part").exists() else []
+    resume = ["--resume"] if (folder / f"{job}.h5.parts").exists() else []
     command = [*launcher, sys.executable, "-m", "mpiapp", "run", str(config), *resume]
     code = subprocess.run(command, check=False).returncode
     # 4: some runs failed, which is what the NULL-like samples are for.

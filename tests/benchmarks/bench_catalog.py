@@ -129,7 +129,7 @@ def main():
     first, killed = 0.0, []
     if options.kill:
         first, killed = job(folder, options.workers, options.kill * expected)
-        print(f"killed after {first:.0f} s: {len_of(folder / 'results.h5.part')} runs are on disk")
+        print(f"killed after {first:.0f} s: {len_of(folder / 'results.h5')} runs are on disk")
     second, resumed = job(folder, options.workers, np.inf)
     print((folder / "log").read_text().splitlines()[-1])
     n_runs = len_of(results)

@@ -36,7 +36,7 @@ def write(path, n_rows, keeps):
         matrices = list(product("hms", ("aper",), ("photflux",)))
     tables = [Gamma(float(c), 1e7).table() for c in range(1, 101)]
     rng = np.random.default_rng(1)
-    writer = Writer(path.with_name(path.name + ".part"))
+    writer = Writer(path.with_name(path.name + ".parts"))
     n_detections = -(-n_rows // len(matrices))
     for start in range(0, n_detections, BATCH):
         numbers = range(start, min(start + BATCH, n_detections))

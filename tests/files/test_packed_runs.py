@@ -10,7 +10,7 @@ import pytest
 from results_files import density_rows, small_chunks
 
 from mpiapp.files.packed_runs import join, pack, unpack
-from mpiapp.files.results import open_results
+from mpiapp.files.results import open_results, work_path
 from mpiapp.files.schema import CHUNK_ROWS, MPDF_DTYPE, PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
 from mpiapp.files.writer import Writer
 from mpiapp.report.check_tables import check_tables
@@ -100,9 +100,9 @@ def test_a_pack_is_written_as_it_was_sent(tmp_path):
     rows["run_id"] = np.repeat(batch.runs["run_id"], 2)
     packed = pack(Batch(rows, batch.runs, [], []))
     assert packed.n_runs == CHUNK_ROWS and len(packed.runs) == 0
-    writer = Writer(tmp_path / "r.h5")
+    writer = Writer(work_path(tmp_path / "r.h5"))
     writer.append(packed)
-    writer.close()
+    writer.publish(tmp_path / "r.h5")
     (packed,) = packed.packs
     with h5py.File(tmp_path / "r.h5") as file:
         for i, chunk in enumerate(packed.photometry):

@@ -39,7 +39,7 @@ def test_a_serial_job_measures_every_run_and_needs_no_mpi(serial):
     assert len(np.unique(runs["run_id"])) == N_RUNS
     assert jobs["exit_reason"].tolist() == ["complete"]
     assert '"mpi"' not in jobs["versions"][0]
-    assert not (serial / "results.h5.part").exists()
+    assert not (serial / "results.h5.parts").exists()
 
 
 def test_rows_come_in_the_order_of_their_runs(serial):
@@ -93,16 +93,18 @@ def test_failed_runs_are_rows_and_the_exit_code_tells(tmp_path, ranks):
 
 
 @pytest.mark.parametrize("ranks", [0, pytest.param(3, marks=under_mpi)])
-def test_a_full_disk_is_named_and_costs_no_run_that_was_written(tmp_path, ranks):
-    room = "[engine.options]\nroom = {}\n"
-    config = write_job(tmp_path, "fulldisk", room.format(130_000), table(4, 20), "batch_runs = 16")
+@pytest.mark.parametrize(("room", "n_safe"), [(9_000, 0), (60_000, 400)])
+def test_a_full_disk_is_named_and_costs_no_run_that_was_written(tmp_path, ranks, room, n_safe):
+    """One has room for the first part, with what a job tells of itself; one for all parts."""
+    options = f"[engine.options]\nroom = {room}\n"
+    config = write_job(tmp_path, "fulldisk", options, table(4, 20), "batch_runs = 16")
     done = mpiapp("run", config, ranks=ranks)
     assert done.returncode == 2
-    assert "results.h5.part: cannot be written: File too large" in done.stderr
+    assert "results.h5.parts: cannot be written: File too large" in done.stderr
     assert "Traceback" not in done.stderr
-    with open_results(tmp_path / "results.h5.part") as results:
-        assert 16 <= len(results) < 400
-    config.write_text(config.read_text().replace("130000", "100000000"))
+    with open_results(tmp_path / "results.h5") as results:
+        assert len(results) == n_safe
+    config.write_text(config.read_text().replace(f"room = {room}", "room = 100000000"))
     assert mpiapp("run", config, "--resume", "--force", ranks=ranks).returncode == 0
     with open_results(tmp_path / "results.h5") as results:
         assert len(results) == 400
@@ -113,7 +115,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, folder):
     config = write_job(tmp_path)
     done = mpiapp("run", config, "--output", tmp_path / folder / "results.h5")
     assert done.returncode == 2
-    assert f"{folder}/results.h5.part: cannot be written" in done.stderr
+    assert f"{folder}/results.h5.parts: cannot be written" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -125,7 +127,7 @@ def test_a_rank_that_dies_or_crashes_ends_the_job_at_once(tmp_path, engine):
     assert done.returncode not in (0, 2, 3, 4)
     if engine == "crashing":
         assert "a crash outside of any run" in done.stderr
-    with open_results(tmp_path / "results.h5.part") as results:
+    with open_results(tmp_path / "results.h5") as results:
         assert len(results) == 0
 
 

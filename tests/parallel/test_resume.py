@@ -1,6 +1,5 @@
 """Killed at any moment, a job is resumed and ends with the rows of an undisturbed one."""
 
-import itertools
 import os
 import random
 import shutil
@@ -23,8 +22,8 @@ from jobs import (
     photometry,
 )
 
-from mpiapp.files.journal import PAGE, JournaledFile, journal_path, snapshot
 from mpiapp.files.results import ResultsError, open_results, work_path
+from mpiapp.files.writer import Writer
 from mpiapp.parallel import job
 from mpiapp.parallel.task import Options
 from mpiapp.parallel.world import World
@@ -45,19 +44,21 @@ def batched_job(folder):
     return logged_job(folder, 0.004, output=f"batch_runs = {BATCH}")
 
 
-def check_work_file(folder):
+def check_what_is_there(folder):
     """Whatever there is opens, and every run in it has its rows."""
-    for path in (work_path(folder / "results.h5"), folder / "results.h5"):
-        if path.exists():
-            try:
-                with open_results(path) as results:
-                    runs, rows = results.table("runs"), results.table("photometry")
-            except ResultsError:
-                assert not path.exists()  # it has just got its final name, which comes next
-                continue
-            assert len(rows) == runs["n_rows"].sum()
-            assert (rows["run_id"] == np.repeat(runs["run_id"], runs["n_rows"])).all()
-            assert len(np.unique(runs["run_id"])) == len(runs)
+    final = folder / "results.h5"
+    while final.exists() or work_path(final).exists():
+        try:
+            with open_results(final) as results:
+                runs, rows = results.table("runs"), results.table("photometry")
+        except ResultsError:
+            if not work_path(final).exists():
+                continue  # it has just got its name
+            raise
+        assert len(rows) == runs["n_rows"].sum()
+        assert (rows["run_id"] == np.repeat(runs["run_id"], runs["n_rows"])).all()
+        assert len(np.unique(runs["run_id"])) == len(runs)
+        return
 
 
 @pytest.fixture(scope="module")
@@ -97,12 +98,12 @@ def test_a_job_killed_at_random_moments_ends_with_the_rows_of_an_undisturbed_one
         start = time.monotonic()
         child = run_here(config)
         time.sleep(rng.uniform(0.0, 0.9))
-        check_work_file(folder)
+        check_what_is_there(folder)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         interrupted += not (folder / "results.h5").exists()
         assert time.monotonic() - start < 60
-        check_work_file(folder)
+        check_what_is_there(folder)
         status = os.waitpid(run_here(config), 0)[1]
         assert status == 0, (folder / "stderr").read_text()
         assert photometry(folder / "results.h5").tobytes() == undisturbed.tobytes()
@@ -131,7 +132,7 @@ def test_a_job_under_mpi_killed_at_random_moments_ends_with_the_same_rows(tmp_pa
         os.killpg(launched.pid, signal.SIGKILL)
         launched.wait()
         time.sleep(0.1)
-        check_work_file(folder)
+        check_what_is_there(folder)
         done = mpiapp("run", config, "--resume", ranks=3)
         assert done.returncode == 0, done.stderr
         assert photometry(folder / "results.h5").tobytes() == undisturbed.tobytes()
@@ -225,19 +226,43 @@ def test_input_that_changed_is_refused_unless_forced(cut, change, word):
 def test_another_schema_is_refused(cut):
     import h5py
 
-    with h5py.File(cut.parent / "results.h5.part", "r+") as file:
+    part = sorted((cut.parent / "results.h5.parts").glob("*.h5"))[0]
+    with h5py.File(part, "r+") as file:
         file.attrs["schema_version"] = 99
     done = mpiapp("run", cut, "--resume", "--force")
     assert done.returncode == 2
-    assert "schema 99" in done.stderr
+    assert f"{part}: results schema 99" in done.stderr
 
 
 def test_two_jobs_never_write_one_file(cut):
-    holder = JournaledFile(cut.parent / "results.h5.part", writable=True)
+    holder = Writer(work_path(cut.parent / "results.h5"), resume=True)
     done = mpiapp("run", cut, "--resume")
     holder.close()
     assert done.returncode == 2
-    assert "another job is writing" in done.stderr
+    assert f"another job is writing to it (process {os.getpid()} on " in done.stderr
+
+
+def test_a_part_that_cannot_be_read_is_named_and_its_runs_are_measured_again(cut, undisturbed):
+    """Once it is removed: no other part depends on it."""
+    part = sorted((cut.parent / "results.h5.parts").glob("*.h5"))[1]
+    part.write_bytes(bytes(4096))
+    done = mpiapp("run", cut, "--resume")
+    assert done.returncode == 2 and f"{part}: " in done.stderr
+    assert "Traceback" not in done.stderr
+    part.unlink()
+    assert mpiapp("run", cut, "--resume").returncode == 0
+    assert photometry(cut.parent / "results.h5").tobytes() == undisturbed.tobytes()
+
+
+def test_parts_that_a_kill_left_beside_the_complete_file_are_removed(cut):
+    parts = work_path(cut.parent / "results.h5")
+    kept = shutil.copytree(parts, cut.parent / "kept")
+    assert mpiapp("run", cut, "--resume").returncode == 0
+    kept.rename(parts)
+    os.link(cut.parent / "results.h5", parts / "whole.new")
+    done = mpiapp("run", cut, "--resume")
+    assert done.returncode == 0 and "complete already" in done.stderr
+    assert not parts.exists()
 
 
 def test_resuming_what_is_complete_changes_nothing(cut):
@@ -256,106 +281,3 @@ def test_input_faults_are_recorded_once(cut):
     with open_results(cut.parent / "results.h5") as results:
         failures = results.table("failures")
     assert (failures["run_id"] == 0).sum() == 1
-
-
-def test_a_reader_of_a_file_being_written_sees_one_commit_and_no_mixture(tmp_path):
-    """Commit k fills a growing file with the byte k; a process commits while this one reads."""
-    path = tmp_path / "file"
-    path.write_bytes(b"")
-
-    def fill(file, k):
-        file.seek(0)
-        file.write(bytes([k]) * (PAGE * 20 + 1000 * k))
-        file.commit()
-
-    writer = JournaledFile(path, writable=True)
-    fill(writer, 0)
-    child = os.fork()
-    if child == 0:
-        for k in range(1, 250):
-            fill(writer, k)
-        os._exit(0)
-    seen = []
-    while os.waitpid(child, os.WNOHANG) == (0, 0):
-        with snapshot(path) as copy:
-            copy.seek(0)
-            seen.append(copy.read())
-    for content in seen:
-        k = content[0]
-        # Pages of a commit that has not happened yet may lie behind the end.
-        assert content[: PAGE * 20 + 1000 * k] == bytes([k]) * (PAGE * 20 + 1000 * k)
-    assert len({content[0] for content in seen}) > 5
-
-
-class Torn(Exception):
-    pass
-
-
-def test_a_commit_is_whole_or_not_at_all_wherever_it_is_cut(tmp_path, monkeypatch):
-    """Every system call that a commit makes is in turn the last one."""
-    path = tmp_path / "file"
-
-    def fresh():
-        path.write_bytes(b"old" * 3000)
-        journal_path(path).unlink(missing_ok=True)
-        file = JournaledFile(path, writable=True)
-        file.seek(100)
-        file.write(b"NEW" * 50)
-        file.seek(8000)
-        file.write(b"MORE" * 1500)
-        return file
-
-    old = b"old" * 3000
-    file = fresh()
-    file.commit()
-    new = path.read_bytes()
-    assert new != old
-    file.close()
-    seen = set()
-    write = os.pwrite
-    for last in range(30):
-        file = fresh()
-        n_calls = itertools.count(1)
-
-        def cut(call, n_calls=n_calls, last=last):
-            def limited(*args):
-                n = next(n_calls)
-                if n > last:
-                    raise Torn
-                if call is write and n == last:
-                    return write(args[0], args[1][: len(args[1]) // 2], args[2])
-                return call(*args)
-
-            return limited
-
-        with monkeypatch.context() as patch:
-            for name in ("pwrite", "fsync", "ftruncate", "truncate"):
-                patch.setattr(os, name, cut(getattr(os, name)))
-            try:
-                file.commit()
-                complete = True
-            except Torn:
-                complete = False
-        file.close()
-        with JournaledFile(path) as reader:
-            content = reader.read()
-        # Until the commit counts, pages may lie behind the end: nothing refers to them.
-        state = new if content == new else content[: len(old)]
-        assert state in (old, new)
-        seen.add(state)
-        writer = JournaledFile(path, writable=True)
-        writer.close()
-        assert path.read_bytes()[: len(content)] == content
-        if complete:
-            assert content == new
-            break
-    assert complete
-    assert seen == {old, new}
-
-
-def test_a_work_file_that_cannot_be_opened_leaves_nothing_to_close(tmp_path):
-    """Else Python tells of an error when the object goes."""
-    file = JournaledFile.__new__(JournaledFile)
-    with pytest.raises(FileNotFoundError):
-        file.__init__(tmp_path / "absent")
-    assert file.closed

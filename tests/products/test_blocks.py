@@ -53,7 +53,7 @@ def measured(folder, engine, mpdf):
     import_table(folder / "table.csv", folder / "prep3")
     scans = [scan_prep3(path)[0] for path in sorted((folder / "prep3").glob("*.fits"))]
     photometer = Photometer(create(engine), Policy(), job_seed=3, mpdf=mpdf)
-    writer = Writer(folder / "results.h5.part")
+    writer = Writer(folder / "results.h5.parts")
     for unit in WorkList(scans, Selection(("obsid",))).units:
         writer.append(photometer.measure(unit.targets()))
     writer.publish(folder / "results.h5")

@@ -71,7 +71,7 @@ def published(path, found):
     photometry["run_id"] = np.arange(len(found))
     runs = np.zeros(len(found), RUNS_DTYPE)
     runs["run_id"], runs["n_rows"] = photometry["run_id"], 1
-    writer = Writer(path.with_name("results.h5.part"))
+    writer = Writer(path.with_name("results.h5.parts"))
     writer.append(Batch(photometry, runs, [], []))
     writer.publish(path)
     return path
@@ -227,7 +227,7 @@ def test_what_cannot_be_written_is_said_in_one_line(results_path, tmp_path):
 
 
 def test_a_level_without_results_is_said(tmp_path):
-    writer = Writer(tmp_path / "empty.h5.part")
+    writer = Writer(tmp_path / "empty.h5.parts")
     writer.publish(tmp_path / "empty.h5")
     with pytest.raises(InputError, match="no results at level master"):
         table(tmp_path / "empty.h5", "master")

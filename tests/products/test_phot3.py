@@ -50,7 +50,7 @@ def measured(folder, table, mpdf, level="obsid", engine="exact"):
     scans = [scan_prep3(path)[0] for path in sorted(folder.glob("*prep3.fits"))]
     units = WorkList(scans, Selection((level,)), associations).units
     photometer = Photometer(create(engine), Policy(), job_seed=3, mpdf=mpdf)
-    writer = Writer(folder / "results.h5.part")
+    writer = Writer(folder / "results.h5.parts")
     writer.append(photometer.measure([target for unit in units for target in unit.targets()]))
     writer.publish(folder / "results.h5")
     return folder / "results.h5"

@@ -8,7 +8,7 @@ from jobs import mpiapp, write_job
 from mpiapp.catalog.bundle import InputError
 from mpiapp.catalog.outcome import Flag, Outcome
 from mpiapp.catalog.runs import RunKey
-from mpiapp.files.results import open_results
+from mpiapp.files.results import open_results, work_path
 from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
 from mpiapp.files.writer import Writer
 from mpiapp.report import compare as comparing
@@ -40,9 +40,9 @@ def as_reference(of):
 def write(path, photometry):
     runs = np.zeros(len(photometry), RUNS_DTYPE)
     runs["run_id"], runs["n_rows"] = photometry["run_id"], 1
-    writer = Writer(path)
+    writer = Writer(work_path(path))
     writer.append(Batch(photometry, runs, [], []))
-    writer.close()
+    writer.publish(path)
     return path
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mpiapp.cli import main
-from mpiapp.files.results import open_results
+from mpiapp.files.results import open_results, work_path
 from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch, row
 from mpiapp.files.writer import Writer
 from mpiapp.report import page_figures, sample
@@ -53,7 +53,7 @@ def made() -> tuple[np.ndarray, np.ndarray]:
 
 
 def write(path, empty=False):
-    writer = Writer(path)
+    writer = Writer(work_path(path))
     if not empty:
         photometry, runs = made()
         failed = [(1, "obsid S/1/r1 b aper flux", "SamplingError", "<b>no</b> & none", "")]
@@ -70,8 +70,8 @@ def write(path, empty=False):
         spent |= {"rss": 200.0, "host": "n1"}
         own = [row("ranks", job=0, rank=r, runs=N, measure=100.0 + r, **spent) for r in range(4)]
         writer.add("ranks", own)
-    writer.close()
-    return writer.path
+    writer.publish(path)
+    return path
 
 
 class Checker(HTMLParser):

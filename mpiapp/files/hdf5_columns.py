@@ -27,7 +27,7 @@ def has_strips(table) -> bool:
     return found == _FILTERS and not table.dtype.hasobject
 
 
-def strips(table, columns: Sequence[str] | None, rows: int) -> Iterator[np.ndarray]:
+def column_pieces(table, columns: Sequence[str] | None, rows: int) -> Iterator[np.ndarray]:
     """The rows of a table that `has_strips`, so many at a time; only these columns, if named.
 
     Memory is that of a few times so many rows.  Raises what zlib and HDF5 do, or ValueError, where

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from results_files import batch
 
-from mpiapp.files.results import ResultsError, open_results
-from mpiapp.files.strips import has_strips, strips
+from mpiapp.files.hdf5_columns import column_pieces, has_strips
+from mpiapp.files.results import ResultsError, open_results, work_path
 from mpiapp.files.writer import Writer
 
 KIND = np.dtype([("name", "S7"), ("number", "<f8"), ("code", "<i2")])
@@ -34,7 +34,7 @@ def table(n: int, chunk: int = 16, noise: bool = False) -> h5py.Dataset:
 def test_rows_are_those_that_hdf5_reads(n, rows, columns, noise):
     whole = table(n, noise=noise)
     assert has_strips(whole)
-    found = list(strips(whole, columns, rows))
+    found = list(column_pieces(whole, columns, rows))
     assert [len(part) for part in found] == [min(rows, n - at) for at in range(0, n, rows)]
     names = columns or KIND.names
     for name in names:
@@ -52,10 +52,10 @@ def test_a_table_of_other_filters_has_no_strips():
 
 def test_a_results_file_in_pieces_is_the_whole(tmp_path):
     path = tmp_path / "results.h5"
-    writer = Writer(path, batch_runs=500)
+    writer = Writer(work_path(path), batch_runs=500)
     for first in range(0, 3000, 500):
         writer.append(batch(first, 500))
-    writer.flush()
+    writer.publish(path)
     with open_results(path) as results:
         for name in ("runs", "photometry", "mpdf"):
             whole = results.table(name)
@@ -68,10 +68,11 @@ def test_a_results_file_in_pieces_is_the_whole(tmp_path):
 @pytest.mark.parametrize("change", ["flipped", "cut", "longer"])
 def test_a_damaged_chunk_is_said(tmp_path, change):
     path = tmp_path / "results.h5"
-    writer = Writer(path, batch_runs=500)
-    writer.append(batch(0, 500))
-    writer.flush()
-    writer.close()
+    writer = Writer(work_path(path), batch_runs=500)
+    one = batch(0, 500)
+    one.runs["seconds"] = np.random.default_rng(1).random(500)
+    writer.append(one)
+    writer.publish(path)
     with h5py.File(path, "r+") as file:
         runs = file["runs"]
         mask, raw = runs.id.read_direct_chunk((0,))
