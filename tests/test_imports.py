@@ -18,7 +18,9 @@ import mpiapp
 
 HOME = Path(mpiapp.__file__).parent
 DOORS = {
-    "h5py": {f"files/{n}.py" for n in ("hdf5_tables", "joining", "results_file", "writer")},
+    "h5py": {
+        f"files/{n}.py" for n in ("hdf5_tables", "joining", "results", "results_file", "writer")
+    },
     "mpi4py": {"parallel/world.py"},
     "pymc3": {"engines/pymc3_nuts.py"},
     "theano": {"engines/pymc3_nuts.py"},

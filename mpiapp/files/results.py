@@ -27,13 +27,17 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import h5py
 import numpy as np
 
+from ..catalog.fault import InputError
 from .hdf5_tables import empty_rows
 from .packed_runs import disagreement, n_leading, runs_of, starts
 from .parts import list_parts, work_path
-from .results_file import ResultsFile, open_file, readable
-from .schema import CHUNK_ROWS, TABLES, ResultsError
+from .regular import open_regular
+from .results_file import ResultsFile, readable
+from .schema import CHUNK_ROWS, SCHEMA_VERSION, TABLES, ResultsError
+from .schema_3 import ResultsFile3
 
 __all__ = ["Results", "ResultsError", "open_results", "readable", "work_path"]
 
@@ -60,7 +64,7 @@ class Results:
 
     def _opened(self, number: int) -> ResultsFile:
         try:
-            return open_file(self._files[number], self._are_parts)
+            return _open_file(self._files[number], self._are_parts)
         except ResultsError as error:
             if not self._are_parts or self._files[number].exists():
                 raise
@@ -172,6 +176,42 @@ def _joined(parts: list[np.ndarray], name: str, columns: Sequence[str] | None) -
         return parts[0]
     empty = empty_rows(name)
     return np.concatenate([empty[list(columns)] if columns else empty, *parts])
+
+
+def _open_file(path: Path, is_part: bool = False) -> ResultsFile:
+    """Open a file by the reader of its schema; a part has those tables only that have rows.
+
+    Raises ResultsError if it is no results file, leads elsewhere, or is of an unknown schema.
+    """
+    try:
+        with open_regular(path):
+            # Neither a finished file nor a part is ever written to: no lock, which some lack.
+            file = h5py.File(path, "r", locking=False)
+    except InputError as error:
+        raise ResultsError(str(error)) from error
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ResultsError(f"{path}: cannot be read as HDF5: {error}") from error
+    try:
+        with readable(path, "the file"):
+            return _reader(file, path)(file, path, is_part)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _reader(file: h5py.File, path: Path) -> type[ResultsFile]:
+    readers = {SCHEMA_VERSION: ResultsFile, 3: ResultsFile3}
+    if "schema_version" not in file.attrs:
+        raise ResultsError(f"{path}: not a results file of mpiapp (no schema_version)")
+    attribute = file.attrs.get_id("schema_version")
+    # Only a number is read: damaged text can keep HDF5 in a loop.
+    version = file.attrs["schema_version"] if attribute.dtype.kind in "iu" else None
+    if np.ndim(version) or version not in readers:
+        raise ResultsError(
+            f"{path}: results schema {version}, this version of mpiapp reads "
+            f"{' and '.join(map(str, sorted(readers)))}"
+        )
+    return readers[version]
 
 
 @contextlib.contextmanager

@@ -10,12 +10,10 @@ from typing import ClassVar
 import h5py
 import numpy as np
 
-from ..catalog.fault import InputError
 from ..catalog.quantities import APERTURES, BANDS, LEVELS, QUANTITIES
 from .hdf5_columns import column_pieces, has_strips
 from .hdf5_tables import decoded, wrong_with
-from .regular import open_regular
-from .schema import CHUNK_ROWS, SCHEMA_VERSION, TABLES, Column, ResultsError
+from .schema import CHUNK_ROWS, TABLES, Column, ResultsError
 
 _WORDS = {"level": LEVELS, "band": BANDS, "aperture": APERTURES, "quantity": QUANTITIES}
 _WORDS = {column: {word.encode() for word in words} for column, words in _WORDS.items()}
@@ -36,46 +34,8 @@ def readable(path: Path, what: str) -> Iterator[None]:
         ) from error
 
 
-def open_file(path: Path, is_part: bool = False) -> ResultsFile:
-    """Open a file by the reader of its schema; a part has those tables only that have rows.
-
-    Raises ResultsError if it is no results file, leads elsewhere, or is of an unknown schema.
-    """
-    try:
-        with open_regular(path):
-            # Neither a finished file nor a part is ever written to: no lock, which some lack.
-            file = h5py.File(path, "r", locking=False)
-    except InputError as error:
-        raise ResultsError(str(error)) from error
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ResultsError(f"{path}: cannot be read as HDF5: {error}") from error
-    try:
-        with readable(path, "the file"):
-            return _reader(file, path)(file, path, is_part)
-    except BaseException:
-        file.close()
-        raise
-
-
-def _reader(file: h5py.File, path: Path) -> type[ResultsFile]:
-    from .schema_3 import ResultsFile3
-
-    readers = {SCHEMA_VERSION: ResultsFile, 3: ResultsFile3}
-    if "schema_version" not in file.attrs:
-        raise ResultsError(f"{path}: not a results file of mpiapp (no schema_version)")
-    attribute = file.attrs.get_id("schema_version")
-    # Only a number is read: damaged text can keep HDF5 in a loop.
-    version = file.attrs["schema_version"] if attribute.dtype.kind in "iu" else None
-    if np.ndim(version) or version not in readers:
-        raise ResultsError(
-            f"{path}: results schema {version}, this version of mpiapp reads "
-            f"{' and '.join(map(str, sorted(readers)))}"
-        )
-    return readers[version]
-
-
 class ResultsFile:
-    """A file of this version's schema; use `open_file`.
+    """A file of this version's schema; use `open_results`.
 
     Any method may raise ResultsError, where the file is damaged.
     """

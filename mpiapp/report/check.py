@@ -28,6 +28,7 @@ from ..photometry.photometer import Photometer
 from .check_numbers import KEPT, differences, is_comparable, nonsense
 from .check_tables import check_tables
 from .rerun import found_config, moved
+from .text import printable
 
 _SHOWN = 10
 _ROWS = 20_000  # read at a time
@@ -55,7 +56,7 @@ class Finding:
         for one in wrong:
             self.n_wrong += 1
             if self.n_wrong <= _SHOWN:
-                self.lines.append(_printable(say(one)))
+                self.lines.append(printable(say(one)))
 
     def __str__(self) -> str:
         if not self.n_wrong:
@@ -304,11 +305,6 @@ def _targets(plan: Plan, run_ids: np.ndarray) -> Iterator[list[Target]]:
                 found.append(target._replace(matrices=matrices))
         if found:
             yield found
-
-
-def _printable(text: str) -> str:
-    """Names in a file may be any bytes, also those that control a terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _name(results: Results, row: int) -> str:

@@ -11,7 +11,7 @@ from astropy.table import Table
 from ..catalog.outcome import outcome_text
 from ..files.results import Results, readable
 from .summary import Summary, alike, summarize
-from .text import duration, lay_out, number, text
+from .text import duration, lay_out, number, printable, text
 
 LEVEL_ORDER = ("obsid", "stack", "master")
 BAND_ORDER = "usmhbw"
@@ -26,7 +26,7 @@ def job_table(results: Results) -> str:
     runs, slowest = runs_table(done.runs), slowest_table(done)
     parts = [head(results, done), _text(runs), flags(done), failures(done)]
     parts += [f"{times(done)}\n{_text(slowest)}" if done.n_runs else "", _text(worst_table(done))]
-    return "\n\n".join(part for part in parts if part)
+    return printable("\n\n".join(part for part in parts if part))
 
 
 def _text(table: Table) -> str:
@@ -143,4 +143,4 @@ def failures_table(results: Results) -> str:
         others = f" (and {group.n - 1} more like it)" if group.n > 1 else ""
         lines.append(f"{group.where}: {group.type}: {group.message}{others}")
         lines += ["    " + line for line in group.traceback.splitlines()]
-    return "\n".join(lines)
+    return printable("\n".join(lines))

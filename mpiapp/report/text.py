@@ -10,7 +10,15 @@ from astropy.table import Table
 def lay_out(table: Table) -> str:
     """All rows and columns of a table, numbers to the right, text to the left."""
     align = [">" if table[name].dtype.kind in "iuf" else "<" for name in table.colnames]
-    return "\n".join(line.rstrip() for line in table.pformat(-1, -1, align=align))
+    return "\n".join(printable(line).rstrip() for line in table.pformat(-1, -1, align=align))
+
+
+def printable(text: str) -> str:
+    """Text with what controls a terminal escaped, but for the ends of lines.
+
+    Names in a file may be any bytes.
+    """
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def number(value: float, digits: int = 4) -> str:

@@ -256,7 +256,7 @@ def test_a_job_whose_streams_are_closed_is_measured_and_writes_nothing_into_its_
     assert len(photometry(tmp_path / "results.h5")) == N_RUNS
 
 
-@pytest.mark.parametrize("name", ["results.h5", "results.h5.part"])
+@pytest.mark.parametrize("name", ["results.h5", "results.h5.parts"])
 def test_a_link_to_nothing_in_the_place_of_the_results_is_told_before_anything_is_measured(
     tmp_path, name
 ):

@@ -1,8 +1,9 @@
 """How numbers and times are said."""
 
 import pytest
+from astropy.table import Table
 
-from mpiapp.report.text import duration
+from mpiapp.report.text import duration, lay_out
 
 
 @pytest.mark.parametrize(
@@ -13,3 +14,7 @@ from mpiapp.report.text import duration
 )  # fmt: skip
 def test_a_time_is_said_in_the_unit_that_people_would_use(seconds, said):
     assert duration(seconds) == said
+
+
+def test_what_controls_a_terminal_is_escaped_in_a_table():
+    assert "a\\x1b[2Jb\nä…" in lay_out(Table({"name": ["a\x1b[2Jb", "ä…"]}))
