@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mpiapp.files.results import work_path
 from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
 from mpiapp.files.writer import Writer
 from mpiapp.report.compare import compare, report
@@ -38,12 +39,12 @@ def write(path: Path, n: int, seed: int) -> None:
     """A results file whose rows stand in an order of its own, as runs end."""
     rng = np.random.default_rng(seed)
     ids = rng.permutation(n).astype(np.uint64)
-    writer = Writer(path, batch_runs=CHUNK_ROWS)
+    writer = Writer(work_path(path))
     for part in np.array_split(ids, max(1, n // CHUNK_ROWS)):
         runs = np.zeros(len(part), RUNS_DTYPE)
         runs["run_id"], runs["n_rows"] = part, 1
         writer.append(Batch(rows_of(part, rng), runs, [], []))
-    writer.close()
+    writer.publish(path)
 
 
 def main() -> None:

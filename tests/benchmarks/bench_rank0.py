@@ -156,7 +156,7 @@ def job() -> None:
             return
         work = plan(world.n_workers)
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "r.h5"
+            path = Path(folder) / "r.h5.parts"
             writer = Writer(path, batch_runs=10_000)
             workers = worker_seconds(executor, world.n_workers)
             cpu, wall, writing = time.process_time(), time.perf_counter(), 0.0
@@ -171,7 +171,7 @@ def job() -> None:
             writer.flush()
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
             workers = worker_seconds(executor, world.n_workers) - workers
-            size = path.stat().st_size
+            size = sum(part.stat().st_size for part in path.iterdir())
         n = work.n_runs
         print(
             f"{world.size:5}  {sys.argv[2]:6} {n:8}  {n / cpu:12.0f}  {1e6 * cpu / n:6.2f}  "
