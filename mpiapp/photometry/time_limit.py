@@ -7,6 +7,11 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
+
+
+# A callback of compiled code may have swallowed the first.
+_AGAIN_SECONDS = 5.0
 
 
 class RunTimeLimit(BaseException):
@@ -25,13 +30,24 @@ def time_limit(seconds: float) -> Iterator[None]:
         return
 
     def expire(number, frame):
+        if _is_loading(frame):
+            signal.setitimer(signal.ITIMER_REAL, 0.1, _AGAIN_SECONDS)
+            return
         raise RunTimeLimit(f"not finished after {seconds:g} s ([limits] run_seconds)")
 
     before = signal.signal(signal.SIGALRM, expire)
-    # Again every few seconds, should a callback of compiled code have swallowed it.
-    signal.setitimer(signal.ITIMER_REAL, seconds, 5.0)
+    signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_SECONDS)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
+
+
+def _is_loading(frame: FrameType | None) -> bool:
+    """Whether numba is making a function ready, which a run that is broken off leaves unusable."""
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").partition(".")[0] in ("numba", "llvmlite"):
+            return True
+        frame = frame.f_back
+    return False
