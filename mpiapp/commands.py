@@ -52,18 +52,26 @@ def run(args) -> int:
 
 def _export_job(args) -> None:
     """The catalog's table of a job that has ended: master sources, or else those of the stacks."""
+    import signal
+
     from .config import load
     from .files.mst3 import read_mst3
     from .files.results import open_results
+    from .files.source_info import read_source_info
     from .products.export import catalog_table, write_table
 
+    left = signal.alarm(0)  # which waits for the end of MPI
     config = load(args.config)
     mst3 = next((i.mst3 for i in config.input if i.mst3), None)
     with open_results(args.output or config.output.results) as results:
         associations = read_mst3(mst3).associations if mst3 else None
         level = "master" if mst3 else "stack"
-        table = catalog_table(results, level, (), associations)
+        prep3 = _prep3_of(results, None)
+        info = read_source_info(prep3[0])
+        carry = [name for name in ("ra", "dec") if info and name in info.colnames]
+        table = catalog_table(results, level, (), associations, carry, prep3)
     print(f"{write_table(table, args.export)}: {len(table)} rows, {len(table.columns)} columns")
+    signal.alarm(left)
 
 
 def export(args) -> int:
@@ -213,34 +221,31 @@ def extract(args) -> int:
         print(f"mpiapp: {error}", file=sys.stderr)
         return ExitCode.USAGE
     sys.stdout, sys.stderr = UnbreakableStream(sys.stdout), UnbreakableStream(sys.stderr)
-    with here.guard():
-        bands = args.bands.split(",") if args.bands else ()
-        done, field, code = extraction.run(
-            lambda: find_field(args.field, bands), args.directory, here
-        )
-    if done is None:
-        return code
-    for note in field.notes:
-        print(f"mpiapp: {note}", file=sys.stderr)
-    faults = [fault for one in done.done for fault in one.faults]
-    for fault in faults:
-        print(f"mpiapp: {fault}", file=sys.stderr)
-    print(extraction.summary(done, args.directory))
-    if done.stopped:
-        print(f"mpiapp: {done.stopped}; the same command goes on", file=sys.stderr)
-        return ExitCode.STOPPED
-    if args.masters:
-        for note in write_masters(args.masters, done.stacks, args.directory):
-            print(f"  {note}")
-    config = Path(args.directory) / "job.toml"
-    if any(one.path for one in done.done) and not config.exists():
-        config.write_text(starter(args.directory, "exact"), encoding="utf-8")
-        print(f"  next, mpiapp run {config} --export sources.vot")
-    if args.report:
-        from .report.field_figures import write_gallery
+    bands = args.bands.split(",") if args.bands else ()
 
-        print(write_gallery(field, done.done, args.directory, args.report))
-    return ExitCode.RUNS_FAILED if faults else ExitCode.OK
+    def finish(done, field) -> int:
+        faults = [fault for one in done.done for fault in one.faults]
+        for line in (*field.notes, *faults):
+            print(f"mpiapp: {line}", file=sys.stderr)
+        print(extraction.summary(done, args.directory))
+        if done.stopped:
+            print(f"mpiapp: {done.stopped}; the same command goes on", file=sys.stderr)
+            return ExitCode.STOPPED
+        if args.masters:
+            for note in write_masters(args.masters, done.stacks, args.directory):
+                print(f"  {note}")
+        config = Path(args.directory) / "job.toml"
+        if any(one.path for one in done.done) and not config.exists():
+            config.write_text(starter(args.directory, "exact"), encoding="utf-8")
+            print(f"  next, mpiapp run {config} --export sources.vot")
+        if args.report:
+            from .report.field_figures import write_gallery
+
+            print(write_gallery(field, done.done, args.directory, args.report))
+        return ExitCode.RUNS_FAILED if faults else ExitCode.OK
+
+    with here.guard():
+        return extraction.run(lambda: find_field(args.field, bands), args.directory, here, finish)
 
 
 def measure(args) -> int:

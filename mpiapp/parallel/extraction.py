@@ -54,13 +54,14 @@ class Extraction:
 
 
 def run(
-    find: Callable[[], Field], folder: str | os.PathLike, world: World
-) -> tuple[Extraction | None, Field | None, int]:
-    """Extract a field; called on every rank.
+    find: Callable[[], Field],
+    folder: str | os.PathLike,
+    world: World,
+    finish: Callable[[Extraction, Field], int] = lambda extraction, field: ExitCode.OK,
+) -> int:
+    """Extract a field; called on every rank, whose exit code it returns.
 
-    find : finds the field; called on rank 0, where an InputError is told and ends the job
-
-    Returns what was done and the field, on rank 0 only, and the rank's exit code.
+    find, finish : called on rank 0, before and after; an InputError is told and ends the job
     """
     with world.stop.listening():
         found, code = None, ExitCode.OK
@@ -69,16 +70,24 @@ def run(
                 found = find()
                 Path(folder).mkdir(parents=True, exist_ok=True)
             except InputError as error:
-                say(f"mpiapp: {error}")
-                code = ExitCode.USAGE
+                code = _told(error)
         code = world.broadcast(code)
-        extraction = None
         if code == ExitCode.OK:
             with world.executor() as executor:
                 if executor is not None:
                     extraction = _lead(found, str(folder), world, executor)
+            if world.rank == 0:
+                try:
+                    code = finish(extraction, found)
+                except InputError as error:
+                    code = _told(error)
         world.part()
-        return extraction, found, code
+        return code
+
+
+def _told(error: InputError) -> int:
+    say(f"mpiapp: {error}")
+    return ExitCode.USAGE
 
 
 class _Until:
