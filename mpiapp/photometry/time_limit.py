@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-
 # A callback of compiled code may have swallowed the first.
 _AGAIN_SECONDS = 5.0
 
