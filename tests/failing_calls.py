@@ -98,8 +98,8 @@ def main(folder: Path, every: int, kinds: list[str]) -> None:
     for kind in kinds:
         codes, wrong, k = collections.Counter(), [], 1
         while True:
-            for path in folder.glob("results.h5*"):
-                path.unlink()
+            shutil.rmtree(folder / "results.h5.parts", ignore_errors=True)
+            final.unlink(missing_ok=True)
             (folder / "said").unlink(missing_ok=True)
             (folder / "calls").write_text("-1")
             code = job(kind, k)
