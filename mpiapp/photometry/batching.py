@@ -78,18 +78,19 @@ class Batcher:
         state = np.full((len(files), len(target.matrices)), ABSENT)
         for k, (part, own) in enumerate(zip(target.parts, arrays)):
             state[k] = own.state(part.bundle, target.matrices)
-        is_faulty = (state == FAULTY).any(axis=0)
-        for i in np.flatnonzero(is_faulty):
-            matrix = target.matrices[i]
-            error = _fault(target, files, matrix)
-            runs = TargetRuns(target, (matrix,))
-            self.not_measured.append(NotMeasured(runs, Outcome.NULL_BAD_INPUT, error))
-        # Which obsids have the matrix; nearly always all of them.
-        for pattern in np.unique(state[:, ~is_faulty], axis=1).T:
-            chosen = np.flatnonzero(~is_faulty & (state == pattern[:, None]).all(axis=0))
-            runs = TargetRuns(target, tuple([target.matrices[i] for i in chosen]))
-            seen = np.flatnonzero(pattern != ABSENT)
-            if not seen.size:
+        # Which obsids have a matrix; nearly always all of them.
+        patterns: dict[tuple[int, ...], list[Matrix]] = defaultdict(list)
+        for matrix, pattern in zip(target.matrices, state.T.tolist()):
+            patterns[tuple(pattern)].append(matrix)
+        for pattern, matrices in patterns.items():
+            runs = TargetRuns(target, tuple(matrices))
+            seen = [k for k, found in enumerate(pattern) if found != ABSENT]
+            if FAULTY in pattern:
+                for matrix in matrices:
+                    error, run = _fault(target, files, matrix), TargetRuns(target, (matrix,))
+                    self.not_measured.append(NotMeasured(run, Outcome.NULL_BAD_INPUT, error))
+                continue
+            if not seen:
                 self.not_measured.append(NotMeasured(runs, Outcome.NULL_UNSEEN))
                 continue
             arrangement, sources = arrange(tuple([labels[k] for k in seen]), target.reported)
