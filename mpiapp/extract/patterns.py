@@ -78,13 +78,14 @@ def found_sources(files: Files, place: Place) -> list[str]:
     """The sources of the files of `aper`, by their names or by the text of their regions."""
     if not files.aper:
         raise InputError("neither `sources` nor `aper` in [files]; name one of them")
-    if not _has_source(files.aper):
-        path = place.path(files.aper)
+    aper, _ = _split_hdu(files.aper)
+    if not _has_source(aper):
+        path = place.path(aper)
         if is_fits(path):
             raise InputError(f"{path}: a FITS region is that of one source; name `sources`")
         return labels(path)
-    wild = Path(place.path(files.aper, "\0", "b"))
-    pattern = re.escape(str(wild)).replace("\0", "(.+)").replace("\\\0", "(.+)")
+    wild = Path(place.path(aper, "\0", "b"))
+    pattern = re.escape(str(wild)).replace("\0", "(.+)")
     base = wild.parent if "\0" not in str(wild.parent) else place.folder
     found = [re.fullmatch(pattern, str(path)) for path in sorted(base.rglob("*"))]
     return [match[1] for match in found if match]
