@@ -93,9 +93,10 @@ def celestial_of_table(header: fits.Header, columns: Sequence[str]) -> WCS | Non
     """The WCS of the sky columns of an event list or region table, None if it says nothing."""
     numbers = [_column_number(header, name) for name in columns]
     try:
-        values = [[float(header[f"{k}{n}"]) for n in numbers] for k in ("TCRVL", "TCRPX", "TCDLT")]
-        projection = {str(header[f"TCTYP{n}"])[-3:] for n in numbers}
-    except (KeyError, ValueError, TypeError):
+        names = "TCRVL", "TCRPX", "TCDLT"
+        values = [[float(said(header, f"{name}{n}")) for n in numbers] for name in names]
+        projection = {str(said(header, f"TCTYP{n}"))[-3:] for n in numbers}
+    except (ValueError, TypeError):
         return None
     if projection != {"TAN"} or not np.isfinite(values).all() or not np.all(values[2]):
         return None
@@ -103,8 +104,8 @@ def celestial_of_table(header: fits.Header, columns: Sequence[str]) -> WCS | Non
 
 
 def _column_number(header: fits.Header, name: str) -> int:
-    for n in range(1, int(header.get("TFIELDS", 0)) + 1):
-        if str(header.get(f"TTYPE{n}", "")).strip().upper() == name.upper():
+    for n in range(1, int(said(header, "TFIELDS", 0)) + 1):
+        if str(said(header, f"TTYPE{n}", "")).strip().upper() == name.upper():
             return n
     return 0
 
@@ -225,24 +226,32 @@ def _physical(header: fits.Header) -> tuple[tuple[float, float], tuple[float, fl
     try:
         if "CRVAL1P" in header:
             values = [
-                [float(header.get(f"{key}{axis}P", default)) for axis in (1, 2)]
+                [float(said(header, f"{key}{axis}P", default)) for axis in (1, 2)]
                 for key, default in (("CRVAL", 0), ("CRPIX", 1), ("CDELT", 1))
             ]
             origin = [v + (1 - p) * d for v, p, d in zip(*values)]
             return (origin[0], origin[1]), (values[2][0], values[2][1])
         if "LTM1_1" in header or "LTV1" in header:
-            steps = [1 / float(header.get(f"LTM{a}_{a}", 1)) for a in (1, 2)]
-            origin = [(1 - float(header.get(f"LTV{a}", 0))) * s for a, s in zip((1, 2), steps)]
+            steps = [1 / float(said(header, f"LTM{a}_{a}", 1)) for a in (1, 2)]
+            origin = [(1 - float(said(header, f"LTV{a}", 0))) * s for a, s in zip((1, 2), steps)]
             return (origin[0], origin[1]), (steps[0], steps[1])
     except (ValueError, TypeError, ZeroDivisionError):
         return (np.nan, np.nan), (np.nan, np.nan)
     return None
 
 
+def said(header: fits.Header, keyword: str, default: object = None) -> object:
+    """The value of a keyword, the default where it is missing or cannot be parsed."""
+    try:
+        return header.get(keyword, default)
+    except fits.VerifyError:
+        return default
+
+
 def number_in(header: fits.Header, *keywords: str) -> float | None:
     """The first of the keywords that is a finite number."""
     for keyword in keywords:
-        value = header.get(keyword)
+        value = said(header, keyword)
         if isinstance(value, (int, float)) and np.isfinite(value):
             return float(value)
     return None
@@ -250,7 +259,7 @@ def number_in(header: fits.Header, *keywords: str) -> float | None:
 
 def instrument_of(header: fits.Header, path: str) -> str | None:
     """ACIS or HRC, by the header or the name of the file."""
-    for text in (str(header.get("INSTRUME", "")), os.path.basename(path)):
+    for text in (str(said(header, "INSTRUME", "")), os.path.basename(path)):
         if found := re.search("acis|hrc", text, re.IGNORECASE):
             return found[0].upper()
     return None
