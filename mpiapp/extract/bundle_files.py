@@ -16,7 +16,7 @@ from .matrix import ExposureMap
 from .psf import ECF90, Psf, PsfFraction, ellipse_of, read_psf
 from .region import Region
 from .region_files import NoSuchRegion, RegionFile, read_region
-from .sky import Frame, Image, instrument_of, number_in, read_image
+from .sky import Frame, Image, instrument_of, number_in, read_exposure_map, read_image
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ def open_observation(files: ObservationFiles, settings: Settings) -> OpenObserva
             f"{', '.join(INSTRUMENT_BANDS)}"
         )
     seconds = files.exposure or number_in(header, "EXPOSURE", "LIVETIME", "ONTIME")
-    maps = {band: read_image(path, frame) for band, path in files.maps.items()}
+    maps = {band: read_exposure_map(path, frame) for band, path in files.maps.items()}
     apertures, faults = {}, {}
     for source in files.sources:
         if source.aper is not None:
@@ -151,7 +151,7 @@ def open_source(observation: OpenObservation, files: SourceFiles) -> OpenSource:
             psf = read[given]
             small = _aper90(own, psf, frame, read)
             if exposure is not None and exposure not in read:
-                read[exposure] = read_image(exposure, frame)
+                read[exposure] = read_exposure_map(exposure, frame)
         except InputError as error:
             faults[band] = str(error)
             continue

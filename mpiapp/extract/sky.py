@@ -195,6 +195,16 @@ def read_image(path: str | os.PathLike, frame: Frame | None = None) -> Image:
     return Image(str(path), array, _placed(path, header, array.shape, frame), header)
 
 
+def read_exposure_map(path: str | os.PathLike, frame: Frame | None = None) -> Image:
+    """An exposure map in cm² s; InputError if it says that it is in another unit."""
+    image = read_image(path, frame)
+    unit = str(said(image.header, "BUNIT", ""))
+    words = set(re.findall("[a-z]+", unit.lower()))
+    if words and not ("cm" in words and words & {"s", "sec"}):
+        raise InputError(f"{path}: BUNIT {unit!r}, expected an exposure map in cm**2 s")
+    return image
+
+
 def celestial_of_image(header: fits.Header) -> WCS | None:
     """The celestial WCS of an image, in its own pixels; None if it has none that can be used."""
     # The hundreds of other keywords of Chandra's files would take most of the time.
