@@ -21,6 +21,8 @@ from .region import Region, union
 from .sky import cut, number_in
 
 ERG_PER_KEV = 1.602176634e-9
+# Of a source of which less is left above the background the energies say too little.
+_NET = 0.5
 
 
 @dataclass
@@ -210,8 +212,9 @@ class _Work:
     def _photon_energy(self, i: int, band: str) -> float:
         """Mean energy in keV of the photons of source i, or of the background.
 
-        That of the settings, else of the ARF's power law, else of the events in the aperture,
-        else (no events) of the background's events, else of a power law.
+        That of the settings, else of the ARF's power law, else of the events in the aperture, less
+        the background's where that leaves half of them, else (no events) of the background's
+        events, else of a power law.
         """
         settings = self.observation.settings
         given = of_band(settings.photon_energy_kev, band)
@@ -219,22 +222,45 @@ class _Work:
             return given
         if i < len(self.sources) and (area := self._arf(self.sources[i], band)) is not None:
             return area.kev
-        own = self.mean_energy(i, band)
-        for mean in (own, self.mean_energy(len(self.sources), band)):
+        for mean in (
+            self._net_energy(i, band),
+            self.mean_energy(i, band),
+            self.mean_energy(len(self.sources), band),
+        ):
             if mean > 0:
                 return mean
         return power_law_kev(settings.energies[band], settings.photon_index)
 
     def mean_energy(self, i: int, band: str) -> float:
         """Mean in keV over the events of source i's largest aperture, or of the background."""
-        region = self.background
-        if i < len(self.sources):
-            own = self.sources[i].apertures
-            region = own.get(("aper", band)) or own["aper90", band]
-        if self.events is None or self.events.kev is None:
+        energies = self._energies(self._region(i, band), band)
+        return float(energies.mean()) if len(energies) else np.nan
+
+    def _net_energy(self, i: int, band: str) -> float:
+        """The same less the background's events; NaN where fewer than half of all are left."""
+        if i == len(self.sources):
             return np.nan
-        numbers = self._in_band(region, band)
-        return float(self.events.kev[numbers].mean()) if len(numbers) else np.nan
+        region = self._region(i, band)
+        here, beside = (self._energies(r, band) for r in (region, self.background))
+        ratio = region.area / self.background.area
+        net = len(here) - ratio * len(beside)
+        if net < _NET * len(here) or not len(here):
+            return np.nan
+        low, high = self.observation.settings.energies[band]
+        return float(np.clip((here.sum() - ratio * beside.sum()) / net, low, high))
+
+    def _region(self, i: int, band: str) -> Region:
+        """Source i's largest aperture, or the background."""
+        if i == len(self.sources):
+            return self.background
+        own = self.sources[i].apertures
+        return own.get(("aper", band)) or own["aper90", band]
+
+    def _energies(self, region: Region, band: str) -> np.ndarray:
+        """(m,) energies in keV of the events of a band in a region; none where there are none."""
+        if self.events is None or self.events.kev is None:
+            return np.zeros(0)
+        return self.events.kev[self._in_band(region, band)]
 
     def _quality(
         self, i: int, band: str, regions: list[Region], row: Row, off_psf: float

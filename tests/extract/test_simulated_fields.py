@@ -117,6 +117,21 @@ def test_counts_scatter_about_f_times_the_truth_as_poisson_counts_do(
     assert abs(np.var(pulls) - 1) < 4 * np.sqrt(2 / n)
 
 
+def test_energy_fluxes_carry_the_energies_of_the_sources_not_of_the_background(bundles, truth):
+    """All source counts together against F times the true energy fluxes."""
+    counts = expected = 0.0
+    for target, bundle in bundles.items():
+        for band, values in truth[target].items():
+            theta = [values[c]["flux"][0] for c in bundle.components]
+            theta.append(values[bundle.components[0]]["flux"][1])
+            F = bundle.F[Matrix(band, "aper", "flux")]
+            bright = np.diag(F)[:-1] * theta[:-1] > 30
+            expected += (F @ theta)[:-1][bright].sum()
+            counts += bundle.counts[band, "aper"][:-1][bright].sum()
+    # Energies of n photons scatter by some 70 % of their mean, as counts do by 1/√n.
+    assert abs(counts / expected - 1) < 4 * np.hypot(1, 0.7) / np.sqrt(counts)
+
+
 def test_psf_fractions_and_areas_are_those_of_the_simulated_psf(mock, bundles):
     """Of circles without holes: to half a pixel of the PSF image along their edges."""
     checked = 0
