@@ -29,7 +29,8 @@ class Field(NamedTuple):
     """One number of a result: what is added to the column's name, and how it is got.
 
     source : column of /photometry, "alpha" or "beta" (of the Gamma distribution with the
-    posterior's mean and variance), or "significance" (value in half-widths of the bounds)
+    posterior's mean and variance), "significance" (value in half-widths of the bounds), or
+    "n_obsids" of /runs
     """
 
     source: str
@@ -53,13 +54,20 @@ EXTRAS = {
     "gamma_alpha": Field("alpha", "_alpha", "stat.param", "shape of the Gamma with that mean, rms"),
     "gamma_beta": Field("beta", "_beta", "stat.param", "rate of the Gamma with that mean, rms"),
     "noise": Field("noise", "_noise", "stat.error", "noise of mode or bounds in half-widths", "f4"),
+    "n_obsids": Field("n_obsids", "_n_obsids", "meta.number", "observations that entered", "i4"),
 }  # fmt: skip
 
 _RANGES = {
     "u": "em.X-ray.soft", "s": "em.X-ray.soft", "m": "em.X-ray.medium", "h": "em.X-ray.hard",
     "b": "em.X-ray", "w": "em.X-ray",
 }  # fmt: skip
-_PRIMARY = ("meta.code", "stat.stdev", "stat.param", "stat.error")  # words that come first
+_PRIMARY = (
+    "meta.code",
+    "meta.number",
+    "stat.stdev",
+    "stat.param",
+    "stat.error",
+)  # words that come first
 _WORDS = {"flux": "phot.flux", "photflux": "phot.flux", "rate": "phot.count", "cnts": "phot.count"}
 
 KEYS = {
@@ -107,7 +115,7 @@ def column(matrix: Matrix, field: Field, average: bool = False) -> CatalogColumn
     name = f"{quantity.column}_{matrix.aperture}{'_avg' if average else ''}"
     name = f"{name}{field.suffix}_{matrix.band}"
     low, high = BANDS[matrix.band]
-    has_unit = field.source not in ("outcome", "flags", "alpha", "noise")
+    has_unit = field.source not in ("outcome", "flags", "alpha", "noise", "n_obsids")
     unit = quantity.unit if has_unit else ""
     if field.source == "beta":
         unit = (1 / Unit(unit)).unit.to_string("fits")

@@ -29,7 +29,7 @@ from . import hats
 from .carried import carried_columns
 from .columns import KEYS, CatalogColumn, Field, columns, empty, fields, significance_columns
 from .hardness import hardness_columns
-from .rows import RowsOf, name_parts, row_numbers, selected
+from .rows import RowsOf, is_of, name_parts, row_numbers, selected
 from .variability import variability
 
 
@@ -130,8 +130,13 @@ def _fill(
     rows_of: RowsOf,
     places: dict[tuple[Matrix, Field], MaskedColumn],
 ) -> None:
-    for rows in results.chunks("photometry"):
-        rows = selected(rows, level, average)
+    begin, n_obsids = 0, np.empty(0)
+    if any(field.source == "n_obsids" for _, field in places):
+        n_obsids = np.repeat(results.column("runs", "n_obsids"), results.column("runs", "n_rows"))
+    for piece in results.chunks("photometry"):
+        is_mine = is_of(piece, level, average)
+        rows, observed = piece[is_mine], n_obsids[begin : begin + len(piece)]
+        begin += len(piece)
         if not len(rows):
             continue
         at = row_numbers(rows, level, rows_of)
@@ -141,7 +146,9 @@ def _fill(
             matrix = Matrix(*(word.decode() for word in words))
             mine = rows[kind == i]
             for (owner, field), column in places.items():
-                if owner == matrix:
+                if owner == matrix and field.source == "n_obsids":
+                    column[at[kind == i]] = observed[is_mine][kind == i]
+                elif owner == matrix:
                     column[at[kind == i]] = _values(mine, field)
 
 

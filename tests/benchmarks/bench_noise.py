@@ -31,6 +31,9 @@ ALLOWED = 1e-3  # half-widths
 ERRORS = 6.0  # of the reference
 LEVEL = 0.68
 CLEAR = 8.0  # standard deviations
+# Half-widths.  Where a prior cuts so much that the smoothed density is level, the slope that the
+# likelihood has left decides the mode, and the reference cannot tell it.
+LEVEL_TOP = 0.1
 
 
 def random_problem(rng, bright=False):
@@ -83,11 +86,14 @@ def answers(engine, p):
 def deviations(numbers, is_limit, reference):
     """Of one source (differences, errors of the reference), in half-widths, of what is compared.
 
-    Mode, bounds, mean and rms; where the decision for an upper limit differs no bounds.
+    Mode, bounds, mean and rms; where the decision for an upper limit differs no bounds; where the
+    reference cannot tell the mode only mean and rms.
     """
     half = 0.5 * (reference.numbers[2] - reference.numbers[1])
     alike = is_limit == (reference.share < LEVEL)
     compared = [0, 1, 2, 3, 4] if alike else [0, 3, 4]
+    if reference.error[0] > LEVEL_TOP * half:
+        compared = [3, 4]
     off = np.abs(numbers[compared] - reference.numbers[compared]) / half
     return off, reference.error[compared] / half
 

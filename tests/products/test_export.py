@@ -10,7 +10,8 @@ from astropy.io import fits
 from astropy.io.votable import parse, validate
 from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
-from jobs import mpiapp
+from jobs import mpiapp, write_job
+from jobs import table as counts_table
 
 from mpiapp.catalog.bundle import InputError
 from mpiapp.catalog.outcome import Flag, Outcome
@@ -231,3 +232,14 @@ def test_a_level_without_results_is_said(tmp_path):
     writer.publish(tmp_path / "empty.h5")
     with pytest.raises(InputError, match="no results at level master"):
         table(tmp_path / "empty.h5", "master")
+
+
+def test_a_stack_says_how_many_observations_entered_each_number(tmp_path):
+    text = counts_table(3, 2).replace("102,S,r1,ACIS,h,aper,14,31,0.9,0.05,20,400,10000\n", "")
+    assert mpiapp("run", write_job(tmp_path, text=text)).returncode == 0
+    with open_results(tmp_path / "results.h5") as results:
+        stack = catalog_table(results, "stack", ["n_obsids"])
+        obsid = catalog_table(results, "obsid", ["n_obsids"])
+    assert stack["src_cnts_aper_n_obsids_b"].tolist() == [3, 3]
+    assert stack["src_cnts_aper_n_obsids_h"].tolist() == [3, 2]
+    assert set(obsid["src_cnts_aper_n_obsids_b"].tolist()) == {1}
