@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from jobs import mpiapp
@@ -46,11 +47,12 @@ def test_files_of_an_earlier_import_that_are_replaced_are_counted(tmp_path, caps
     assert ", 1 of them in place of older ones" in said[1]
 
 
-def test_a_full_disk_is_named(tmp_path, capsys, pairs, monkeypatch):
+def test_a_full_disk_is_named(tmp_path, capsys):
     (tmp_path / "sim").mkdir()
-    (tmp_path / "sim" / "truth.fits").symlink_to("/dev/full")
+    (tmp_path / "sim" / f".truth.fits.{os.getpid()}.part").symlink_to("/dev/full")
     line = refused(capsys, "simulate", tmp_path / "sim", "--detections", "1")
-    assert line.endswith("sim: No space left on device")
+    assert line.endswith("sim/truth.fits: No space left on device")
+    assert not (tmp_path / "sim" / "truth.fits").exists()
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a\0b", "n" * 256])

@@ -1,4 +1,4 @@
-"""Truth tables of simulated catalogs: rows collected field by field, written by astropy."""
+"""Truth tables of simulated catalogs: rows collected field by field."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
+from astropy.io import fits
 from astropy.table import Table
+
+from ..files.fits_write import write_hdus
 
 
 class TruthTable:
@@ -29,4 +32,4 @@ class TruthTable:
         table = Table(np.concatenate(self._parts), copy=False, meta={"EXTNAME": name})
         for column, unit in self._units.items():
             table[column].unit = unit
-        table.write(path, format="fits", overwrite=True)
+        write_hdus(path, [fits.PrimaryHDU(), fits.table_to_hdu(table)])
