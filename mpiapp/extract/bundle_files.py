@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,7 @@ class OpenSource:
     apertures: dict[tuple[str, str], Region]
     background: Region
     maps: dict[str, Image]
+    images: dict[str, Image]
     faults: dict[str, str]
 
 
@@ -75,10 +76,7 @@ def open_observation(files: ObservationFiles, settings: Settings) -> OpenObserva
         first = next(iter(images.values()))
         frame, header, path = first.frame, first.header, first.path
     else:
-        own = next((s.events for s in files.sources if s.events), "")
-        if not own:
-            raise InputError(f"{files.name}: neither events nor counts images; name one of them")
-        first = _first_events(files.sources, settings)
+        first = _first_of_sources(files, settings)
         frame, header, path = first.frame, first.header, first.path
     instrument = files.instrument or instrument_of(header, path)
     if instrument not in INSTRUMENT_BANDS:
@@ -110,16 +108,19 @@ def open_observation(files: ObservationFiles, settings: Settings) -> OpenObserva
     )
 
 
-def _first_events(sources: Iterable[SourceFiles], settings: Settings) -> Events:
-    """The first event list of a source that can be read."""
+def _first_of_sources(files: ObservationFiles, settings: Settings) -> Events | Image:
+    """The first event list or counts image of a source that can be read."""
     error: InputError | None = None
-    for source in sources:
-        if source.events:
-            try:
+    for source in files.sources:
+        try:
+            if source.events:
                 return read_events(source.events, settings.cuts)
-            except InputError as problem:
-                error = error or problem
-    raise error or InputError("no source has an event list; name one")
+            if source.images:
+                return read_image(next(iter(source.images.values())))
+        except InputError as problem:
+            error = error or problem
+    nothing = f"{files.name}: neither events nor counts images; name one of them"
+    raise error or InputError(nothing)
 
 
 def open_source(observation: OpenObservation, files: SourceFiles) -> OpenSource:
@@ -133,6 +134,7 @@ def open_source(observation: OpenObservation, files: SourceFiles) -> OpenSource:
         raise InputError(f"{place}: no background region; name one")
     frame, aper = observation.frame, observation.apertures.get(files.name)
     events = read_events(files.events, observation.settings.cuts) if files.events else None
+    images = {b: read_image(path, frame) for b, path in files.images.items() if not events}
     background = read_region(files.background, frame)
     psfs: dict[str, Psf | PsfFraction] = {}
     apertures: dict[tuple[str, str], Region] = {}
@@ -166,7 +168,7 @@ def open_source(observation: OpenObservation, files: SourceFiles) -> OpenSource:
         bands = ", ".join(observation.bands) or "wanted"
         nothing = f"{place}: neither PSF image nor PSF fraction for the bands {bands}; name one"
         raise InputError(next(iter(faults.values()), nothing))
-    return OpenSource(files, events, psfs, apertures, background, maps, faults)
+    return OpenSource(files, events, psfs, apertures, background, maps, images, faults)
 
 
 def _aper90(
@@ -199,6 +201,15 @@ def events_of(observation: OpenObservation, sources: Sequence[OpenSource]) -> Ev
     """The events that a bundle's apertures count."""
     own = [source.events for source in sources if source.events is not None]
     return merged(own) if own else observation.events
+
+
+def counts_images(
+    observation: OpenObservation, sources: Sequence[OpenSource], band: str
+) -> list[Image]:
+    """The counts images of a bundle in a band: those around its sources, or that of the field."""
+    own = [image for s in sources if (image := of_band(s.images, band)) is not None]
+    whole = of_band(observation.images, band)
+    return own or ([] if whole is None else [whole])
 
 
 def exposure_map(

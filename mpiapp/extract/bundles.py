@@ -12,13 +12,20 @@ from ..catalog.fault import InputError
 from ..catalog.quantities import APERTURES, Matrix
 from ..files.source_info import InfoRow
 from .arf import band_area, power_law_kev, read_arf
-from .bundle_files import OpenObservation, OpenSource, events_of, exposure_map, open_source
+from .bundle_files import (
+    OpenObservation,
+    OpenSource,
+    counts_images,
+    events_of,
+    exposure_map,
+    open_source,
+)
 from .field import SourceFiles, of_band
 from .matrix import Columns, ExposureMap, Row
 from .psf import ECF90, PsfFraction
 from .quality import Quality
 from .region import Region, union
-from .sky import cut, number_in
+from .sky import counts_in, number_in
 
 ERG_PER_KEV = 1.602176634e-9
 # Of a source of which less is left above the background the energies say too little.
@@ -90,7 +97,9 @@ def _is_seen(observation: OpenObservation, source: OpenSource) -> bool:
     for (_, band), region in source.apertures.items():
         exposures = exposure_map(observation, [source], band)
         on = exposures.of(region).lit > 0 if exposures else None
-        if on or (on is None and region.bounds.meets(observation.frame.bounds)):
+        image = of_band(source.images, band)
+        reach = observation.frame.bounds if image is None else image.grid.bounds
+        if on or (on is None and region.bounds.meets(reach)):
             return True
     return False
 
@@ -161,13 +170,7 @@ class _Work:
 
     def _count(self, region: Region, band: str) -> int:
         if self.events is None:
-            image = of_band(self.observation.images, band)
-            if image is None:
-                raise InputError("neither events nor a counts image; name one")
-            total = cut(image.grid, region).of(image).sum(dtype=np.float64)
-            if total < 0 or total != round(total):
-                raise InputError(f"{image.path}: {total} counts in a region; name a counts image")
-            return int(total)
+            return counts_in(counts_images(self.observation, self.sources, band), region)
         return len(self._in_band(region, band))
 
     def _in_band(self, region: Region, band: str) -> np.ndarray:

@@ -35,6 +35,7 @@ class SourceFiles:
     arf : effective area in cm² against energy
     bundle : name of its bundle if that is given
     position : right ascension and declination in degrees
+    images : counts images around the source by band, where there is no event list
     """
 
     name: str
@@ -47,6 +48,7 @@ class SourceFiles:
     arf: str = ""
     bundle: str = ""
     position: tuple[float, float] | None = None
+    images: ByBand[str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class ObservationFiles:
             regions = (source.aper, source.background, *source.aper90.values())
             found += [region.path for region in regions if region]
             found += [path for path in source.psf.values() if isinstance(path, str)]
-            found += [source.events, source.arf, *source.maps.values()]
+            found += [source.events, source.arf, *source.maps.values(), *source.images.values()]
         return sorted({path for path in found if path})
 
 

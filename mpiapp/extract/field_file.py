@@ -35,7 +35,7 @@ class Files(BaseModel):
     events: str = ""
     """Event list."""
     image: str = ""
-    """Counts image, where there is no event list."""
+    """Counts image, where there is no event list; with {source} in it, one around each source."""
     exposure_map: str = ""
     """Exposure map in cm² s; with {source} in it, one around each source."""
     aper: str = ""

@@ -125,6 +125,7 @@ def source_files(files: Files, place: Place, name: str, known: Mapping) -> nouns
         place.path(files.arf, name) if files.arf else "",
         str(known.get("bundle") or ""),
         None if ra is None or dec is None else (float(ra), float(dec)),
+        place.by_band(files.image, name) if _has_source(files.image) else {},
     )
 
 
@@ -153,7 +154,7 @@ def _labelled(path: str, hdu: str, own: bool, name: str) -> RegionFile:
 def observation_files(files: Files, place: Place, sources, instrument, exposure):
     events = "" if _has_source(files.events) or not files.events else place.path(files.events)
     maps = {} if _has_source(files.exposure_map) else place.by_band(files.exposure_map)
-    images = place.by_band(files.image)
+    images = {} if _has_source(files.image) else place.by_band(files.image)
     return nouns.ObservationFiles(
         place.stack, place.obsid, tuple(sources), events, images, maps, instrument, exposure
     )

@@ -23,10 +23,12 @@ from .sky import number_in
 _NAME = re.compile(
     r"(?P<instrument>acis|hrc)f(?:(?P<obsid>\d{5,})_(?P<obi>\d{3})|(?P<stack>J\d{7}[pm]\d{6}_\d{3}))"
     r"N(?P<version>\d{3})(?:_(?P<cycle>e[12]))?(?:_(?P<region>r\d{4}))?_?(?P<band>[bhmsuw])?"
-    r"_(?P<product>[a-z]+3)\.fits(?:\.gz)?",
+    r"_(?P<product>[a-z]+3(?:_srcimg)?)\.fits(?:\.gz)?",
     re.IGNORECASE,
 )
 _REGIONS = ("reg3", "srcreg3", "bkgreg3")
+# Counts images, which stand for event lists that are not there.
+_IMAGES = ("regimg3", "regevt3_srcimg")
 # Observations of a stack point within an arcmin of each other.
 _STACK_DEGREES = 0.1
 
@@ -65,8 +67,8 @@ def find_products(folder: str | Path, settings: Settings = Settings()) -> Field:
     """The observations of a folder of catalog products, searched with all folders inside.
 
     A source is extracted from an observation for which there are events (`regevt3`, or `evt3` of
-    the whole observation) and PSF images (`psf3`).  Its aperture and background are those of the
-    stack (`reg3`), or of the observation where older files have them.
+    the whole observation) or else counts images, and PSF images (`psf3`).  Its aperture and
+    background are those of the stack (`reg3`), or of the observation where older files have them.
 
     Raises InputError if there is no such source.
     """
@@ -174,8 +176,10 @@ def _sources(found: _Found, stack: _Found | None, notes: list[str]) -> tuple[Sou
         if own["bkgreg3"]:
             background = RegionFile(own["bkgreg3"])
         psf = found.bands("psf3", region)
+        events = own["regevt3"] or found.get("evt3")
+        images = {} if events else next(filter(None, (found.bands(p, region) for p in _IMAGES)), {})
         lacking = {
-            "events (regevt3)": own["regevt3"] or found.get("evt3"),
+            "events (regevt3)": events or images,
             "the source region (reg3 of the stack)": aper,
             "the background region (reg3 of the stack)": background,
             "PSF images (psf3)": psf,
@@ -188,5 +192,7 @@ def _sources(found: _Found, stack: _Found | None, notes: list[str]) -> tuple[Sou
             ellipses = {band: (f"ECF90REG{band.upper()}",) for band in psf}
             aper90 = {band: RegionFile(own["reg3"], hdus) for band, hdus in ellipses.items()}
         maps = found.bands("regexp3", region)
-        sources.append(SourceFiles(region, aper, background, aper90, psf, own["regevt3"], maps))
+        sources.append(
+            SourceFiles(region, aper, background, aper90, psf, own["regevt3"], maps, images=images)
+        )
     return tuple(sources)

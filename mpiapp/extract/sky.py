@@ -173,6 +173,26 @@ def cut(grid: Grid, region: Region) -> Cut:
     return Cut((window[1], window[0]), mask, x[mask], y[mask])
 
 
+def counts_in(images: Sequence[Image], region: Region) -> int:
+    """The counts in a region, of a pixel that several images have those of the first.
+
+    Raises InputError if there is no image, or it has no whole counts.
+    """
+    if not images:
+        raise InputError("neither events nor a counts image; name one")
+    total = 0.0
+    for i, image in enumerate(images):
+        pixels = cut(image.grid, region)
+        new = np.ones(len(pixels.x), dtype=bool)
+        for earlier in images[:i]:
+            new &= np.isnan(earlier.at(pixels.x, pixels.y))
+        counts = pixels.of(image)[new].sum(dtype=np.float64)
+        if not (counts >= 0 and counts % 1 == 0):
+            raise InputError(f"{image.path}: {counts} counts in a region; name a counts image")
+        total += counts
+    return int(total)
+
+
 def read_image(path: str | os.PathLike, frame: Frame | None = None) -> Image:
     """The first image of a FITS file, on the sky plane of `frame` if it has none of its own.
 

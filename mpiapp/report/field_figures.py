@@ -9,9 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from ..catalog.fault import InputError
-from ..extract.bundle_files import OpenObservation, OpenSource, open_observation, open_source
+from ..extract.bundle_files import (
+    OpenObservation,
+    OpenSource,
+    counts_images,
+    open_observation,
+    open_source,
+)
 from ..extract.bundles import background_of
-from ..extract.field import Field, of_band
+from ..extract.field import Field
 from ..extract.observation import Extracted
 from ..extract.psf import Psf
 from ..extract.quality import FLAGS
@@ -122,11 +128,11 @@ def _smoothed(
         counts, *_ = np.histogram2d(
             events.y[near], events.x[near], grid.shape, ((y_low, y_high), (x_low, x_high))
         )
-    elif (image := of_band(observation.images, band)) is not None:
+    elif images := counts_images(observation, [source], band):
         x = grid.origin[0] + grid.step * np.arange(grid.shape[1])
         y = grid.origin[1] + grid.step * np.arange(grid.shape[0])
         x, y = np.meshgrid(x, y)
-        counts = np.nan_to_num(image.at(x.ravel(), y.ravel())).reshape(grid.shape)
+        counts = np.nan_to_num(images[0].at(x.ravel(), y.ravel())).reshape(grid.shape)
     else:
         raise InputError(f"{observation.files.name}: no events and no image in band {band}")
     return convolve_fft(counts, Gaussian2DKernel(_SMOOTH * _ACROSS), boundary="fill")

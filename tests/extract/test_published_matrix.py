@@ -7,7 +7,10 @@ import json
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 from documents import ROOT
+from jobs import mpiapp
+from scipy.optimize import minimize
 
 from mpiapp.catalog.quantities import Matrix
 from mpiapp.extract.field import ObservationFiles, Settings, SourceFiles
@@ -64,21 +67,30 @@ def test_the_published_matrix_of_obsid_1575_comes_out_of_its_files(tmp_path):
     assert np.diag(bundle.F[Matrix("b", "aper90", "cnts")])[:-1] == pytest.approx(0.9, abs=0.01)
 
 
-def test_the_two_cosmos_observations_have_their_counts_areas_and_fractions(tmp_path):
-    expected = json.loads((DATA / "cosmos_two_obsids.json").read_text())
-    folder = DATA / "products" / "cosmos"
-    names = {7999: "acisf07999_000N001_r0035", 8478: "acisf08478_000N001_r0043"}
+COSMOS = DATA / "products" / "cosmos"
+PREFIX = {7999: "acisf07999_000N001_r0035", 8478: "acisf08478_000N001_r0043"}
+
+
+@pytest.fixture
+def cosmos(tmp_path):
+    """A field file of the two COSMOS observations as one stack with one source."""
     text = 'sources = ["A"]\nphoton_energy_kev = 2\n'
-    for obsid, name in names.items():
+    for obsid, name in PREFIX.items():
         text += (
             f'[[observation]]\nobsid = {obsid}\nstack = "S"\n'
-            f'aper = "{folder}/{name}_reg3.fits.gz"\n'
-            f'background = "{folder}/{name}_reg3.fits.gz"\n'
-            f'image = "{folder}/{name}_regevt3_srcimg.fits.gz"\n'
-            f'psf = "{folder}/{name}{{band}}_psf3.fits.gz"\n'
+            f'aper = "{COSMOS}/{name}_reg3.fits.gz"\n'
+            f'background = "{COSMOS}/{name}_reg3.fits.gz"\n'
+            f'image = "{COSMOS}/{name}_regevt3_srcimg.fits.gz"\n'
+            f'psf = "{COSMOS}/{name}{{band}}_psf3.fits.gz"\n'
         )
-    (tmp_path / "field.toml").write_text(text)
-    field = read_field_file(tmp_path / "field.toml")
+    path = tmp_path / "field.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_two_cosmos_observations_have_their_counts_areas_and_fractions(cosmos, tmp_path):
+    expected = json.loads((DATA / "cosmos_two_obsids.json").read_text())
+    field = read_field_file(cosmos)
     bundles = find_bundles(field.observations).bundles
     assert bundles == {"b0000": ("A",)}
     for files, case in zip(field.observations, expected):
@@ -91,3 +103,40 @@ def test_the_two_cosmos_observations_have_their_counts_areas_and_fractions(tmp_p
         assert F[:, 1] == pytest.approx([case["area_pix"], case["area_bkg_pix"]], rel=2.5e-3)
         rate = bundle.F[Matrix("b", "aper", "rate")]
         assert rate / F == pytest.approx(case["exposure_s"], rel=1e-6)
+
+
+def test_a_folder_of_counts_images_is_extracted_as_it_is(tmp_path):
+    expected = json.loads((DATA / "cosmos_two_obsids.json").read_text())
+    assert mpiapp("extract", COSMOS, tmp_path).returncode == 0
+    found = {}
+    for path in tmp_path.glob("*prep3.fits"):
+        for bundle in bundles_of(path).values():
+            found[(bundle.key.obsid, *bundle.components)] = bundle.counts["b", "aper"].tolist()
+    assert found == {
+        (str(case["obsid"]), PREFIX[case["obsid"]][-5:]): [case["counts"], case["counts_bkg"]]
+        for case in expected
+    }
+
+
+def test_the_two_cosmos_observations_are_measured_as_a_stack(cosmos, tmp_path):
+    """The rate of both is that of greatest likelihood, to a fifth of its uncertainty."""
+    assert mpiapp("extract", cosmos, tmp_path / "prep3").returncode == 0
+    job = mpiapp("run", tmp_path / "prep3" / "job.toml")
+    assert job.returncode == 0, job.stderr
+    out = tmp_path / "stack.csv"
+    results = tmp_path / "prep3" / "results.h5"
+    assert mpiapp("export", results, out, "--level", "stack").returncode == 0
+    row = Table.read(out)[0]
+    cases = json.loads((DATA / "cosmos_two_obsids.json").read_text())
+    C = np.array([(case["counts"], case["counts_bkg"]) for case in cases])
+    f = np.array([(case["psf_frac"], case["psf_frac_bkg"]) for case in cases])
+    area = np.array([(case["area_pix"], case["area_bkg_pix"]) for case in cases])
+    seconds = np.array([[case["exposure_s"]] for case in cases])
+
+    def minus_log_likelihood(theta):
+        expected = seconds * (1e-3 * f * theta[0] + 1e-6 * area * np.reshape(theta[1:], (2, 1)))
+        return (expected - C * np.log(expected)).sum()
+
+    best = minimize(minus_log_likelihood, [1, 0.5, 0.5], bounds=3 * [(1e-3, 10)]).x[0] * 1e-3
+    half = (row["src_rate_aper_hilim_b"] - row["src_rate_aper_lolim_b"]) / 2
+    assert row["src_rate_aper_b"] == pytest.approx(best, abs=0.2 * half)
