@@ -181,7 +181,7 @@ class World:
             yield executor
 
     def end(self, code: int, silent: Callable[[], list[int]] = list) -> None:
-        """All is on disk: from here on rank 0 waits for the others no longer than half a minute.
+        """All is on disk: until they part, rank 0 waits for the others no longer than half a minute.
 
         The pool's end and MPI's wait for every rank, also for one that has frozen.  `silent` tells
         which ranks have not answered the pool.
@@ -191,6 +191,8 @@ class World:
 
         def watch() -> None:
             while (waited := time.monotonic() - begun) < _LEAVE_SECONDS:
+                if self.stop.is_over:
+                    return
                 if waited > _LAST_SECONDS and self.stop.poll() and self.stop.out_of_patience:
                     break
                 time.sleep(_NAP_SECONDS)
@@ -202,7 +204,12 @@ class World:
             threading.Thread(target=watch, daemon=True).start()
 
     def part(self) -> None:
-        """Hear of all ranks a last time; what remains is the end of Python and of MPI."""
+        """Hear of all ranks a last time; what remains is the end of Python and of MPI.
+
+        Both must take their ordinary course on every rank: MPICH tells its launcher only as the
+        process exits that it ends well, and the launcher kills the other ranks and forgets their
+        exit codes if a rank does not get there.
+        """
         if self._comm is None:
             return
         self.gather(None)

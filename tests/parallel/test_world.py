@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 import traceback
 from types import ModuleType, SimpleNamespace
 
@@ -104,6 +105,33 @@ def test_ranks_that_do_not_come_are_named_when_the_job_has_to_end(rank0):
     rank0.stop.ask("the test", 0.05)
     with pytest.raises(Absent, match=r"^ranks 1, 3$"):
         rank0.gather("zero")
+
+
+def test_ranks_that_have_parted_are_waited_for_without_end(rank0, monkeypatch, capsys):
+    """What rank 0 does then, such as an export, may take its time."""
+    monkeypatch.setattr(world_module, "_LEAVE_SECONDS", 0.5)
+    monkeypatch.setattr(world_module.signal, "alarm", lambda seconds: None)
+    monkeypatch.setattr(rank0, "abort", rank0._comm.sent.append)
+    before = threading.active_count()
+    rank0.end(4)
+    rank0._comm.answers = {(rank, 1): None for rank in (1, 2, 3)}
+    rank0.part()
+    while threading.active_count() > before:
+        time.sleep(0.01)
+    assert rank0._comm.sent == [] and capsys.readouterr().err == ""
+
+
+def test_a_rank_that_does_not_part_ends_all_with_the_code_of_the_job(rank0, monkeypatch, capsys):
+    monkeypatch.setattr(world_module, "_LEAVE_SECONDS", 0.1)
+    ended = threading.Event()
+    monkeypatch.setattr(rank0, "abort", lambda code: (rank0._comm.sent.append(code), ended.set()))
+    rank0._comm.answers = {(rank, 1): None for rank in (1, 3)}
+    rank0.end(4)
+    threading.Thread(target=rank0.gather, args=(None,), daemon=True).start()
+    ended.wait()
+    rank0._comm.answers[2, 1] = None  # lets the thread end
+    assert rank0._comm.sent == [4]
+    assert "not waited for, all results being on disk: rank 2\n" in capsys.readouterr().err
 
 
 def test_a_serial_job_raises_what_it_has(capsys):
