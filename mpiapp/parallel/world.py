@@ -181,7 +181,7 @@ class World:
             yield executor
 
     def end(self, code: int, silent: Callable[[], list[int]] = list) -> None:
-        """All is on disk: until they part, rank 0 waits for the others no longer than half a minute.
+        """All is on disk: rank 0 waits no longer than half a minute for the others to part.
 
         The pool's end and MPI's wait for every rank, also for one that has frozen.  `silent` tells
         which ranks have not answered the pool.
