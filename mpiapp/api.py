@@ -76,6 +76,17 @@ class Measurement:
         """(m,) where the posterior distribution function reaches p."""
         return self._posterior().quantile(self.column, np.asarray(p, float))
 
+    def plot(self, axes=None):
+        """Draw the posterior with mode and bounds into matplotlib's `axes`, which is returned."""
+        from .report.one_result import draw
+
+        return draw(self, axes)
+
+    def _repr_html_(self) -> str:
+        from .report.one_result import as_html
+
+        return as_html(self)
+
     def _posterior(self) -> Posterior:
         if self.posterior is None:
             raise ValueError(f"{self.source} has no posterior: {self.outcome.text}")

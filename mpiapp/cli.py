@@ -191,12 +191,12 @@ def build_parser() -> argparse.ArgumentParser:
         dest="extras",
         default="",
         metavar="NAMES",
-        help="more columns, of mode,mean,rms,gamma_alpha,gamma_beta,noise",
+        help="more columns, of mode,mean,rms,gamma_alpha,gamma_beta,noise,n_obsids",
     )
     p.add_argument(
         "--mst3",
         metavar="FILE",
-        help="at level master, with variability between the observations that FILE associates",
+        help="the associations, at level master (those of the job, if they are where they were)",
     )
     p.add_argument(
         "--carry",

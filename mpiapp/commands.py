@@ -85,11 +85,12 @@ def export(args) -> int:
             print(f"{args.out}: {write_phot3(results, args.level, args.out)} files")
         return ExitCode.OK
     extras = [name for name in args.extras.split(",") if name]
-    file = read_mst3(args.mst3) if args.mst3 else None
-    for fault in file.faults if file else ():
-        print(f"mpiapp: {fault.message}", file=sys.stderr)
     carry = [name for name in args.carry.split(",") if name]
     with open_results(args.results) as results:
+        mst3 = args.mst3 or (_mst3_of(results, args.inputs) if args.level == "master" else None)
+        file = read_mst3(mst3) if mst3 else None
+        for fault in file.faults if file else ():
+            print(f"mpiapp: {fault.message}", file=sys.stderr)
         prep3 = _prep3_of(results, args.inputs) if carry else []
         associations = file and file.associations
         table = catalog_table(results, args.level, extras, associations, carry, prep3)
@@ -100,6 +101,19 @@ def export(args) -> int:
         needed = "[output] mpdf keeps no photon fluxes of the observations of these masters"
         print(f"no variability: {needed if file else 'name the associations with --mst3'}")
     return ExitCode.OK
+
+
+def _mst3_of(results, inputs: str | None) -> str | None:
+    """The one mst3 file of a job, if it is still where the job had it, or in `inputs`."""
+    import contextlib
+
+    from .catalog.fault import InputError
+    from .report.rerun import found_config
+
+    with contextlib.suppress(InputError):
+        files = {group.mst3 for group in found_config(results, inputs)[0].input if group.mst3}
+        return files.pop() if len(files) == 1 else None
+    return None
 
 
 def _prep3_of(results, inputs: str | None) -> list[str]:
