@@ -30,6 +30,12 @@ def as_numbers(version: str) -> list[int]:
     return numbers
 
 
+def test_packages_that_astropy_loads_late_are_required():
+    uses = [path for path in (ROOT / "mpiapp").rglob("*.py") if "_sky(" in path.read_text()]
+    assert uses, "nothing matches positions with astropy any more, nor needs scipy"
+    assert "scipy" in required()  # search_around_sky imports it, and astropy does not require it
+
+
 @pytest.mark.parametrize("package", required())
 def test_recipes_ask_for_the_same_versions(package):
     wanted = as_numbers(required()[package])

@@ -26,6 +26,7 @@ class PyMpiapp(PythonPackage):
     depends_on("py-pydantic@2.7:", type=("build", "run"))
     depends_on("py-tomli@2:", type=("build", "run"), when="^python@:3.10")
     depends_on("py-regions@0.8:", type=("build", "run"))
+    depends_on("py-scipy@1.7:", type=("build", "run"))
     depends_on("py-tqdm@4.60:", type=("build", "run"))
     depends_on("py-matplotlib@3.6:", type=("build", "run"), when="+plot")
     depends_on("py-pyarrow@10:", type=("build", "run"), when="+parquet")
