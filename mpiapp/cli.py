@@ -46,8 +46,14 @@ def build_parser() -> argparse.ArgumentParser:
     added = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     p = added.add_parser("init", help="write a commented configuration for a folder of files")
-    p.add_argument("folder", metavar="FOLDER", help="folder with prep3 files")
-    p.add_argument("config", metavar="CONFIG", nargs="?", default="job.toml", help="(job.toml)")
+    p.add_argument("folder", metavar="FOLDER", nargs="?", help="folder with prep3 files")
+    p.add_argument("config", metavar="CONFIG", nargs="?", help="(job.toml)")
+    p.add_argument(
+        "--from",
+        dest="files",
+        metavar="FILES",
+        help="a field file (field.toml) for the files to extract that lie in this folder",
+    )
     p.add_argument("--engine", metavar="NAME", help="engine of the configuration (pymc3)")
     p.set_defaults(call=commands.init)
 

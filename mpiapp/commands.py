@@ -9,16 +9,46 @@ from .exit_code import ExitCode
 
 def init(args) -> int:
     from .config import ConfigError
+
+    if args.files:
+        if args.config:
+            raise ConfigError("--from FILES takes one more name, that of the field file to write")
+        return _init_field(args.files, args.folder or "field.toml")
+    if not args.folder:
+        raise ConfigError("name a folder of prep3 files, or --from a folder of files to extract")
     from .starter import starter
 
-    text = starter(args.folder, args.engine)
+    config = args.config or "job.toml"
+    _write_new(config, starter(args.folder, args.engine))
+    print(f"{config}: next, mpiapp plan {config}, then mpiapp run {config}")
+    return ExitCode.OK
+
+
+def _init_field(folder: str, path: str) -> int:
+    import os
+
+    from .catalog.fault import InputError
+    from .extract.suggest import draft_field
+
+    if not os.path.isdir(folder):
+        raise InputError(f"{folder}: no folder; name the one with the files to extract")
+    draft = draft_field(folder)
+    _write_new(path, draft.text(os.path.relpath(folder, os.path.dirname(path) or ".")))
+    if draft.lacking:
+        print(f"{path}: complete it; not found by their names: {', '.join(draft.lacking)}")
+    else:
+        print(f"{path}: {len(draft.observations)} observations; next, mpiapp extract {path} prep3")
+    return ExitCode.OK
+
+
+def _write_new(path: str, text: str) -> None:
+    from .config import ConfigError
+
     try:
-        with open(args.config, "x", encoding="utf-8") as file:
+        with open(path, "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise ConfigError(f"{args.config}: exists already; name another file") from None
-    print(f"{args.config}: next, mpiapp plan {args.config}, then mpiapp run {args.config}")
-    return ExitCode.OK
+        raise ConfigError(f"{path}: exists already; name another file") from None
 
 
 def run(args) -> int:

@@ -13,6 +13,7 @@ EXAMPLES = {
     "init": (
         "mpiapp init catalog                     # writes job.toml for catalog/*prep3.fits",
         "mpiapp init catalog exact.toml --engine exact",
+        "mpiapp init --from products field.toml  # which files to extract",
     ),
     "run": (
         "mpiexec -n 8 mpiapp run job.toml        # one rank leads, seven measure",

@@ -144,8 +144,10 @@ class _Work:
         columns = Columns(psfs, self._inside)
         every = [*regions, self.background]
         counts = np.array([self._count(region, band) for region in every])
+        own = [*range(len(regions)), None]
         rows = [
-            columns.row(region, i, self._map(band, i, region)) for i, region in enumerate(every)
+            columns.row(region, own[i], self._map(band, i, region))
+            for i, region in enumerate(every)
         ]
         F = {
             Matrix(band, aperture, quantity): matrix

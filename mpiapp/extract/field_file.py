@@ -46,7 +46,7 @@ class Files(BaseModel):
     background: str = ""
     """Background region; with or without {source}."""
     psf: str = ""
-    """PSF image, or table with the columns radius (arcsec) and fraction."""
+    """PSF image, table with the columns radius (arcsec) and fraction, or .flux file of srcflux."""
     psf_fraction: Fraction | dict[Band, Fraction] | None = None
     """Fraction of the PSF in the source region, where there is no image of it."""
     psf_fraction_bkg: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -134,14 +134,23 @@ def read_field_file(path: str | Path) -> nouns.Field:
     if path.suffix.lower() != ".toml":
         return _from_table(path)
     try:
-        model = FieldFile.model_validate(tomllib.loads(path.read_bytes().decode("utf-8")))
+        text = path.read_bytes().decode("utf-8")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from None
+    return read_field_text(text, path, path.parent)
+
+
+def read_field_text(text: str, path: Path, folder: Path) -> nouns.Field:
+    """The field of a field file's text; `path` is for messages, `folder` that of its patterns."""
+    try:
+        model = FieldFile.model_validate(tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{path}: not valid TOML: {error}") from None
     except ValidationError as error:
         raise InputError("\n".join(f"{path}: {_explain(e)}" for e in error.errors())) from None
-    folder, notes = path.parent, []
+    notes = []
     given = _given_sources(model, folder)
     bundle_of = {name: f"g{i:04d}" for i, names in enumerate(model.bundles) for name in names}
     observations = []

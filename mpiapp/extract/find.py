@@ -9,8 +9,9 @@ from pathlib import Path
 from ..catalog.fault import InputError
 from ..catalog.quantities import BANDS
 from .field import Field
-from .field_file import read_field_file
-from .products import find_products
+from .field_file import read_field_file, read_field_text
+from .products import find_products, scan
+from .suggest import draft_field
 
 
 def find_field(path: str, bands: Sequence[str] = ()) -> Field:
@@ -23,6 +24,20 @@ def find_field(path: str, bands: Sequence[str] = ()) -> Field:
             raise InputError(f"band {band!r}, expected one of {', '.join(BANDS)}")
     if not Path(path).exists():
         raise InputError(f"{path}: is not there; name a folder of products or a field file")
-    field = find_products(path) if Path(path).is_dir() else read_field_file(path)
+    field = _of_folder(path) if Path(path).is_dir() else read_field_file(path)
     settings = replace(field.settings, bands=tuple(bands)) if bands else field.settings
     return replace(field, settings=settings)
+
+
+def _of_folder(path: str) -> Field:
+    """The field of a folder: catalog products, or else files that a field file would find."""
+    if any(scan(path)):
+        return find_products(path)
+    draft = draft_field(path)
+    if draft.lacking:
+        raise InputError(
+            f"{path}: no {', '.join(draft.lacking)} by the names of catalog products "
+            "(acisf01575_001N021_r0115b_psf3.fits.gz and the like) or of srcflux; write a field "
+            f"file and complete it: mpiapp init --from {path}"
+        )
+    return read_field_text(draft.text(), Path(path), Path(path))

@@ -61,13 +61,17 @@ class Place:
             return {}
         if "{band}" not in pattern:
             path = self.path(pattern, source)
-            return {"": path} if Path(path).exists() else {}
+            return {"": path} if _exists(path) else {}
         found = {}
         for band, word in WORDS.items():
             paths = [self.path(pattern, source, name) for name in (band, word)]
-            if there := [path for path in paths if Path(path).exists()]:
+            if there := [path for path in paths if _exists(path)]:
                 found[band] = there[0]
         return found
+
+
+def _exists(path: str) -> bool:
+    return Path(_split_hdu(path)[0]).exists()
 
 
 def _has_source(pattern: str) -> bool:
@@ -104,7 +108,8 @@ def source_files(files: Files, place: Place, name: str, known: Mapping) -> nouns
     aper90 = {}
     if files.aper90:
         for band, path in place.by_band(files.aper90, name).items():
-            aper90[band] = _labelled(path, "SRCREG", _has_source(files.aper90), name)
+            path, hdu = _split_hdu(path)
+            aper90[band] = _labelled(path, hdu or "SRCREG", _has_source(files.aper90), name)
     psf: dict = place.by_band(files.psf, name)
     if files.psf_fraction is not None and not psf:
         given = files.psf_fraction

@@ -28,13 +28,13 @@ _NAME = re.compile(
 )
 _REGIONS = ("reg3", "srcreg3", "bkgreg3")
 # Counts images, which stand for event lists that are not there.
-_IMAGES = ("regimg3", "regevt3_srcimg")
+IMAGES = ("regimg3", "regevt3_srcimg")
 # Observations of a stack point within an arcmin of each other.
 _STACK_DEGREES = 0.1
 
 
 @dataclass
-class _Found:
+class Found:
     """The products of an observation or a stack: path by product, region and band ("" for none)."""
 
     instrument: str
@@ -72,33 +72,13 @@ def find_products(folder: str | Path, settings: Settings = Settings()) -> Field:
 
     Raises InputError if there is no such source.
     """
-    observations: dict[tuple, _Found] = {}
-    stacks: dict[str, _Found] = {}
-    paths = sorted(path for path in Path(folder).rglob("*") if "_" in path.name)
-    for path in paths:
-        match = _NAME.fullmatch(path.name)
-        if match is None or not path.is_file():
-            continue
-        parts = {key: (value or "").lower() for key, value in match.groupdict().items()}
-        if match["stack"]:
-            name = f"{parts['instrument']}f{match['stack']}"
-            found = stacks.setdefault(name, _Found(parts["instrument"], name))
-        else:
-            key = parts["instrument"], parts["obsid"], parts["obi"], parts["cycle"]
-            found = observations.setdefault(key, _Found(parts["instrument"], ""))
-        found.folders.add(path.parent)
-        found.add(parts["product"], parts["region"], parts["band"], parts["version"], path)
-    obsids = [key[1] for key in observations]
-    for key, found in observations.items():
-        _, obsid, obi, cycle = key
-        alone = obsids.count(obsid) == 1
-        found.label = str(int(obsid)) + ("" if alone else f"_{obi}{cycle}")
+    observations, stacks = scan(folder)
     notes: list[str] = []
     made = []
     for key, found in observations.items():
         if not found.regions:
             continue
-        stack = _stack_of(found, key, stacks, notes)
+        stack = stack_of(found, key, stacks, notes)
         sources = _sources(found, stacks.get(stack), notes)
         if sources:
             events = found.get("evt3")
@@ -113,7 +93,36 @@ def find_products(folder: str | Path, settings: Settings = Settings()) -> Field:
     return Field(tuple(made), settings, tuple(notes))
 
 
-def _nothing(folder: str | Path, found: Iterable[_Found], notes: list[str]) -> str:
+def scan(folder: str | Path) -> tuple[dict[tuple[str, ...], Found], dict[str, Found]]:
+    """The products in a folder, of each observation and of each stack, by their names.
+
+    An observation's key is its instrument, obsid, observation interval and cycle.
+    """
+    observations: dict[tuple[str, ...], Found] = {}
+    stacks: dict[str, Found] = {}
+    paths = sorted(path for path in Path(folder).rglob("*") if "_" in path.name)
+    for path in paths:
+        match = _NAME.fullmatch(path.name)
+        if match is None or not path.is_file():
+            continue
+        parts = {key: (value or "").lower() for key, value in match.groupdict().items()}
+        if match["stack"]:
+            name = f"{parts['instrument']}f{match['stack']}"
+            found = stacks.setdefault(name, Found(parts["instrument"], name))
+        else:
+            key = parts["instrument"], parts["obsid"], parts["obi"], parts["cycle"]
+            found = observations.setdefault(key, Found(parts["instrument"], ""))
+        found.folders.add(path.parent)
+        found.add(parts["product"], parts["region"], parts["band"], parts["version"], path)
+    obsids = [key[1] for key in observations]
+    for key, found in observations.items():
+        _, obsid, obi, cycle = key
+        alone = obsids.count(obsid) == 1
+        found.label = str(int(obsid)) + ("" if alone else f"_{obi}{cycle}")
+    return observations, stacks
+
+
+def _nothing(folder: str | Path, found: Iterable[Found], notes: list[str]) -> str:
     products = sorted({product for one in found for product, _, _ in one.paths})
     if not products:
         return (
@@ -124,7 +133,7 @@ def _nothing(folder: str | Path, found: Iterable[_Found], notes: list[str]) -> s
     return f"{folder}: no source with all it needs. " + "; ".join(notes[:5])
 
 
-def _stack_of(found: _Found, key: tuple, stacks: dict[str, _Found], notes: list[str]) -> str:
+def stack_of(found: Found, key: tuple, stacks: dict[str, Found], notes: list[str]) -> str:
     """The stack of an observation: that in its folder, the one it points at, or one of its own."""
     alike = {n: s for n, s in stacks.items() if s.instrument == found.instrument}
     beside = {n: s for n, s in alike.items() if s.folders & found.folders}
@@ -163,7 +172,7 @@ def _distance(a: tuple[float, float], b: tuple[float, float]) -> float:
     return float(np.hypot(east * np.cos(np.radians(a[1])), a[1] - b[1]))
 
 
-def _sources(found: _Found, stack: _Found | None, notes: list[str]) -> tuple[SourceFiles, ...]:
+def _sources(found: Found, stack: Found | None, notes: list[str]) -> tuple[SourceFiles, ...]:
     """The sources for which an observation has what is needed; `notes` has the others."""
     sources = []
     for region in found.regions:
@@ -177,7 +186,7 @@ def _sources(found: _Found, stack: _Found | None, notes: list[str]) -> tuple[Sou
             background = RegionFile(own["bkgreg3"])
         psf = found.bands("psf3", region)
         events = own["regevt3"] or found.get("evt3")
-        images = {} if events else next(filter(None, (found.bands(p, region) for p in _IMAGES)), {})
+        images = {} if events else next(filter(None, (found.bands(p, region) for p in IMAGES)), {})
         lacking = {
             "events (regevt3)": events or images,
             "the source region (reg3 of the stack)": aper,

@@ -7,10 +7,11 @@ from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from astropy.io import fits
 from astropy.table import Table
 
 from ..catalog.fault import InputError
-from .fits_input import read_bytes
+from .fits_input import open_fits, read_bytes
 from .region import Bounds, Component, Region, make_shape
 from .region_files import is_fits
 from .sky import Frame, Grid, read_image
@@ -58,12 +59,35 @@ def read_psf(
 ) -> Psf | PsfFraction:
     """The PSF of a source at `centre` (sky pixels); InputError if it cannot be used."""
     if isinstance(given, str):
+        if given.endswith(".flux"):
+            return _srcflux_fraction(given)
         return _psf_image(given, frame) if is_fits(given) else _round_psf(given, frame, centre)
-    aper, background = given
+    return _fractions(*given)
+
+
+def _fractions(aper: float, background: float, path: str = "") -> PsfFraction:
     # 1.0000001 is a sum in single precision.
     if not (0 < aper <= 1 + 1e-4 and 0 <= background <= 1):
-        raise InputError(f"PSF fractions {aper} and {background}, expected numbers up to 1")
+        place = f"{path}: " if path else ""
+        raise InputError(f"{place}PSF fractions {aper} and {background}, expected numbers up to 1")
     return PsfFraction(min(float(aper), 1.0), float(background))
+
+
+def _srcflux_fraction(path: str) -> PsfFraction:
+    """The PSF fractions in the table of one source that `srcflux` writes."""
+    with open_fits(path) as hdus:
+        for hdu in hdus:
+            names = hdu.columns.names if isinstance(hdu, fits.BinTableHDU) else ()
+            if "PSFFRAC" in names:
+                columns = (hdu.data[name] for name in ("PSFFRAC", "BG_PSFFRAC") if name in names)
+                found = [np.asarray(column, dtype=np.float64).ravel() for column in columns]
+                break
+        else:
+            raise InputError(f"{path}: no table with PSFFRAC; name a PSF image or psf_fraction")
+    if any(len(values) != 1 for values in found):
+        raise InputError(f"{path}: {len(found[0])} rows, expected that of one source")
+    background = np.nan_to_num(found[-1][0]) if len(found) > 1 else 0.0
+    return _fractions(found[0][0], background, path)
 
 
 def _psf_image(path: str, frame: Frame) -> Psf:

@@ -79,8 +79,8 @@ def _text_file(path: str, frame: Frame) -> list[tuple[str, Region]]:
 
 
 def is_fits(path: str | os.PathLike) -> bool:
-    """By its name, whether a region file is FITS."""
-    return bool(re.search(r"\.(fits|fit|fts)(\.gz)?$", str(path), re.IGNORECASE))
+    """By its name, whether a file of a region or a PSF is FITS."""
+    return bool(re.search(r"\.(fits|fit|fts|psf|img)(\.gz)?$", str(path), re.IGNORECASE))
 
 
 @lru_cache(maxsize=4)  # the tables of a file are asked for one after the other
