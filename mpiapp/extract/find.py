@@ -31,7 +31,8 @@ def find_field(path: str, bands: Sequence[str] = ()) -> Field:
 
 def _of_folder(path: str) -> Field:
     """The field of a folder: catalog products, or else files that a field file would find."""
-    if any(scan(path)):
+    observations, _ = scan(path)
+    if any(found.regions for found in observations.values()):
         return find_products(path)
     draft = draft_field(path)
     if draft.lacking:

@@ -8,7 +8,6 @@ Names are those of cxc.harvard.edu/csc/data_products, release 2.1:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,7 +88,7 @@ def find_products(folder: str | Path, settings: Settings = Settings()) -> Field:
                 )
             )
     if not made:
-        raise InputError(_nothing(folder, observations.values(), notes))
+        raise InputError(f"{folder}: no source with all it needs. " + "; ".join(notes[:5]))
     return Field(tuple(made), settings, tuple(notes))
 
 
@@ -120,17 +119,6 @@ def scan(folder: str | Path) -> tuple[dict[tuple[str, ...], Found], dict[str, Fo
         alone = obsids.count(obsid) == 1
         found.label = str(int(obsid)) + ("" if alone else f"_{obi}{cycle}")
     return observations, stacks
-
-
-def _nothing(folder: str | Path, found: Iterable[Found], notes: list[str]) -> str:
-    products = sorted({product for one in found for product, _, _ in one.paths})
-    if not products:
-        return (
-            f"{folder}: no catalog products by their names (acisf01575_001N021_r0115b_psf3.fits.gz "
-            "and the like); for files with other names write a field file: mpiapp init --from "
-            f"{folder}"
-        )
-    return f"{folder}: no source with all it needs. " + "; ".join(notes[:5])
 
 
 def stack_of(found: Found, key: tuple, stacks: dict[str, Found], notes: list[str]) -> str:

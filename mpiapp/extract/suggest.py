@@ -103,7 +103,7 @@ def draft_field(folder: str | Path) -> Draft:
     """What the names in a folder, and in all folders inside, say of a field."""
     folder = Path(folder)
     observations, stacks = scan(folder)
-    if observations:
+    if any(found.regions for found in observations.values()):
         return _of_products(folder, observations, stacks)
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     roots: dict[tuple[Path, str], list[Path]] = defaultdict(list)

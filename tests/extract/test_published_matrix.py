@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from documents import ROOT
 from jobs import mpiapp
 from scipy.optimize import minimize
 
+from mpiapp import measure
 from mpiapp.catalog.quantities import Matrix
 from mpiapp.extract.field import ObservationFiles, Settings, SourceFiles
 from mpiapp.extract.field_file import read_field_file
@@ -61,6 +63,14 @@ def test_the_published_matrix_of_obsid_1575_comes_out_of_its_files(tmp_path):
     F, expected = bundle.F[Matrix("b", "aper", "photflux")], np.array(published["F"])
     assert np.allclose(F[:, :-1], expected[:, :-1], rtol=1e-6, atol=0)
     assert np.allclose(F[:, -1], expected[:, -1], rtol=1e-3)
+    # The author's intensities, photon fluxes of flat priors, from his counts and this matrix.
+    log = (
+        DATA / "products/obsid1575/full_dataset_uninformative_priors_27_Mar_2018.log"
+    ).read_text()
+    lines = re.findall(r"Bayes Estimate for Source \d =\s+(\S+)\s+(\S+)\s+(\S+)", log)
+    found = measure(published["counts"], F, len(names), "photflux", engine="exact")
+    for source, (mode, low, high) in zip(found, np.array(lines, dtype=float), strict=True):
+        assert source.mode == pytest.approx(mode, abs=0.05 * (high - low) / 2)
     erg = 2.0 * 1.602176634e-9
     assert np.allclose(bundle.F[Matrix("b", "aper", "flux")] * erg, F, rtol=1e-12)
     # Each 90 % ellipse holds nine tenths of its own PSF, to the size of a pixel.
