@@ -21,7 +21,9 @@ from ..files.prep3 import prep3_name
 from ..files.prep3_write import write_prep3
 from .masters import MasterTable, draw_blocks, match
 from .observe import Detections, detect, observe, source_counts
-from .products import Plane, Products, bundled_again, place_stack, write_regions
+from .plane import Plane, place_stack
+from .products import Products
+from .regions import bundled_again, write_regions
 from .samples import SAMPLE_SKIES
 from .sky import PRESETS as SKIES
 from .sky import Preset, draw_sources, draw_stacks

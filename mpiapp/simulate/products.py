@@ -6,12 +6,11 @@ held against the truth.  Names and layouts are those of CSC 2.1's products, a fo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS
 
 from ..catalog.quantities import BANDS, QUANTITIES
 from .instrument import (
@@ -24,129 +23,18 @@ from .instrument import (
     photons,
     psf_radius,
 )
-from .observe import Detections, Truth, groups, mean_off_axis
-from .sky import Obsid, Stack
+from .observe import Detections, Truth
+from .plane import Plane, table_wcs
+from .regions import VERSION, region_hdu, region_name, write_fits
+from .sky import Obsid
 
 # Sky pixels an exposure map's pixel is wide, by instrument.
 _MAP_STEP = {"ACIS": 4.0, "HRC": 16.0}
-# The background region is a ring between these many source radii.
-_RING = 2.0, 4.0
 # PSF image: pixels a 90 % radius, and radii to its edge, which is beyond the ring.
 _PSF_PIXELS, _PSF_RADII = 8, 6.0
 # Events that do not count: of bad status, and outside the good times.
 _BAD = 0.03
-_VERSION = "001"
 _START = 6e8
-
-
-@dataclass(frozen=True, eq=False)
-class Plane:
-    """The sky plane of a stack: tangent point in degrees and the same in arcsec of the field."""
-
-    celestial: tuple[float, float]
-    offset: np.ndarray
-    pixel: float
-    centre: float
-
-    def sky(self, position: np.ndarray) -> np.ndarray:
-        """(n, 2) sky pixels of positions in arcsec; right ascension grows to the left."""
-        return self.centre + (position - self.offset) * [-1, 1] / self.pixel
-
-    def arcsec(self, sky: np.ndarray) -> np.ndarray:
-        """(n, 2) positions in arcsec of sky pixels."""
-        return self.offset + (sky - self.centre) * self.pixel * [-1, 1]
-
-    def wcs(self) -> WCS:
-        """Celestial WCS with sky pixels from 1."""
-        wcs = WCS(naxis=2)
-        wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-        wcs.wcs.crval, wcs.wcs.crpix = self.celestial, [self.centre] * 2
-        wcs.wcs.cdelt = [-self.pixel / 3600, self.pixel / 3600]
-        return wcs
-
-
-def place_stack(stack: Stack, field: int) -> tuple[Stack, Plane]:
-    """The stack under the name that its position gives it, and its sky plane.
-
-    Fields lie 2 degrees apart along a parallel.
-    """
-    offset = np.mean([obsid.centre for obsid in stack.obsids], axis=0)
-    dec = 10.0 + offset[1] / 3600
-    ra = (30.0 + 2 * field + offset[0] / 3600 / np.cos(np.radians(dec))) % 360
-    pixel = stack.camera.pixel
-    plane = Plane((ra, dec), offset, pixel, 4096.5 if stack.camera.name == "ACIS" else 16384.5)
-    h, m = ra / 15, dec
-    name = (
-        f"{stack.camera.name.lower()}fJ{int(h):02d}{int(h * 60) % 60:02d}{int(h * 36000) % 600:03d}"
-        f"p{int(m):02d}{int(m * 60) % 60:02d}{int(m * 3600) % 60:02d}_{stack.name[-3:]}"
-    )
-    return replace(stack, name=name), plane
-
-
-def radii(detections: Detections) -> np.ndarray:
-    """(n,) 90 % radii in arcsec of the components, the mean of the stack's observations."""
-    return psf_radius(mean_off_axis(detections.stack, detections.position))
-
-
-def bundled_again(detections: Detections) -> Detections:
-    """The same with bundles of the components that are left: a cut one may have fallen apart."""
-    group = groups(detections.position, ECF90_APERTURE["aper"] * radii(detections))
-    bundles = [np.flatnonzero(group == b) for b in range(group.max(initial=-1) + 1)]
-    return replace(detections, bundles=bundles)
-
-
-def write_regions(folder: Path, detections: Detections, plane: Plane) -> None:
-    """reg3 of every component of a stack: source region, and background region with its holes.
-
-    Of two that overlap by more than a third of their distance the brighter, which is the first,
-    loses what the other's region covers, as the catalog's modified regions do.
-    """
-    r90 = radii(detections)
-    radius = ECF90_APERTURE["aper"] * r90 / plane.pixel
-    at = plane.sky(detections.position)
-    for i in range(len(at)):
-        distance = np.hypot(*(at - at[i]).T)
-        source = [("Ellipse", *at[i], radius[i])]
-        close = (distance < 0.75 * (radius + radius[i])) & (np.arange(len(at)) > i)
-        source += [("!Ellipse", *at[j], radius[j]) for j in np.flatnonzero(close)]
-        inner, outer = (k * radius[i] for k in _RING)
-        ring = [("Ellipse", *at[i], outer), ("!Ellipse", *at[i], inner)]
-        inside = (distance < outer + radius) & (np.arange(len(at)) != i)
-        ring += [("!Ellipse", *at[j], radius[j]) for j in np.flatnonzero(inside)]
-        hdus = [_region_hdu("SRCREG", source, plane), _region_hdu("BKGREG", ring, plane)]
-        name = f"{detections.stack.name}N{_VERSION}_{_region(i)}_reg3.fits"
-        _write(folder / name, [fits.PrimaryHDU(), *hdus])
-
-
-def _region(i: int) -> str:
-    return f"r{i + 1:04d}"
-
-
-def _region_hdu(name: str, shapes, plane: Plane) -> fits.BinTableHDU:
-    """A table of ellipses (shape, x, y, radius), which are circles."""
-    n = len(shapes)
-    columns = [
-        fits.Column("X", "D", unit="pixel", array=[s[1] for s in shapes]),
-        fits.Column("Y", "D", unit="pixel", array=[s[2] for s in shapes]),
-        fits.Column("SHAPE", "16A", array=[s[0] for s in shapes]),
-        fits.Column("R", "2D", unit="pixel", array=[2 * [s[3]] for s in shapes]),
-        fits.Column("ROTANG", "2D", unit="deg", array=np.full((n, 2), [0, np.nan])),
-        fits.Column("COMPONENT", "I", array=np.ones(n, dtype=np.int16)),
-    ]
-    hdu = fits.BinTableHDU.from_columns(columns, name=name)
-    hdu.header.update(_table_wcs(plane))
-    return hdu
-
-
-def _table_wcs(plane: Plane, first: int = 1) -> dict[str, object]:
-    """Keywords of the WCS of two table columns, the first of this number."""
-    cards = {}
-    for n, (axis, value, sign) in enumerate(
-        (("RA---TAN", plane.celestial[0], -1), ("DEC--TAN", plane.celestial[1], 1)), first
-    ):
-        cards |= {f"TCTYP{n}": axis, f"TCRVL{n}": value, f"TCRPX{n}": plane.centre}
-        cards |= {f"TCDLT{n}": sign * plane.pixel / 3600, f"TCUNI{n}": "deg"}
-    return cards
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,13 +62,13 @@ class Products:
         camera = self.detections.stack.camera
         position = self.detections.position
         on = obsid.on_detector(camera, position)
-        start = f"{camera.name.lower()}f{int(obsid.name):05d}_000N{_VERSION}"
+        start = f"{camera.name.lower()}f{int(obsid.name):05d}_000N{VERSION}"
         header = self._header(camera, obsid)
         self._write_events(start, camera, obsid, expected[on], position[on], header, rng)
         peak = self._write_maps(start, camera, obsid, header)
         for i in np.flatnonzero(on):
-            self._write_psf(f"{start}_{_region(i)}", obsid, position[i], header)
-            self._write_ecf90(f"{start}_{_region(i)}", obsid, position[i])
+            self._write_psf(f"{start}_{region_name(i)}", obsid, position[i], header)
+            self._write_ecf90(f"{start}_{region_name(i)}", obsid, position[i])
         return self._truth(camera, obsid, expected, on, peak)
 
     def _header(self, camera: Camera, obsid: Obsid) -> dict[str, object]:
@@ -215,7 +103,7 @@ class Products:
             columns.insert(4, fits.Column("energy", "E", unit="eV", array=1000 * kev[which]))
         events = fits.BinTableHDU.from_columns(columns, name="EVENTS")
         events.header.update(header)
-        events.header.update(_table_wcs(self.plane, 3))
+        events.header.update(table_wcs(self.plane, 3))
         for n in (3, 4):
             events.header[f"TLMIN{n}"], events.header[f"TLMAX{n}"] = (
                 0.5,
@@ -226,7 +114,7 @@ class Products:
             fits.Column("STOP", "D", unit="s", array=[_START + obsid.seconds]),
         ]
         gti = fits.BinTableHDU.from_columns(good, name="GTI")
-        _write(self.folder / f"{start}_evt3.fits", [fits.PrimaryHDU(), events, gti])
+        write_fits(self.folder / f"{start}_evt3.fits", [fits.PrimaryHDU(), events, gti])
 
     def _photons(self, camera, obsid, expected, position, rng):
         """Sky pixels and energies of all photons that the detector catches."""
@@ -304,8 +192,8 @@ class Products:
         r90 = float(psf_radius(obsid.off_axis(position[None]))[0]) / self.plane.pixel
         radius = ECF90_APERTURE["aper90"] * r90
         shape = [("Ellipse", *self.plane.sky(position[None])[0], radius)]
-        hdus = [_region_hdu(f"ECF90REG{b.upper()}", shape, self.plane) for b in self.bands]
-        _write(self.folder / f"{start}_reg3.fits", [fits.PrimaryHDU(), *hdus])
+        hdus = [region_hdu(f"ECF90REG{b.upper()}", shape, self.plane) for b in self.bands]
+        write_fits(self.folder / f"{start}_reg3.fits", [fits.PrimaryHDU(), *hdus])
 
     def _write_image(self, name: str, array, origin, step: float, header) -> None:
         hdu = fits.PrimaryHDU(array.astype(np.float32))
@@ -321,7 +209,7 @@ class Products:
             hdu.header[f"CRVAL{n}P"] = origin[axis]
             hdu.header[f"CRPIX{n}P"] = 1.0
             hdu.header[f"CDELT{n}P"] = step
-        _write(self.folder / name, [hdu])
+        write_fits(self.folder / name, [hdu])
 
     def _truth(self, camera, obsid, expected, on, peak):
         """Per bundle its name, components and the intensities that its photons were drawn from."""
@@ -364,7 +252,7 @@ class Products:
                 np.array([values[q] for q in QUANTITIES]),
                 np.array([background[q] for q in QUANTITIES]),
             )
-            names = tuple(_region(i) for i in here)
+            names = tuple(region_name(i) for i in here)
             found.append((f"b{b:04d}", names, truth))
         return found
 
@@ -375,7 +263,3 @@ def _power_law(band: str, n: int, rng: np.random.Generator) -> np.ndarray:
     p = 1 - NOMINAL_INDEX
     u = rng.random(n)
     return (low**p + u * (high**p - low**p)) ** (1 / p)
-
-
-def _write(path: Path, hdus: list) -> None:
-    fits.HDUList(hdus).writeto(path, overwrite=True)
