@@ -95,14 +95,12 @@ def test_a_job_killed_at_random_moments_ends_with_the_rows_of_an_undisturbed_one
     for k in range(KILLS):
         folder = tmp_path / str(k)
         config = batched_job(folder)
-        start = time.monotonic()
         child = run_here(config)
         time.sleep(rng.uniform(0.0, 0.9))
         check_what_is_there(folder)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         interrupted += not (folder / "results.h5").exists()
-        assert time.monotonic() - start < 60
         check_what_is_there(folder)
         status = os.waitpid(run_here(config), 0)[1]
         assert status == 0, (folder / "stderr").read_text()
@@ -125,8 +123,8 @@ def test_a_job_under_mpi_killed_at_random_moments_ends_with_the_same_rows(tmp_pa
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        deadline = time.monotonic() + 60
-        while not (folder / "log").exists() and time.monotonic() < deadline:
+        while not (folder / "log").exists():
+            assert launched.poll() is None
             time.sleep(0.01)
         time.sleep(rng.uniform(0.0, 0.4))
         os.killpg(launched.pid, signal.SIGKILL)
@@ -146,10 +144,8 @@ def cut_short(folder, config, after):
         env=environment(),
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if (folder / "log").exists() and n_computed(folder) >= after:
-            break
+    while n_computed(folder) < after:
+        assert process.poll() is None
         time.sleep(0.01)
     process.kill()
     process.wait()
