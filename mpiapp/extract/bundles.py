@@ -22,14 +22,13 @@ from .bundle_files import (
 )
 from .field import SourceFiles, of_band
 from .matrix import Columns, ExposureMap, Row
+from .photon_energy import source_kev
 from .psf import ECF90, PsfFraction
 from .quality import Quality
 from .region import Region, union
 from .sky import counts_in, number_in
 
 ERG_PER_KEV = 1.602176634e-9
-# Of a source of which less is left above the background the energies say too little.
-_NET = 0.5
 
 
 @dataclass
@@ -217,42 +216,28 @@ class _Work:
     def _photon_energy(self, i: int, band: str) -> float:
         """Mean energy in keV of the photons of source i, or of the background.
 
-        That of the settings, else of the ARF's power law, else of the events in the aperture, less
-        the background's where that leaves half of them, else (no events) of the background's
-        events, else of a power law.
+        That of the settings, else of the ARF's power law, else by the events of the source, or of
+        the background, which has that of a power law if there are none.
         """
         settings = self.observation.settings
         given = of_band(settings.photon_energy_kev, band)
         if given is not None:
             return given
-        if i < len(self.sources) and (area := self._arf(self.sources[i], band)) is not None:
+        limits = settings.energies[band]
+        if i == len(self.sources):
+            mean = self.mean_energy(i, band)
+            return mean if mean > 0 else power_law_kev(limits, settings.photon_index)
+        if (area := self._arf(self.sources[i], band)) is not None:
             return area.kev
-        for mean in (
-            self._net_energy(i, band),
-            self.mean_energy(i, band),
-            self.mean_energy(len(self.sources), band),
-        ):
-            if mean > 0:
-                return mean
-        return power_law_kev(settings.energies[band], settings.photon_index)
+        region = self._region(i, band)
+        here, beside = (self._energies(r, band) for r in (region, self.background))
+        ratio = region.area / self.background.area
+        return source_kev(here, beside, ratio, limits, settings.photon_index)
 
     def mean_energy(self, i: int, band: str) -> float:
         """Mean in keV over the events of source i's largest aperture, or of the background."""
         energies = self._energies(self._region(i, band), band)
         return float(energies.mean()) if len(energies) else np.nan
-
-    def _net_energy(self, i: int, band: str) -> float:
-        """The same less the background's events; NaN where fewer than half of all are left."""
-        if i == len(self.sources):
-            return np.nan
-        region = self._region(i, band)
-        here, beside = (self._energies(r, band) for r in (region, self.background))
-        ratio = region.area / self.background.area
-        net = len(here) - ratio * len(beside)
-        if net < _NET * len(here) or not len(here):
-            return np.nan
-        low, high = self.observation.settings.energies[band]
-        return float(np.clip((here.sum() - ratio * beside.sum()) / net, low, high))
 
     def _region(self, i: int, band: str) -> Region:
         """Source i's largest aperture, or the background."""

@@ -95,7 +95,7 @@ class Settings:
     energies : limits of the bands in keV
     cuts : which events count
     photon_energy_kev : mean photon energy by band; that of the source's events where there is none
-    photon_index : of the power law that weights an ARF
+    photon_index : of the power law that weights an ARF, or to which faint sources are drawn
     vignetting : whether a count rate is that on axis, where the map is of the whole field
     cut_sources : whether the apertures of all sources are cut out of all backgrounds
     """

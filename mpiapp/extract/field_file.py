@@ -96,7 +96,7 @@ class FieldFile(BaseModel):
     photon_energy_kev: Positive | dict[Band, Positive] | None = None
     """Mean photon energy; by default that of the source's events in the band."""
     photon_index: float = 1.7
-    """Of the power law that weights an ARF."""
+    """Of the power law that weights an ARF, or that mean energies of faint sources tend to."""
     vignetting: bool = True
     """Whether count rates are those on axis, where there are exposure maps of the whole field."""
     cut_sources: bool = True
