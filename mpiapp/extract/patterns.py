@@ -9,6 +9,7 @@ from typing import Protocol
 
 from ..catalog.fault import InputError
 from . import field as nouns
+from .psf import srcflux_fractions
 from .region_files import RegionFile, is_fits, labels
 
 # The catalog's letters and CIAO's words.
@@ -115,6 +116,8 @@ def source_files(files: Files, place: Place, name: str, known: Mapping) -> nouns
         given = files.psf_fraction
         by_band = given if isinstance(given, dict) else {"": given}
         psf = {band: (f, files.psf_fraction_bkg) for band, f in by_band.items()}
+    if files.psf.endswith(".flux") and not _has_source(files.psf):
+        psf = {band: srcflux_fractions(path, name) for band, path in psf.items()}
     if None in regions.values() or (files.psf and not psf):
         return None
     own_maps = _has_source(files.exposure_map)

@@ -60,7 +60,7 @@ def read_psf(
     """The PSF of a source at `centre` (sky pixels); InputError if it cannot be used."""
     if isinstance(given, str):
         if given.endswith(".flux"):
-            return _srcflux_fraction(given)
+            return _fractions(*srcflux_fractions(given), given)
         return _psf_image(given, frame) if is_fits(given) else _round_psf(given, frame, centre)
     return _fractions(*given)
 
@@ -73,21 +73,34 @@ def _fractions(aper: float, background: float, path: str = "") -> PsfFraction:
     return PsfFraction(min(float(aper), 1.0), float(background))
 
 
-def _srcflux_fraction(path: str) -> PsfFraction:
-    """The PSF fractions in the table of one source that `srcflux` writes."""
+def srcflux_fractions(path: str, source: str = "") -> tuple[float, float]:
+    """The PSF fractions of aperture and background in a table of `srcflux`.
+
+    source : number of the source in a table of several, its COMPONENT or else its row
+    """
+    fractions = _srcflux_table(path)
+    try:
+        return fractions[int(source)] if source else next(iter(fractions.values()))
+    except (KeyError, ValueError):
+        numbers = f"{min(fractions)} to {max(fractions)}"
+        raise InputError(f"{path}: no source {source}, only {numbers}; name a PSF") from None
+
+
+@lru_cache(maxsize=8)  # a table of all sources is asked for each of them
+def _srcflux_table(path: str) -> dict[int, tuple[float, float]]:
     with open_fits(path) as hdus:
         for hdu in hdus:
             names = hdu.columns.names if isinstance(hdu, fits.BinTableHDU) else ()
-            if "PSFFRAC" in names:
-                columns = (hdu.data[name] for name in ("PSFFRAC", "BG_PSFFRAC") if name in names)
-                found = [np.asarray(column, dtype=np.float64).ravel() for column in columns]
-                break
-        else:
-            raise InputError(f"{path}: no table with PSFFRAC; name a PSF image or psf_fraction")
-    if any(len(values) != 1 for values in found):
-        raise InputError(f"{path}: {len(found[0])} rows, expected that of one source")
-    background = np.nan_to_num(found[-1][0]) if len(found) > 1 else 0.0
-    return _fractions(found[0][0], background, path)
+            if "PSFFRAC" in names and len(hdu.data):
+                nothing, rows = np.zeros(len(hdu.data)), np.arange(1, len(hdu.data) + 1)
+                aper = np.asarray(hdu.data["PSFFRAC"], dtype=np.float64)
+                background = hdu.data["BG_PSFFRAC"] if "BG_PSFFRAC" in names else nothing
+                numbers = hdu.data["COMPONENT"] if "COMPONENT" in names else rows
+                return {
+                    int(n): (float(a), float(b))
+                    for n, a, b in zip(numbers, aper, np.nan_to_num(background))
+                }
+    raise InputError(f"{path}: no table with PSFFRAC; name a PSF image or psf_fraction")
 
 
 def _psf_image(path: str, frame: Frame) -> Psf:

@@ -150,18 +150,21 @@ def test_observations_of_one_srcflux_job_are_a_stack(products, expected, tmp_pat
     same(extracted(tmp_path, tmp_path / "out"), expected)
 
 
-def test_psf_fractions_of_srcflux_serve_where_there_are_no_psf_images(products, tmp_path):
+@pytest.mark.parametrize("whole", [False, True], ids=["a file a source", "a file of all"])
+def test_psf_fractions_of_srcflux_serve_where_there_are_no_psf_images(products, whole, tmp_path):
     obsid = obsids(products)[0]
     srcflux(products, tmp_path, obsid, "")
     copy(of(products, obsid, "evt3"), tmp_path / "evt2.fits")
     fractions = {}
     for i, path in enumerate(sorted(tmp_path.glob("*.psf"))):
-        name, word = path.stem.split("_")
-        fractions[name, word] = 0.8 + 0.01 * i
+        fractions[tuple(path.stem.split("_"))] = 0.8 + 0.01 * i
         path.unlink()
-        Table({"PSFFRAC": [fractions[name, word]], "BG_PSFFRAC": [0.02]}).write(
-            path.with_suffix(".flux"), format="fits"
-        )
+    rows = {f"{name}_{word}": [(int(name), f, 0.02)] for (name, word), f in fractions.items()}
+    if whole:
+        rows = {word: [r[0] for key, r in rows.items() if word in key] for word in WORDS.values()}
+    for name, found in rows.items():
+        table = Table(rows=found[::-1], names=["COMPONENT", "PSFFRAC", "BG_PSFFRAC"])
+        table.write(tmp_path / f"{name}.flux", format="fits")
     done = mpiapp("extract", tmp_path, tmp_path / "out")
     assert done.returncode == 0, done.stderr
     checked = 0
