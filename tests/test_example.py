@@ -142,9 +142,9 @@ def test_stack_and_master_combine_the_obsids(results_path):
         assert 2 * half < widest
 
 
-def test_make_run_or_the_tutorials_use_these_files():
-    tutorials = (ROOT / "docs" / "tutorials").glob("*.md")
-    used = "\n".join(path.read_text() for path in (ROOT / "Makefile", *tutorials))
+def test_make_run_or_the_documentation_use_these_files():
+    pages = (ROOT / "docs").rglob("*.md")
+    used = "\n".join(path.read_text() for path in (ROOT / "Makefile", *pages))
     for name in os.listdir(EXAMPLE):
         assert name in used
 

@@ -187,7 +187,8 @@ def _numbers(counts: Counts, own: str) -> np.ndarray:
         values, bad = _floats(column, f"{counts.source.name}: column {name}", own == "psf_frac")
         if values.ndim > 1:
             found = np.full((len(counts), values.shape[1]), np.nan)
-        values = values * _factors(counts, pairs, name, own, getattr(column, "unit", None))
+        with np.errstate(over="ignore"):  # what becomes infinite is refused below
+            values = values * _factors(counts, pairs, name, own, getattr(column, "unit", None))
         if base == "psf_frac":
             values[(values > 1) & (values < 1 + _ROUNDING)] = 1.0
         for rows, expected in _wrong(own, values):
