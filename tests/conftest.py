@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
+from time import monotonic  # not of the module, whose clock tests set
 
 import pytest
 from jobs import HANGING, share
@@ -21,7 +21,8 @@ def pytest_collection_modifyitems(items):
 
 def pytest_configure(config):
     if not hasattr(config, "workerinput"):  # the process that hears of all tests
-        config.pluginmanager.register(StuckSuite(HANGING + 300))
+        capture = config.pluginmanager.get_plugin("capturemanager")
+        config.pluginmanager.register(StuckSuite(HANGING + 300, capture))
 
 
 class StuckSuite:
@@ -31,10 +32,11 @@ class StuckSuite:
     nothing else.  Where a test stands, pytest's `faulthandler_timeout` has printed by then.
     """
 
-    def __init__(self, seconds: float):
+    def __init__(self, seconds: float, capture=None):
         self._seconds = seconds
+        self._capture = capture
         self._running: dict[str, None] = {}
-        self._last_end = time.monotonic()
+        self._last_end = monotonic()
         self._is_over = threading.Event()
 
     def pytest_sessionstart(self):
@@ -48,13 +50,19 @@ class StuckSuite:
 
     def pytest_runtest_logfinish(self, nodeid):
         self._running.pop(nodeid, None)
-        self._last_end = time.monotonic()
+        self._last_end = monotonic()
+
+    @property
+    def is_stuck(self) -> bool:
+        return monotonic() - self._last_end > self._seconds
 
     def _watch(self):
         while not self._is_over.wait(min(5.0, self._seconds)):
-            if time.monotonic() - self._last_end > self._seconds:
+            if self.is_stuck:
                 tests = "\n  ".join(list(self._running) or ["none: tests were being collected"])
                 message = f"No test has ended for {self._seconds:.0f} s.  Running:\n  {tests}\n"
+                if self._capture:
+                    self._capture.suspend_global_capture()
                 os.write(sys.__stderr__.fileno(), message.encode())
                 for pid in descendants(os.getpid()):
                     os.kill(pid, signal.SIGKILL)

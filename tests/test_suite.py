@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from conftest import StuckSuite
 from jobs import environment
 
 STUCK = """
@@ -34,3 +35,9 @@ def test_a_stuck_suite_ends_with_what_it_started_and_names_the_tests_that_run():
     child = Path(f"/proc/{done.stdout.strip()}")
     while child.exists() and " Z " not in (child / "stat").read_text():
         time.sleep(0.01)  # if it lived on, this test would be the stuck one
+
+
+def test_a_test_that_sets_the_clock_does_not_end_the_suite(monkeypatch):
+    suite = StuckSuite(seconds=1000.0)
+    monkeypatch.setattr(time, "monotonic", lambda: 1e12)
+    assert not suite.is_stuck
