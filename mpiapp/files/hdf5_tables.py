@@ -113,7 +113,10 @@ def wrong_with(file: h5py.File, name: str, columns: Sequence[Column], text_kind:
         return "is missing"
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
         return "is a link"
-    table = file[name]
+    try:
+        table = file[name]
+    except (KeyError, OSError, RuntimeError) as error:  # all of which HDF5's errors become
+        return f"cannot be read: {error.args[0]}"
     if not isinstance(table, h5py.Dataset) or table.ndim != 1 or table.chunks is None:
         return "is no table in chunks"
     if table.is_virtual or table.external:
