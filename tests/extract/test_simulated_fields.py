@@ -177,9 +177,8 @@ def test_counts_are_those_of_a_sum_over_the_event_file(mock, bundles):
 
 def test_the_quality_of_every_aperture_comes_along(extracted):
     rows = [read_source_info(one.path) for one in extracted]
-    flags = {
-        f for table in rows for text in np.ma.filled(table["extract_flags"], "") for f in text.split()
-    }
+    texts = [text for table in rows for text in np.ma.filled(table["extract_flags"], "")]
+    flags = {flag for text in texts for flag in text.split()}
     assert {"overlap", "holed"} <= flags
     for table in rows:
         assert (table["theta"] < 15).all() and (table["frac_off_chip"] < 1).all()
