@@ -51,18 +51,26 @@ def _write_new(path: str, text: str) -> None:
         raise ConfigError(f"{path}: exists already; name another file") from None
 
 
+def _connect():
+    """This process among the ranks of a job; None, and why is said, if they cannot be used."""
+    from .parallel import world
+
+    try:
+        return world.connect()
+    except world.WorldError as error:
+        print(f"mpiapp: {error}", file=sys.stderr)
+        return None
+
+
 def run(args) -> int:
     from .parallel.progress import During, UnbreakableStream
 
     with During("starting", silent=not sys.stderr.isatty()):
-        from .parallel import job, world
+        from .parallel import job
         from .parallel.shares import MAX_SHARDS, Shard
         from .parallel.task import Options
 
-    try:
-        here = world.connect()
-    except world.WorldError as error:
-        print(f"mpiapp: {error}", file=sys.stderr)
+    if (here := _connect()) is None:
         return ExitCode.USAGE
     try:
         shard = args.shard and Shard.parse(args.shard)
@@ -256,13 +264,10 @@ def extract(args) -> int:
     with During("starting", silent=not sys.stderr.isatty()):
         from .extract.find import find_field
         from .extract.positions import write_masters
-        from .parallel import extraction, world
+        from .parallel import extraction
         from .starter import starter
 
-    try:
-        here = world.connect()
-    except world.WorldError as error:
-        print(f"mpiapp: {error}", file=sys.stderr)
+    if (here := _connect()) is None:
         return ExitCode.USAGE
     sys.stdout, sys.stderr = UnbreakableStream(sys.stdout), UnbreakableStream(sys.stderr)
     bands = args.bands.split(",") if args.bands else ()

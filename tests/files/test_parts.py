@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from file_changes import at_change
 from results_files import N_RUNS, batch, exit_code, in_a_fork, small_chunks, steps, values
 
 from mpiapp.files.merge import merge
@@ -25,24 +26,6 @@ CHANGES += [(Path, name) for name in ("mkdir", "unlink", "rmdir")]
 # Every change is tried with MPIAPP_SLOW, else a sample.
 STEP = 1 if "MPIAPP_SLOW" in os.environ else 7
 WHOLE = [row for run in range(N_RUNS) for row in batch(run, 1).photometry["value"].tolist()]
-
-
-def at_change(monkeypatch, last: int, act) -> list[str]:
-    """Have `act` called before change number `last` that is made to files; returns all changes."""
-    made: list[str] = []
-
-    def hooked(name, call):
-        def hook(*args, **kwargs):
-            made.append(name)
-            if len(made) == last:
-                act()
-            return call(*args, **kwargs)
-
-        return hook
-
-    for owner, name in CHANGES:
-        monkeypatch.setattr(owner, name, hooked(name, getattr(owner, name)))
-    return made
 
 
 def check(final: Path, n_told: int) -> None:
@@ -86,7 +69,7 @@ def test_a_job_that_ends_at_any_change_of_its_files_is_resumed_with_equal_rows(
 
         def job(final=final, told=told, act=act, last=last):
             with open(told, "w") as file:
-                at_change(monkeypatch, last, act)
+                at_change(monkeypatch, CHANGES, last, act)
                 try:
                     steps(final, lambda n: print(n, file=file, flush=True))
                 except (ResultsError, OSError):
@@ -243,7 +226,7 @@ def test_a_merge_that_is_killed_at_any_change_is_done_again(tmp_path, monkeypatc
         out = tmp_path / str(last) / "all.h5"
 
         def job(out=out, last=last):
-            at_change(monkeypatch, last, lambda: os._exit(1))
+            at_change(monkeypatch, CHANGES, last, lambda: os._exit(1))
             merge(out, shards)
             return 0
 

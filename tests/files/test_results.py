@@ -15,6 +15,7 @@ import pytest
 from astropy.table import Table
 from astropy.table.meta import get_header_from_yaml, get_yaml_from_table
 from astropy.units import Unit
+from file_changes import at_change
 from results_files import batch, exit_code, in_a_fork, values
 
 from mpiapp.catalog.quantities import QUANTITIES
@@ -27,24 +28,6 @@ CHANGES = [(os, name) for name in ("open", "fsync", "rename", "link")]
 CHANGES += [(Path, name) for name in ("mkdir", "unlink", "rmdir", "iterdir")]
 
 IN_FULL = "MPIAPP_SLOW" in os.environ
-
-
-def at_change(monkeypatch, last: int, act) -> list[str]:
-    """Have `act` called before change number `last` that is made to files; returns all changes."""
-    made: list[str] = []
-
-    def hooked(name, call):
-        def hook(*args, **kwargs):
-            made.append(name)
-            if len(made) == last:
-                act()
-            return call(*args, **kwargs)
-
-        return hook
-
-    for owner, name in CHANGES:
-        monkeypatch.setattr(owner, name, hooked(name, getattr(owner, name)))
-    return made
 
 
 def job(final, number: int) -> int:
@@ -70,7 +53,7 @@ def test_of_two_jobs_with_one_output_one_wins_whenever_the_second_begins(tmp_pat
             codes.append(exit_code(in_a_fork(lambda: job(final, 2))))
 
         with monkeypatch.context() as patch:
-            made = at_change(patch, last, second)
+            made = at_change(patch, CHANGES, last, second)
             codes.append(job(final, 1))
         n_changes = max(n_changes, len(made))
         assert sorted(codes) == [0, 2], (made[: last + 1], codes)
