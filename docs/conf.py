@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from mpiapp import __version__, config, examples
+from mpiapp import __version__, cli, config
 from mpiapp.catalog.outcome import Flag, Outcome
 from mpiapp.catalog.quantities import QUANTITIES, Matrix
 from mpiapp.exit_code import ExitCode
@@ -37,7 +37,7 @@ mathjax = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static/math
 html_static_path.append(str(mathjax))
 mathjax_path = mathjax.name
 
-examples.HEADING = "examples::\n"  # a literal block: what is shown is to be copied
+cli.EXAMPLES_HEADING = "examples::\n"  # a literal block: what is shown is to be copied
 
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath", "substitution"]
 myst_heading_anchors = 3

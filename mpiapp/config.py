@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from .catalog.fault import ConfigError
 from .catalog.names import is_name
 from .catalog.quantities import APERTURES, BANDS, LEVELS, QUANTITIES
 from .engines import ENGINES, Engine, create
@@ -23,10 +24,6 @@ from .posterior import Smoothing
 from .toml import tomllib
 
 _PREP3_FILES = "*prep3.fits"
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be used; the message names the file, the key and the value."""
 
 
 def _as_list(value):

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .config import ConfigError
+from .catalog.fault import ConfigError
 from .toml import tomllib
 
 KINDS = ("job", "requeue", "array", "merge", "scaling")

@@ -14,8 +14,8 @@ from documents import PAGES, ROOT, blocks, code_spans, commands
 from jobs import mpiapp, write_job
 
 from mpiapp.cli import build_parser
+from mpiapp.commands import COMMANDS
 from mpiapp.config import Config, tomllib
-from mpiapp.examples import EXAMPLES
 from mpiapp.exit_code import ExitCode
 from mpiapp.extract.field_file import FieldFile
 from mpiapp.simulate import PRESETS
@@ -96,7 +96,7 @@ def test_a_shown_command_can_be_called(where, words):
     check(words)
 
 
-HELP = [(name, line) for name, lines in EXAMPLES.items() for line in lines]
+HELP = [(name, line) for name, command in COMMANDS.items() for line in command.EXAMPLES]
 
 
 @pytest.mark.parametrize(("name", "line"), HELP, ids=[line for _, line in HELP])
@@ -106,13 +106,13 @@ def test_an_example_of_the_help_can_be_called(name, line):
     check(words)
 
 
-@pytest.mark.parametrize("name", sorted(EXAMPLES))
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_help_shows_the_examples(name, capsys):
     with pytest.raises(SystemExit) as left:
         build_parser().parse_args([name, "--help"])
     assert left.value.code == 0
     shown = capsys.readouterr().out.splitlines()
-    assert set(EXAMPLES[name]) <= {line.strip() for line in shown}
+    assert set(COMMANDS[name].EXAMPLES) <= {line.strip() for line in shown}
 
 
 def test_help_names_exit_codes_and_presets():

@@ -12,6 +12,10 @@ class InputError(ValueError):
     """Input that cannot be used; the message names the place and says what to do."""
 
 
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the file, the key and the value."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """A part of the input that cannot be used, and the runs that it concerns.

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ..catalog.fault import Fault, InputError
+from ..catalog.fault import ConfigError, Fault, InputError
 from ..catalog.scan import FileScan
 from ..catalog.worklist import Selection, Unit, WorkList
-from ..config import Config, ConfigError, Input
+from ..config import Config, Input
 from ..files.mst3 import Mst3File, read_mst3
 from .banner import hints
 from .scanning import ScannedFile

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from .. import engines, provenance, scheduler
-from ..catalog.fault import Fault
+from ..catalog.fault import ConfigError, Fault
 from ..catalog.outcome import Outcome, n_unplanned
 from ..catalog.worklist import Target
-from ..config import Config, ConfigError, load
+from ..config import Config, load
 from ..exit_code import ExitCode
 from ..files import results
 from ..files.schema import Batch, row

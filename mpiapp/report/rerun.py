@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .. import engines
-from ..catalog.bundle import InputError
+from ..catalog.fault import ConfigError, InputError
 from ..catalog.problem import Problem
 from ..catalog.runs import RunKey
 from ..catalog.worklist import Target
-from ..config import Config, ConfigError
+from ..config import Config
 from ..files.results import Results
-from ..parallel.planning import find_inputs, make_plan
+from ..parallel.planning import InputFiles, find_inputs, make_plan
 from ..parallel.scanning import scan_here
 from ..photometry.ladder import Run
 from ..photometry.photometer import Photometer
@@ -114,6 +114,11 @@ def found_config(results: Results, inputs: str | None = None) -> tuple[Config, s
     raise InputError(
         f"{results.path}: its inputs ({names}) are not in {where}; name their folder by --inputs"
     )
+
+
+def job_inputs(results: Results, inputs: str | None = None) -> list[InputFiles]:
+    """The files of a job, found as `found_config` does."""
+    return find_inputs(found_config(results, inputs)[0])
 
 
 def find_key(results: Results, text: str) -> RunKey:

@@ -10,7 +10,7 @@ from astropy.table import MaskedColumn, Table
 
 from mpiapp import Outcome, measure
 from mpiapp.cli import main
-from mpiapp.examples import COLUMNS
+from mpiapp.commands.column_map import COLUMNS
 from mpiapp.files.catalog_tables import read_table
 from mpiapp.files.counts_table import ERG_PER_KEV
 from mpiapp.files.layouts import OWN
@@ -194,7 +194,7 @@ def test_the_table_is_never_replaced_and_other_files_only_if_asked(tmp_path, cap
 
 
 def test_help_lists_every_name_that_map_and_set_know():
-    known = set(re.findall(r"\w+", " ".join(COLUMNS)))
+    known = set(re.findall(r"\w+", COLUMNS))
     ends = {name for name in OWN if name.startswith("exposure") and name.endswith("_bkg")}
     assert set(OWN) - ends <= known
 

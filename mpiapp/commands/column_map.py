@@ -1,0 +1,35 @@
+"""What `import` and `measure` share: a table of counts, and where it has its columns."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+
+TABLE = "table of counts: text, FITS, VOTable, ECSV, Parquet or JSON lines, also .gz"
+# For the end of the help; a test holds the names against the code.
+COLUMNS = """\
+names that --map and --set know:
+  cnts cnts_bkg psf_frac psf_frac_bkg area area_bkg
+  exposure_rate exposure_photflux exposure_flux, for rate, photflux and flux; each also _bkg
+  photon_energy_kev, which makes flux of exposure_photflux; exposure_s
+  obsid stack component bundle instrument band aperture
+
+"""
+
+
+def add_mapping(p: ArgumentParser) -> None:
+    """Where a table of counts has its columns."""
+    p.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="NAME=COLUMN",
+        help="which column of TABLE is NAME, for example cnts=COUNTS; may be repeated",
+    )
+    p.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what NAME is in every row, for example band=b; may be repeated",
+    )
+    p.add_argument("--mapping", metavar="FILE", help="TOML file with [columns] and [values]")

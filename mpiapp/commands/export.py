@@ -1,0 +1,115 @@
+"""`mpiapp export`: write the catalog's table: a row per source."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..exit_code import ExitCode
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+    from ..files.mst3 import Mst3File
+    from ..files.results import Results
+    from ..parallel.planning import InputFiles
+
+HELP = "write the catalog's table: a row per source"
+EXAMPLES = (
+    "mpiapp export results.h5 sources.vot",
+    "mpiapp export results.h5 detections.fits --level obsid --with mode,mean,rms",
+)
+
+
+def add_arguments(p: ArgumentParser) -> None:
+    p.add_argument("results", metavar="RESULTS", help="results file (HDF5)")
+    p.add_argument("out", metavar="OUT", help="table: .fits, .ecsv, .vot, .parquet, .csv or .hats")
+    p.add_argument(
+        "--level",
+        choices=("obsid", "stack", "master", "block"),
+        default="master",
+        help="a row per detection, stack detection, master source or block (master)",
+    )
+    p.add_argument(
+        "--with",
+        dest="extras",
+        default="",
+        metavar="NAMES",
+        help="more columns, of mode,mean,rms,gamma_alpha,gamma_beta,noise,n_obsids",
+    )
+    p.add_argument(
+        "--mst3",
+        metavar="FILE",
+        help="the associations, at level master (those of the job, if they are where they were)",
+    )
+    p.add_argument(
+        "--carry",
+        default="",
+        metavar="NAMES",
+        help="columns that came along into the prep3 files, ra,dec for instance, or all",
+    )
+    p.add_argument("--inputs", metavar="DIR", help="where the inputs of the job are now")
+    p.add_argument(
+        "--mpdf",
+        action="store_true",
+        help="write the kept posterior densities instead: OUT is a folder of phot3 files",
+    )
+
+
+def main(args: Namespace) -> ExitCode:
+    from ..catalog.fault import InputError
+    from ..files.mst3 import read_mst3
+    from ..files.results import open_results
+    from ..products.phot3 import write_phot3
+    from ..report.rerun import job_inputs
+
+    if args.mpdf:
+        with open_results(args.results) as results:
+            print(f"{args.out}: {write_phot3(results, args.level, args.out)} files")
+        return ExitCode.OK
+    extras = [name for name in args.extras.split(",") if name]
+    carry = [name for name in args.carry.split(",") if name]
+    with open_results(args.results) as results:
+        inputs = []
+        if carry or (args.level == "master" and not args.mst3):
+            with contextlib.nullcontext() if carry else contextlib.suppress(InputError):
+                inputs = job_inputs(results, args.inputs)
+        mst3 = read_mst3(args.mst3) if args.mst3 else None
+        table, mst3 = write_catalog(results, args.out, args.level, inputs, mst3, extras, carry)
+    if not any(name.startswith("hard_") for name in table.colnames):
+        print("no hardness ratios: [output] mpdf keeps no photon fluxes of two bands at this level")
+    if args.level == "master" and not any(name.startswith("var_") for name in table.colnames):
+        needed = "[output] mpdf keeps no photon fluxes of the observations of these masters"
+        print(f"no variability: {needed if mst3 else 'name the associations with --mst3'}")
+    return ExitCode.OK
+
+
+def write_catalog(
+    results: Results,
+    out: str,
+    level: str,
+    inputs: Sequence[InputFiles],
+    mst3: Mst3File | None = None,
+    extras: Sequence[str] = (),
+    carry: Sequence[str] = (),
+) -> tuple[Table, Mst3File | None]:
+    """Write the catalog's table of a level, and say so; the table, and the associations in it.
+
+    inputs : the files of the job, as far as they are needed and found
+    mst3 : the associations, instead of those of the job, if it has one file of them
+    extras, carry : more columns, see `catalog_table`
+    """
+    from ..products.export import catalog_table, write_table
+
+    if level == "master" and mst3 is None:
+        of_job = {files.mst3.path: files.mst3 for files in inputs if files.mst3}
+        mst3 = of_job.popitem()[1] if len(of_job) == 1 else None
+    for fault in mst3.faults if mst3 else ():
+        print(f"mpiapp: {fault.message}", file=sys.stderr)
+    prep3 = [path for files in inputs for path in files.prep3]
+    table = catalog_table(results, level, extras, mst3 and mst3.associations, carry, prep3)
+    print(f"{write_table(table, out)}: {len(table)} rows, {len(table.columns)} columns")
+    return table, mst3
