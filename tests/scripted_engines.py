@@ -31,7 +31,7 @@ class GammaEngine:
 
     def sample(self, problem, seed, *, tune_factor=1):
         rng = np.random.default_rng(seed)
-        theta = np.clip(problem.least_squares(), 1e-3 * problem.upper, 0.3 * problem.upper)
+        theta = np.clip(problem.maximum_likelihood()[0], 1e-3 * problem.upper, 0.3 * problem.upper)
         values = rng.gamma(25.0, theta / 25.0, (*self.shape, problem.n_columns))
         n = problem.n_columns
         return Draws(np.minimum(values, problem.upper), np.ones(n), np.full(n, 1000.0), method="t")

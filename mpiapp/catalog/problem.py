@@ -199,17 +199,19 @@ class Problem:
             offset=self.offset + self.F[:, n:] @ densities,
         )
 
-    def least_squares(self) -> np.ndarray:
-        """(n_columns,) least-squares solution of F·θ = C, each row weighted by 1/max(C, 1) (Eq. 8).
+    def maximum_likelihood(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n_columns,) solution s_ML and σ_ML of F·θ = C (memo, Eq. 8; Primini & Kashyap 2014).
 
-        With one obsid this is the maximum-likelihood solution of the memo and of
-        Primini & Kashyap (2014); it may be negative or beyond the priors.
+        With one obsid s_ML = F⁻¹C, and the counts' variances C propagate into
+        σ_ML² = (F⁻¹)²·C.  With several the rows outnumber the columns: weights 1/max(C, 1) give
+        the least-squares solution, whose errors propagate alike.  It may be negative or beyond
+        the priors; a column that no row sees is 0 ± 0.
         """
         weight = 1.0 / np.sqrt(np.maximum(self.counts, 1))
         scale = self.F.max(axis=0)
         scale[scale == 0] = 1.0
-        matrix = self.F / scale * weight[:, None]
-        return np.linalg.lstsq(matrix, (self.counts - self.offset) * weight, rcond=None)[0] / scale
+        inverse = np.linalg.pinv(self.F / scale * weight[:, None]) * weight / scale[:, None]
+        return inverse @ (self.counts - self.offset), np.sqrt(inverse**2 @ self.counts)
 
     def single_obsid_intensities(self, source: int) -> np.ndarray:
         """(n_obsids,) intensity of one source from each obsid alone (Eq. 8); -inf where unseen."""
@@ -220,5 +222,5 @@ class Problem:
                 part = replace(
                     self, counts=self.counts[rows], F=self.F[rows], offset=self.offset[rows]
                 )
-                intensities[k] = part.least_squares()[source]
+                intensities[k] = part.maximum_likelihood()[0][source]
         return intensities

@@ -74,20 +74,6 @@ class GetDrawsEngine:
         return Draws(values=values, rhat=rhat, ess=ess, method="metropolis", seconds=seconds)
 
 
-def maximum_likelihood(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
-    """(n_columns,) solution s_ML and σ_ML of F θ = C (memo, Eq. 8; Primini & Kashyap 2014).
-
-    With one obsid s_ML = F⁻¹C, and the counts' variances C propagate into
-    σ_ML² = (F⁻¹)²·C.  With several the rows outnumber the columns: weights
-    1/max(C, 1) give the least-squares solution, whose errors propagate alike.
-    """
-    weight = 1.0 / np.sqrt(np.maximum(problem.counts, 1))
-    scale = problem.F.max(axis=0)
-    scale[scale == 0] = 1.0
-    inverse = np.linalg.pinv(problem.F / scale * weight[:, None]) * weight / scale[:, None]
-    return inverse @ (problem.counts - problem.offset), np.sqrt(inverse**2 @ problem.counts)
-
-
 def prior_range(problem: Problem, sigmas: float = 5.0) -> tuple[np.ndarray, np.ndarray]:
     """(n_columns,) bounds of the uniform priors of CSC 2.0, s_ML ± `sigmas`·σ_ML (section 2.3).
 
@@ -96,7 +82,7 @@ def prior_range(problem: Problem, sigmas: float = 5.0) -> tuple[np.ndarray, np.n
 
     Raises SamplingError where nothing is left.
     """
-    best, sigma = maximum_likelihood(problem)
+    best, sigma = problem.maximum_likelihood()
     best = np.maximum(best, 0.0)
     highest = np.minimum(best + sigmas * sigma, problem.upper)
     lowest = np.maximum(best - sigmas * sigma, LOWEST * highest)
@@ -126,7 +112,7 @@ def _run(problem, sigmas, n_draws, rng) -> tuple[np.ndarray, dict[str, float]]:
     with timed(seconds, "likelihood"):
         # In units of the upper bounds every parameter is of order one, as sherpa's steps,
         # tolerances and determinants like it.
-        start = np.clip(maximum_likelihood(problem)[0], lowest, highest)
+        start = np.clip(problem.maximum_likelihood()[0], lowest, highest)
         model = _model(problem.F * highest, problem.offset, start / highest, lowest / highest)
         data = Data1D("counts", np.arange(len(problem.counts)), problem.counts)
     with SherpaVerbosity("CRITICAL"), np.errstate(all="ignore"), warnings.catch_warnings():

@@ -26,11 +26,10 @@ def most_recent(models: OrderedDict, n_columns: int, make: Callable[[], object],
 def start_from_maximum_likelihood(problem: Problem) -> np.ndarray:
     """(n_columns,) the solution of F θ = C (Eq. 8), inside the prior box, on the unbounded scale.
 
-    More rows than columns are solved by least squares.  Solutions at or below
-    zero start where the column adds one count to its apertures in all, those
+    Solutions at or below zero start where the column adds one count to its apertures in all, those
     above the box at 0.9 of it.
     """
-    ml = np.linalg.lstsq(problem.F, problem.counts - problem.offset, rcond=None)[0]
+    ml = problem.maximum_likelihood()[0]
     one_count = 1.0 / problem.F.sum(axis=0)
     highest = 0.9 * problem.upper
     start = np.clip(np.maximum(ml, one_count), None, highest)

@@ -15,7 +15,7 @@ import numpy as np
 from ..catalog.problem import Problem
 from ..catalog.quantities import QUANTITIES
 from ..engines import SamplingError, create
-from ..engines.get_draws import maximum_likelihood, prior_range
+from ..engines.get_draws import prior_range
 from ..posterior.mpdf import Summary, summarise
 from ..report.figures import (
     BLACK,
@@ -67,7 +67,7 @@ def priors(problems: Sequence[Problem], quantity: str) -> Study:
             n_empty += 1
             continue
         narrow, few = measure(replace(p, upper=highest), i)
-        is_zero = maximum_likelihood(p)[0][0] <= 0
+        is_zero = p.maximum_likelihood()[0][0] <= 0
         (zero if is_zero else rest).append(narrow.hilim)
         if is_zero and narrow.hilim / wide.hilim < smallest:
             smallest = narrow.hilim / wide.hilim

@@ -13,7 +13,7 @@ from ..catalog.outcome import Flag
 from ..catalog.problem import Problem
 from ..catalog.runs import RunKey
 from ..config import Config
-from ..engines.get_draws import maximum_likelihood, prior_range
+from ..engines.get_draws import prior_range
 from ..files.results import open_results
 from ..report.compare import Comparison, compare, formatted, table_3, worst_table, write_table
 from ..report.figures import comparison_figures, save
@@ -166,7 +166,7 @@ def explained(found: list[Comparison], reference: Path) -> list[str]:
     for w in far:
         problem = problems[RunKey(*(w[name] for name in RunKey._fields))]
         source = problem.sources.index(w["component"])
-        best, _ = maximum_likelihood(problem)
+        best, _ = problem.maximum_likelihood()
         is_get_draws = config.engine.name == "get_draws"
         if is_get_draws and best[source] <= 0:
             why.append("its maximum-likelihood solution is negative: 5-σ prior cut short (2.3)")

@@ -1,7 +1,8 @@
-"""Changes to a problem: frozen backgrounds, excluded obsids, other priors, least squares."""
+"""Changes to a problem: frozen backgrounds, excluded obsids, other priors, maximum likelihood."""
 
 import numpy as np
 import pytest
+from problems import problem
 
 from mpiapp.catalog.problem import Problem
 
@@ -53,18 +54,30 @@ def test_prior_factors_apply_to_the_named_columns_only(two_obsids):
     np.testing.assert_allclose(p.upper, [1e6, 1e7, 1.0, 10.0])
 
 
-def test_least_squares_solves_one_obsid_exactly(two_obsids):
-    """Eq. 8 is a square system there: F·θ = C."""
-    p = two_obsids.without(["O1"])
-    np.testing.assert_allclose(p.F @ p.least_squares(), p.counts)
+def test_maximum_likelihood_solves_one_obsid_and_propagates_poisson_errors():
+    p = problem([51, 692], np.array([[0.9, 300.0], [0.05, 18000.0]]), 1, [1e6, 10.0])
+    best, sigma = p.maximum_likelihood()
+    inverse = np.linalg.inv(p.F)
+    np.testing.assert_allclose(best, inverse @ p.counts, rtol=1e-10)
+    covariance = inverse @ np.diag(p.counts) @ inverse.T
+    np.testing.assert_allclose(sigma, np.sqrt(np.diag(covariance)), rtol=1e-10)
 
 
-def test_least_squares_of_small_fluxes_is_not_lost_in_rounding(two_obsids):
+def test_maximum_likelihood_of_several_obsids_is_the_weighted_mean():
+    """Without background a source in two obsids has s = ΣC/ΣF if the weights are Poisson's."""
+    F = np.array([[2.0, 0, 0], [0, 1, 0], [6.0, 0, 0], [0, 0, 1]])
+    p = problem([10, 5, 30, 5], F, 1, [1e3, 1e3, 1e3])
+    best, sigma = p.maximum_likelihood()
+    assert best[0] == pytest.approx(40 / 8)
+    assert sigma[0] == pytest.approx(np.sqrt(40) / 8)
+
+
+def test_maximum_likelihood_of_small_fluxes_is_not_lost_in_rounding(two_obsids):
     """Energy fluxes: F of 1e15 for the source and 1e18 for the background."""
     scale = np.array([1e15, 1e15, 1e18])
     p = two_obsids.without(["O1"])
     q = Problem(**{**vars(p), "F": p.F * scale})
-    np.testing.assert_allclose(q.least_squares(), p.least_squares() / scale, rtol=1e-10)
+    np.testing.assert_allclose(q.maximum_likelihood(), p.maximum_likelihood() / scale, rtol=1e-10)
 
 
 def test_intensities_of_single_obsids_find_where_a_source_is_brightest(two_obsids):

@@ -63,7 +63,7 @@ def test_the_same_data_in_other_units_give_the_same_numbers():
 
 def two_source_moments(p, points=120):
     """(means, sds) of the sources by Gauss–Legendre rules over both and the background."""
-    best = np.maximum(p.least_squares(), 0.0)
+    best = np.maximum(p.maximum_likelihood()[0], 0.0)
     sigma = np.sqrt(p.counts.max() + 4.0) / p.F.max(axis=0)
     x, w = np.polynomial.legendre.leggauss(points)
     ends = [(max(0.0, b - 9 * s), min(b + 12 * s, u)) for b, s, u in zip(best, sigma, p.upper)]

@@ -5,7 +5,7 @@ import pytest
 from problems import matrix, problem
 
 from mpiapp.engines import SamplingError, create
-from mpiapp.engines.get_draws import LOWEST, maximum_likelihood, prior_range
+from mpiapp.engines.get_draws import LOWEST, prior_range
 from mpiapp.engines.one_source import marginal
 
 SEED = np.random.SeedSequence(20)
@@ -17,27 +17,9 @@ def one_source(source_counts, background_counts, unit=1e9, upper=(1e-2, 1e-6)):
     return problem([source_counts, background_counts], F, 1, upper)
 
 
-def test_maximum_likelihood_solves_one_obsid_and_propagates_poisson_errors():
-    p = one_source(51, 692, unit=1.0, upper=(1e6, 10.0))
-    best, sigma = maximum_likelihood(p)
-    inverse = np.linalg.inv(p.F)
-    np.testing.assert_allclose(best, inverse @ p.counts, rtol=1e-10)
-    covariance = inverse @ np.diag(p.counts) @ inverse.T
-    np.testing.assert_allclose(sigma, np.sqrt(np.diag(covariance)), rtol=1e-10)
-
-
-def test_maximum_likelihood_of_several_obsids_is_the_weighted_mean():
-    """Without background a source in two obsids has s = ΣC/ΣF if the weights are Poisson's."""
-    F = np.array([[2.0, 0, 0], [0, 1, 0], [6.0, 0, 0], [0, 0, 1]])
-    p = problem([10, 5, 30, 5], F, 1, [1e3, 1e3, 1e3])
-    best, sigma = maximum_likelihood(p)
-    assert best[0] == pytest.approx(40 / 8)
-    assert sigma[0] == pytest.approx(np.sqrt(40) / 8)
-
-
 def test_priors_are_five_sigma_about_the_solution():
     p = one_source(400, 692, unit=1.0, upper=(1e6, 10.0))
-    best, sigma = maximum_likelihood(p)
+    best, sigma = p.maximum_likelihood()
     lowest, highest = prior_range(p)
     np.testing.assert_allclose(highest, best + 5 * sigma)
     np.testing.assert_allclose(lowest, best - 5 * sigma)
@@ -45,7 +27,7 @@ def test_priors_are_five_sigma_about_the_solution():
 
 def test_a_negative_solution_counts_as_zero_and_leaves_a_narrow_prior():
     p = one_source(0, 30, unit=1.0, upper=(1e6, 10.0))
-    best, sigma = maximum_likelihood(p)
+    best, sigma = p.maximum_likelihood()
     assert best[0] < 0
     lowest, highest = prior_range(p)
     assert highest[0] == pytest.approx(5 * sigma[0])

@@ -16,7 +16,7 @@ P = np.array([0.001, 0.16, 0.5, 0.84, 0.999])
 def brute_force(p, points=1201):
     """(grid, density) of s by trapezoids over every background, on a grid narrowed twice."""
     sigma = np.sqrt(p.counts.max() + 1.0)
-    best = np.maximum(p.least_squares(), 0.0)
+    best = np.maximum(p.maximum_likelihood()[0], 0.0)
     reach = 12.0 * (sigma + 3.0) / p.F.max(axis=0)
     low, top = np.maximum(0.0, best - reach), np.minimum(p.upper, best + reach)
     s = np.linspace(low[0], top[0], points)

@@ -40,7 +40,9 @@ def brute_force(p, points):
     """For each column of one obsid (x, c.d.f. at x), by sums over a grid of all parameters."""
     n = p.n_columns
     sigma = np.sqrt(p.counts.max() + 3.0)
-    top = np.minimum(p.upper, np.maximum(p.least_squares(), 0.0) + 12.0 * sigma / p.F.max(axis=0))
+    top = np.minimum(
+        p.upper, np.maximum(p.maximum_likelihood()[0], 0.0) + 12.0 * sigma / p.F.max(axis=0)
+    )
     low = np.zeros(n)
     for _ in range(3):
         axes = [lo + (hi - lo) * (np.arange(points) + 0.5) / points for lo, hi in zip(low, top)]
