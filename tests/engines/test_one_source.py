@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from problems import matrix, problem, simulated
@@ -113,3 +115,15 @@ def test_scaling_units_scales_the_marginal():
 def test_marginal_of_more_than_one_source_is_refused():
     with pytest.raises(ValueError, match="need one source, not 2"):
         marginal(simulated(2, 1, 5.0, 0.1, np.random.default_rng(0)))
+
+
+@pytest.mark.parametrize("power", [0.02, 0.3, 0.7, 1.6, 30.5])
+def test_counts_that_are_no_whole_number_give_the_gamma_density_of_a_prior(power):
+    p = problem([0, 0], matrix(1, 1), 1, [1e6, 1e3]).with_frozen_backgrounds()
+    p = replace(p, counts=np.array([power, 0.0]), F=np.array([[1.5], [0.5]]))
+    exact = stats.gamma(power + 1.0, scale=0.5)
+    found = marginal(p)
+    # The range ends where e⁻²⁴ of the peak is left, and the last coefficients are below 1e-6.
+    np.testing.assert_allclose(found.cdf(exact.ppf(P)), P, rtol=0, atol=1e-6)
+    assert found.mean == pytest.approx(exact.mean(), rel=1e-6)
+    assert found.std == pytest.approx(exact.std(), rel=1e-6)
