@@ -93,6 +93,7 @@ constraints: ## Pin the newest versions that setup.cfg allows, for both Pythons;
 
 clean: ## Remove everything that make has made
 	rm -rf .venv .venv-current out docs/_build build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -f mpiapp/*/_compiled.*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 comma := ,
@@ -100,28 +101,36 @@ comma := ,
 # Each virtual environment is made once; each use adds its extras and leaves a stamp.
 # Nothing is built in isolation, so the build tools are pinned like everything else.
 .venv/made: config/constraints.txt
-	@command -v g++ >/dev/null || { echo "g++ is missing: the pymc3 engine compiles with it"; exit 1; }
+	@command -v g++ >/dev/null || { echo "g++ is missing: it compiles the engines"; exit 1; }
 	rm -rf .venv
 	python=$$(.make/find-python 3.10) && "$$python" -m venv .venv
-	$(bin)/python $(PIP_INSTALL) --constraint $< pip setuptools wheel
+	$(bin)/python $(PIP_INSTALL) --constraint $< pip pybind11 setuptools wheel
 	touch $@
 
 .venv-current/made: config/constraints-current.txt
 	rm -rf .venv-current
 	python=$$(.make/find-python 3.13 3.14 3.12) && "$$python" -m venv .venv-current
-	.venv-current/bin/python $(PIP_INSTALL) --constraint $< pip setuptools wheel
+	.venv-current/bin/python $(PIP_INSTALL) --constraint $< pip pybind11 setuptools wheel
 	touch $@
 
 .venv/run: extras := pymc3,mpich
 .venv/test: extras := pymc3,mpich,test
 .venv/docs: extras := docs
 .venv/lint: extras := lint
-.venv/run .venv/test .venv/docs .venv/lint: .venv/made setup.cfg pyproject.toml
+.venv/run .venv/test .venv/docs .venv/lint: .venv/built
 	$(bin)/python $(PIP_INSTALL) --no-build-isolation --constraint config/constraints.txt \
-	    --editable '.[$(extras)]'
+	    'mpiapp[$(extras)]'
 	touch $@
 
-.venv-current/test: .venv-current/made setup.cfg pyproject.toml
+.venv-current/test: .venv-current/built
 	.venv-current/bin/python $(PIP_INSTALL) --no-build-isolation \
-	    --constraint config/constraints-current.txt --editable '.[pymc,mpich,hats,test]'
+	    --constraint config/constraints-current.txt 'mpiapp[pymc,mpich,hats,test]'
+	touch $@
+
+# The package with its compiled code, which lies beside its sources.
+sources := $(wildcard mpiapp/cpp/*.hpp mpiapp/*/cpp/*.hpp mpiapp/*/cpp/*.cpp)
+.venv/built: config/constraints.txt
+.venv-current/built: config/constraints-current.txt
+%/built: %/made setup.py setup.cfg pyproject.toml $(sources)
+	$*/bin/python $(PIP_INSTALL) --no-build-isolation --constraint $(filter config/%,$^) --editable .
 	touch $@

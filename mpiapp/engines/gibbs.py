@@ -19,10 +19,11 @@ from ..compiled import OPTIONS
 from ..posterior.diagnostics import remember_start, rhat_and_ess
 from ..posterior.draws import Draws, SamplingError
 from ..stopwatch import timed
+from ._compiled import maximise
 from .centre import Centre, centre
 from .compressed import Compressed, compress
 from .kernels import draw_on_lines, lane_states, scratch
-from .lines import lines, maximise
+from .lines import lines
 from .one_source import draw as draw_exact
 from .one_source import tabulate
 

@@ -7,13 +7,12 @@ from numba import njit
 
 from ..catalog.problem import Problem
 from ..compiled import OPTIONS
+from ._compiled import INSIDE
 
 _CLEAR = 4.0  # a source fewer standard deviations from a bound counts as cut by it
 _CORRELATED = 0.2  # exchange counts between sources correlated more than this
 _INTERIOR = 2.5  # a background this many standard deviations from its bounds follows the sources
-_ROUNDS = 300  # of expectation maximisation, which creeps between blended sources
 _STEEP = 5.0  # decay lengths in a standard deviation beyond which zero decides the width
-INSIDE = 1.0 - 1e-9  # of an upper bound: where estimates that it cuts stand
 
 
 @njit(**OPTIONS)
@@ -34,21 +33,6 @@ def gains(p, theta, gain):
                 gain[j] += f[r, j] * ratio
             if blocks:
                 gain[sources + k] += omega[r] * ratio
-
-
-@njit(**OPTIONS)
-def maximise(p, theta):
-    """Improve the positive estimate theta (n_columns,) by expectation maximisation.
-
-    The multiplicative update of Richardson (1972) and Lucy (1974), kept inside the box.
-    """
-    upper, totals = p.upper, np.append(p.f_sum, p.omega_sum)
-    gain = np.empty(len(theta))
-    for _ in range(_ROUNDS):
-        gains(p, theta, gain)
-        for j, total in enumerate(totals):
-            if total > 0.0:
-                theta[j] = min(max(theta[j] * gain[j] / total, 1e-3 / total), INSIDE * upper[j])
 
 
 def _information(problem: Problem, theta: np.ndarray):

@@ -16,8 +16,10 @@ class PyMpiapp(PythonPackage):
     variant("plot", default=True, description="Figures")
     variant("parquet", default=False, description="Products as Parquet")
 
+    depends_on("cxx", type="build")
     depends_on("python@3.10:", type=("build", "run"))
     depends_on("py-setuptools@64:", type="build")
+    depends_on("py-pybind11@2.12:", type="build")
     depends_on("py-numpy@1.22:", type=("build", "run"))
     depends_on("py-astropy@6:", type=("build", "run"))
     depends_on("py-h5py@3.10:", type=("build", "run"))

@@ -1,0 +1,11 @@
+// VECTORISED before a function compiles it with all that it calls for several generations of
+// processors; the one that fits is taken when the program is loaded.
+
+#pragma once
+
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+#define VECTORISED \
+    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), flatten))
+#else
+#define VECTORISED
+#endif
