@@ -8,16 +8,33 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    field_validator,
+)
 
 from .catalog.fault import ConfigError
 from .catalog.names import is_name
 from .catalog.quantities import APERTURES, BANDS, LEVELS, QUANTITIES
 from .engines import ENGINES, Engine, create
+from .engines.settings import (
+    ExactSettings,
+    GetDrawsSettings,
+    GibbsSettings,
+    Pymc3Settings,
+    PymcSettings,
+    Settings,
+)
 from .files.schema import ENGINE_BYTES
 from .photometry.ladder import Policy
 from .posterior import Smoothing
@@ -36,7 +53,6 @@ Aperture = Literal[APERTURES]
 QuantityName = Literal[tuple(QUANTITIES)]
 Paths = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 # A year, which is more than any job has and less than what the system's timers take.
 Seconds = Annotated[float, Field(gt=0, le=366 * 86_400, allow_inf_nan=False)]
 
@@ -68,58 +84,18 @@ class Select(_Section):
     """Energy flux, photon flux, count rate, net counts."""
 
 
-class PymcConfig(_Section):
-    """NUTS through current PyMC and nutpie."""
-
-    chains: Annotated[int, Field(ge=2, le=16)] = 2
-    """Independent chains."""
-    draws: Annotated[int, Field(ge=100)] = 1000
-    """Draws of each chain that are kept."""
-    tune: Annotated[int, Field(ge=0)] = 1000
-    """Draws of each chain that are thrown away while the sampler adapts."""
-    target_accept: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    """Acceptance that the step size aims at."""
+def _section_of(settings: type[Settings]) -> type[_Section]:
+    """The section [engine.NAME] with an engine's settings."""
+    types = get_type_hints(settings)
+    keys = {f.name: (types[f.name], Field(f.default, **f.metadata)) for f in fields(settings)}
+    return create_model(settings.__name__, __base__=_Section, __doc__=settings.__doc__, **keys)
 
 
-class Pymc3Config(PymcConfig):
-    """NUTS through pymc3 (memo, section 2.4 and Listing 1)."""
-
-    init: Literal["advi+adapt_diag", "adapt_diag"] = "advi+adapt_diag"
-    """Chains start from draws of a mean-field fit, or from the maximum-likelihood solution."""
-
-
-class GibbsConfig(_Section):
-    """The compiled engine: it draws on until the effective sample size is reached."""
-
-    chains: Annotated[int, Field(ge=2, le=256)] = 16
-    """Independent chains."""
-    draws: Annotated[int, Field(ge=4)] = 75
-    """Draws of each chain before the effective sample size is looked at."""
-    ess_target: Positive = 1000.0
-    """Effective draws of every parameter that are enough."""
-    max_draws: PositiveInt = 4000
-    """Draws of each chain at which to stop anyhow."""
-    burn_in: Annotated[int, Field(ge=0)] = 20
-    """Draws of each chain that are thrown away first."""
-
-
-class ExactConfig(_Section):
-    """The engine without noise: what several sources may keep of it, in half-widths."""
-
-    accuracy: Annotated[float, Field(ge=1e-4, le=1)] = 0.01
-    """What chance may leave in mode and bounds of several sources, in half-widths of the 68 %
-    interval."""
-
-
-class GetDrawsConfig(_Section):
-    """The engine of CSC 2.0, through sherpa (memo, sections 2.3 and 2.4)."""
-
-    draws: Annotated[int, Field(ge=100)] = 5000
-    """Draws of each chain that are kept."""
-    burn_in: Annotated[int, Field(ge=0)] = 100
-    """Draws of each chain that are thrown away first."""
-    prior_sigmas: Positive = 5.0
-    """Half-width of the priors in standard deviations."""
+PymcConfig = _section_of(PymcSettings)
+Pymc3Config = _section_of(Pymc3Settings)
+GibbsConfig = _section_of(GibbsSettings)
+ExactConfig = _section_of(ExactSettings)
+GetDrawsConfig = _section_of(GetDrawsSettings)
 
 
 class EngineConfig(_Section):

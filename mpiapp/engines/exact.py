@@ -23,27 +23,22 @@ from .answers import InUnits, OneSource, SeveralSources
 from .canonical import canonical
 from .gibbs import warm_up_problem
 from .one_source_summary import SOLVED, summarise_problems
+from .settings import ExactSettings
 from .several_summary import summarise_several
 
 
-class ExactEngine:
-    """Marginals without noise for one source, with as little as is asked for for several.
+class ExactEngine(ExactSettings):
+    """Marginals without noise for one source, to the accuracy asked for of several.
 
-    Parameters
-    ----------
-    accuracy : float
-        Standard deviation, in half-widths of the 68 % interval, that chance may leave in
-        the mode and bounds of several sources; what does not reach it is flagged.
+    Settings: `ExactSettings`.
     """
 
     name = "exact"
     typical_seconds = 1e-4
     compiles_per_rank = False
 
-    def __init__(self, accuracy: float = 0.01):
-        if not accuracy > 0.0:
-            raise ValueError(f"accuracy={accuracy}: expected a positive number")
-        self.accuracy = accuracy
+    def __init__(self, **settings):
+        super().__init__(**settings)
         self._last: tuple[bytes, MarginalAnswers | None] = (b"", None)
 
     def warm(self) -> None:

@@ -17,31 +17,21 @@ from ..catalog.problem import Problem
 from ..posterior.diagnostics import rhat_and_ess
 from ..posterior.draws import Draws, SamplingError
 from ..stopwatch import timed
+from .settings import GetDrawsSettings
 
 # "A very small positive number" (memo, section 2.3), in units of the upper bound.
 LOWEST = 1e-10
 
 
-class GetDrawsEngine:
+class GetDrawsEngine(GetDrawsSettings):
     """Metropolis and Metropolis–Hastings jumps around a fit (van Dyk et al. 2001), through sherpa.
 
-    Parameters
-    ----------
-    draws, burn_in : int
-        Draws kept, and those before them that are thrown away (section 2.4).
-        `tune_factor` multiplies the latter.
-    prior_sigmas : float
-        Half-width of the priors in standard deviations (section 2.3).
+    Settings: `GetDrawsSettings`.
     """
 
     name = "get_draws"
     typical_seconds = 1.0
     compiles_per_rank = False
-
-    def __init__(self, draws: int = 5000, burn_in: int = 100, prior_sigmas: float = 5.0):
-        self.draws = draws
-        self.burn_in = burn_in
-        self.prior_sigmas = prior_sigmas
 
     def warm(self) -> None:
         """Nothing to compile, but sherpa has to be there: raises ImportError if it is not."""

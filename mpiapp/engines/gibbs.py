@@ -26,6 +26,7 @@ from .kernels import draw_on_lines, lane_states, scratch
 from .lines import lines
 from .one_source import draw as draw_exact
 from .one_source import tabulate
+from .settings import GibbsSettings
 
 _EXACT_LANES = 64
 _BURN_IN = 10.0  # of it at least so many autocorrelation times
@@ -124,44 +125,25 @@ def warm_up_problem(n_sources: int) -> Problem:
     )
 
 
-class GibbsEngine:
+class GibbsEngine(GibbsSettings):
     """Compiled sampler in one thread; exact for one source.
+
+    Settings: `GibbsSettings`.
 
     Parameters
     ----------
-    chains : int
-        Chains that run side by side; for one source only the shape of the result.
-    draws : int
-        Draws of each chain before the effective sample size is first looked at.
-    ess_target : float
-        Bulk effective sample size that every column must reach.
-    max_draws : int
-        Sweeps of each chain after `burn_in` at which to stop anyhow; `Draws.limited` is set then.
-    burn_in : int
-        Sweeps at the start of each chain that are thrown away, times `tune_factor`; more where
-        ten times the autocorrelation is more, or the chains still tell where they began.
     exact : bool
-        Whether one source is drawn from its exact posterior instead of by Gibbs sampling.
+        Whether one source is drawn from its exact posterior instead of by Gibbs sampling; its
+        chains are then only the shape of the result.
     """
 
     name = "gibbs"
     typical_seconds = 5e-4
     compiles_per_rank = False
 
-    def __init__(
-        self,
-        chains: int = 16,
-        draws: int = 75,
-        ess_target: float = 1000.0,
-        max_draws: int = 4000,
-        burn_in: int = 20,
-        exact: bool = True,
-    ):
-        if chains < 2 or draws < 4:
-            raise ValueError(f"chains={chains}, draws={draws}: at least 2 chains of 4 draws needed")
-        self.chains, self.draws = chains, draws
-        self.ess_target, self.max_draws = ess_target, max_draws
-        self.burn_in, self.exact = burn_in, exact
+    def __init__(self, exact: bool = True, **settings):
+        super().__init__(**settings)
+        self.exact = exact
 
     def warm(self) -> None:
         """Compile every kernel, or load it from numba's cache."""

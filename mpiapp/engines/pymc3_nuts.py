@@ -19,8 +19,7 @@ from ..posterior.diagnostics import rhat_and_ess
 from ..posterior.draws import Draws, SamplingError
 from ..stopwatch import timed
 from .nuts import PHASES, most_recent, stacked, start_from_maximum_likelihood
-
-INITS = ("advi+adapt_diag", "adapt_diag")
+from .settings import Pymc3Settings
 
 # Columns whose C code serves every other number of columns: theano treats a
 # dimension of length one as broadcast, and draws normals in pairs.
@@ -37,43 +36,15 @@ MODELS_KEPT = 64
 _models: OrderedDict[int, _Model] = OrderedDict()
 
 
-class Pymc3Engine:
+class Pymc3Engine(Pymc3Settings):
     """NUTS as the memo runs it (Listings 1 and 3).
 
-    Parameters
-    ----------
-    chains, draws, tune : int
-        Independent chains, and per chain the draws kept and the tuning steps
-        before them (rec. 4).
-    target_accept : float
-        Acceptance that the step size is tuned to.
-    init : str
-        "advi+adapt_diag", the memo's: chains start from draws of a mean-field
-        fit, which also gives the first mass matrix.  "adapt_diag": chains start
-        from the maximum-likelihood solution (Eq. 8) moved inside the prior box.
+    Settings: `Pymc3Settings`.
     """
 
     name = "pymc3"
     typical_seconds = 2.5
     compiles_per_rank = True
-
-    def __init__(
-        self,
-        chains: int = 2,
-        draws: int = 1000,
-        tune: int = 1000,
-        target_accept: float = 0.95,
-        init: str = "advi+adapt_diag",
-    ):
-        if init not in INITS:
-            raise ValueError(f"unknown init {init!r}: expected one of {', '.join(INITS)}")
-        if chains < 2:
-            raise ValueError(f"chains = {chains}: r-hat needs at least 2 (rec. 4)")
-        self.chains = chains
-        self.draws = draws
-        self.tune = tune
-        self.target_accept = target_accept
-        self.init = init
 
     def sample(
         self, problem: Problem, seed: np.random.SeedSequence, *, tune_factor: int = 1

@@ -16,6 +16,7 @@ from ..posterior import Draws, SamplingError
 from ..posterior.diagnostics import rhat_and_ess
 from ..stopwatch import timed
 from .nuts import PHASES, most_recent, stacked, start_from_maximum_likelihood
+from .settings import PymcSettings
 
 # Chains start this far about the solution on the unbounded scale, as PyMC's do about its own.
 JITTER = 1.0
@@ -24,31 +25,15 @@ MODELS_KEPT = 64
 _models: OrderedDict[int, object] = OrderedDict()
 
 
-class PymcEngine:
+class PymcEngine(PymcSettings):
     """The posterior of the pymc3 engine from maintained libraries: nutpie's NUTS on a PyMC model.
 
-    Parameters
-    ----------
-    chains, draws, tune : int
-        Independent chains, and per chain the draws kept and the tuning steps
-        before them (rec. 4).
-    target_accept : float
-        Acceptance that the step size is tuned to.
+    Settings: `PymcSettings`.
     """
 
     name = "pymc"
     typical_seconds = 0.1
     compiles_per_rank = True
-
-    def __init__(
-        self, chains: int = 2, draws: int = 1000, tune: int = 1000, target_accept: float = 0.95
-    ):
-        if chains < 2:
-            raise ValueError(f"chains = {chains}: r-hat needs at least 2 (rec. 4)")
-        self.chains = chains
-        self.draws = draws
-        self.tune = tune
-        self.target_accept = target_accept
 
     def sample(
         self, problem: Problem, seed: np.random.SeedSequence, *, tune_factor: int = 1

@@ -16,7 +16,8 @@ import numpy as np
 
 from mpiapp.catalog.problem import Problem
 from mpiapp.catalog.quantities import QUANTITIES
-from mpiapp.engines.pymc3_nuts import INITS, Pymc3Engine
+from mpiapp.engines.pymc3_nuts import Pymc3Engine
+from mpiapp.engines.settings import INITS
 from mpiapp.parallel import compiledir
 from mpiapp.posterior.diagnostics import rhat_and_ess
 

@@ -393,7 +393,7 @@ def test_draws_go_on_until_the_target_or_the_limit():
 
 def test_engine_is_chosen_by_name_and_checks_its_settings():
     assert create("gibbs", chains=4).chains == 4
-    with pytest.raises(ValueError, match="chains=1"):
+    with pytest.raises(ValueError, match="chains = 1: expected at least 2"):
         create("gibbs", chains=1)
 
 

@@ -15,7 +15,8 @@ from posteriors import (
 )
 
 from mpiapp.engines import SamplingError, create, pymc3_nuts
-from mpiapp.engines.pymc3_nuts import INITS, Pymc3Engine
+from mpiapp.engines.pymc3_nuts import Pymc3Engine
+from mpiapp.engines.settings import INITS
 from mpiapp.posterior.diagnostics import rhat_and_ess
 
 pytestmark = pytest.mark.pymc3
