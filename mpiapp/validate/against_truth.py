@@ -48,9 +48,11 @@ def against_truth(side: Side, catalog: Path) -> Found:
     for rows in side.chunks():
         for level in LEVELS:
             of_level = rows[rows["level"] == level.encode()]
-            if len(of_level) and level not in truths:
+            if not len(of_level):
+                continue
+            if level not in truths:
                 truths[level] = truth_of(catalog, level)
-            for quantity, found in pulls(of_level, truths.get(level, {})).items():
+            for quantity, found in pulls(of_level, truths[level]).items():
                 parts[level, quantity].append(found)
     if not parts:
         raise InputError(f"{side.path}: no row of it has a truth in {catalog}; is it of another?")
@@ -64,7 +66,8 @@ def truth_report(found: Found) -> str:
     return (
         f"{lay_out(Table(rows=rows, names=_NAMES))}\n"
         f"pull: (mode - truth) / rms of sources whose truth is more than {BRIGHT:g} times its "
-        "scatter; a Gaussian's interval,\nwidened by the smoothing, holds 72.5 %"
+        "scatter; a Gaussian's interval,\nwidened by the smoothing, holds 72.5 %; "
+        "errors allow for the events that bands, apertures and neighbours share"
     )
 
 

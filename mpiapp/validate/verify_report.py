@@ -147,8 +147,8 @@ def _truth_section(folder: Path, done: dict[str, Path]) -> list[str]:
         "A *pull* is (mode - truth) / rms, whose mean is -1/(2 √counts) and whose spread is 1.  Of "
         f"measured sources with a truth of more than {BRIGHT:g} times its scatter, and of all "
         "upper limits, for sources that do not vary and without net counts of several obsids.  A "
-        "Gaussian's interval, widened by the smoothing, holds 72.5 %.  Bands and apertures of one "
-        "detection share events, which the errors do not allow for.",
+        "Gaussian's interval, widened by the smoothing, holds 72.5 %.  Errors allow for the "
+        "events that bands, apertures and neighbours share.",
         "",
         *markdown(Table(rows=rows or None, names=names)),
         "",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from astropy.table import Table
 
 from mpiapp.catalog.bundle import InputError
 from mpiapp.catalog.outcome import Outcome
 from mpiapp.config import Config
 from mpiapp.engines import create
+from mpiapp.files.mst3 import read_mst3
 from mpiapp.files.schema import PHOTOMETRY_DTYPE
 from mpiapp.photometry.ladder import Policy
 from mpiapp.photometry.photometer import Photometer
@@ -16,7 +18,7 @@ from mpiapp.report.matching import Side
 from mpiapp.report.rerun import planned_runs
 from mpiapp.simulate import simulate
 from mpiapp.validate.against_truth import against_truth, catalog_of, truth_figures, truth_report
-from mpiapp.validate.truth import pulls, truth_of
+from mpiapp.validate.truth import Pulls, Truth, pulls, truth_of
 
 
 def measured(catalog, level):
@@ -49,8 +51,9 @@ def test_pulls_have_mean_0_and_spread_1_at_every_level(tmp_path, level, sample, 
     assert abs(found.mean() + 0.1) < 4 / np.sqrt(n)  # of 25 counts
     assert abs(found.std() - 1) < 4 / np.sqrt(2 * n)
     # and with the truths of other sources they have not
-    wrong = dict(zip(truth, np.roll(list(truth.values()), 7)))
-    assert np.concatenate([p.pulls for p in pulls(rows, wrong).values()]).std() > 2
+    wrong = dict(zip(truth.values, np.roll(list(truth.values.values()), 7)))
+    found = pulls(rows, truth._replace(values=wrong)).values()
+    assert np.concatenate([p.pulls for p in found]).std() > 2
 
 
 def test_pulls_intervals_and_limits_are_those_of_the_rows():
@@ -59,7 +62,8 @@ def test_pulls_intervals_and_limits_are_those_of_the_rows():
     rows["rms"], rows["mode"] = 1.0, [12.0, 9.0, 3.0, 3.0]
     rows["lolim"], rows["hilim"] = [11.0, 8.0, 0.0, 0.0], [13.0, 10.5, 12.0, 6.0]
     rows["outcome"][2:] = Outcome.UPPER_LIMIT
-    found = pulls(rows, {("S/x", "r1", "b", "rate"): 10.0})["rate"]
+    found = pulls(rows, Truth({("S/x", "r1", "b", "rate"): 10.0}, {"S/x": 3}))["rate"]
+    assert found.groups.tolist() == [3, 3]
     assert found.pulls.tolist() == [2.0, -1.0]
     assert found.inside.tolist() == [False, True]
     assert found.limits.tolist() == [True, False]
@@ -68,7 +72,7 @@ def test_pulls_intervals_and_limits_are_those_of_the_rows():
 def test_a_source_that_varies_has_no_truth_of_its_stack(tmp_path):
     """And net counts have none where obsids differ in exposure."""
     simulate(tmp_path, 40, 4, "survey")
-    obsid, stack = truth_of(tmp_path, "obsid"), truth_of(tmp_path, "stack")
+    obsid, stack = (truth_of(tmp_path, level).values for level in ("obsid", "stack"))
     assert {key[3] for key in obsid} == {"flux", "photflux", "rate", "cnts"}
     by_source = {}
     for (target, *rest), value in obsid.items():
@@ -92,7 +96,7 @@ def test_a_comparison_with_a_catalog_is_that_of_its_truth(tmp_path):
         for mine, theirs in zip(found["obsid", quantity], whole):
             assert mine.tolist() == theirs.tolist()
     flux = found["obsid", "flux"]
-    assert set(flux.truth) <= {value for key, value in truth.items() if key[3] == "flux"}
+    assert set(flux.truth) <= {value for key, value in truth.values.items() if key[3] == "flux"}
     said = truth_report(found)
     assert f"{flux.inside.mean():.1%}" in said and str(len(flux.limits)) in said
     pytest.importorskip("matplotlib")
@@ -114,3 +118,46 @@ def test_results_of_another_catalog_are_refused(tmp_path):
     side = Side(tmp_path / "r.h5", len(rows), lambda: iter([rows]))
     with pytest.raises(InputError, match="no row of it has a truth"):
         against_truth(side, tmp_path)
+
+
+def sky_of_pulls(rng: np.random.Generator) -> Pulls:
+    """Of 12 sources in two nested apertures and three bands and their sum, by Poisson counts."""
+    expected = rng.uniform(20, 200, (12, 3, 2)) * [0.9, 0.1]
+    counts = np.cumsum(rng.poisson(expected), axis=2)  # the aperture aper90, and aper around it
+    expected = np.cumsum(expected, axis=2)
+    both = [np.concatenate([n, n.sum(axis=1, keepdims=True)], axis=1) for n in (counts, expected)]
+    pulls = (both[0] - both[1]) / np.sqrt(both[1])
+    groups = np.repeat(np.arange(12), 8)
+    nothing = np.zeros(0, bool)
+    return Pulls(pulls.ravel(), nothing, nothing, both[1].ravel(), groups)
+
+
+def test_errors_of_mean_and_spread_are_those_of_independent_skies():
+    """Whose bands and apertures share events: an error for independent pulls is half of them.
+
+    The scatter of 600 skies is known to 3 %; the error of the spread is too small by some 1/12,
+    since the mean of 12 groups is that of themselves.
+    """
+    rng = np.random.default_rng(3)
+    skies = [sky_of_pulls(rng) for _ in range(600)]
+    for name, true, lack in (("mean", 0.0, 0.0), ("spread", 1.0, 1 / 12)):
+        values, errors = np.transpose([getattr(sky, name) for sky in skies])
+        assert abs(values.mean() - true) < 4 * values.std() / np.sqrt(600) + lack / 2
+        assert np.sqrt(np.mean(errors**2)) == pytest.approx(values.std() * (1 - lack), rel=0.1)
+    alone = skies[0]._replace(groups=np.arange(96))
+    assert alone.mean[1] == pytest.approx(alone.pulls.std() / np.sqrt(95), rel=1e-9)
+
+
+@pytest.mark.parametrize("level", ["obsid", "stack", "master"])
+def test_all_that_shares_events_is_one_group(tmp_path, level):
+    """Bundles of a stack, their observations, and the master sources they are linked by."""
+    simulate(tmp_path, 60, 4, "crowded")
+    truth = truth_of(tmp_path, level)
+    drawn = Table.read(tmp_path / "truth.fits")
+    drawn.convert_bytestring_to_unicode()
+    label = read_mst3(tmp_path / "mst3.fits").associations.label
+    n = len(set(truth.groups.values()))
+    assert 1 < n < len(set(zip(drawn["stack"], drawn["bundle"])))
+    for stack, obsid, bundle, component in drawn.iterrows("stack", "obsid", "bundle", "component"):
+        target = f"{stack}/{obsid}/{bundle}" if level == "obsid" else f"{stack}/{bundle}"
+        assert truth.groups[target] == truth.groups[f"{label(stack, component)}/avg"]
