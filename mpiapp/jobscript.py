@@ -21,7 +21,7 @@ KINDS = ("job", "requeue", "array", "merge", "scaling")
 MACHINES = Path(__file__).with_name("machines.toml")
 _SCRIPTS = Path(__file__).with_name("jobscripts")
 
-# What a site asks for: the machine's field, and the directive that says it.
+# Requests of a site: the machine's field, and its directive.
 _SITE = {
     "slurm": {
         "account": "--account={}",

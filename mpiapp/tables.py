@@ -192,7 +192,7 @@ def measure_counts(
     """
     check_engine(engine)
     prior_bounds(quantities, [], 1, prior_upper)  # raises InputError for unknown keys
-    # The order of a job: of what is proportional, the first is solved and the others are scaled.
+    # The order of a job: of proportional problems the first is solved, the others are scaled.
     solved = sorted(quantities)
     parts = []
     for problems in table_problems(counts, solved):

@@ -27,7 +27,7 @@ from .regular import open_regular
 from .text_tables import read_text
 
 _GZIP = b"\x1f\x8b"
-# What a packed table may become in memory.
+# Most bytes that a packed table may take in memory.
 _MAX_UNPACKED = 1 << 32
 JSON_SUFFIXES = (".jsonl", ".ndjson")
 Suits = Callable[[Sequence[str]], bool]

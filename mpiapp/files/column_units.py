@@ -49,7 +49,7 @@ def is_convertible(unit: object, expected: str) -> bool:
 
 
 def factor(unit: object, expected: str, what: str) -> float:
-    """What turns numbers in `unit` into numbers in `expected`; 1 without a unit.
+    """Factor from `unit` to `expected`; 1 without a unit.
 
     Raises InputError, with `what` and both units, if that cannot be.
     """

@@ -64,7 +64,7 @@ class Counts:
         return len(self.rows)
 
     def called(self, own: str) -> str:
-        """What the table calls one of this project's columns."""
+        """The table's name of one of this project's columns."""
         return self.layout.pairs[0].get(own, own)
 
     def where(self, pair: int) -> str:
@@ -72,7 +72,7 @@ class Counts:
         return self.source.where(self.rows[pair])
 
     def exposures(self, quantity: str) -> np.ndarray | None:
-        """(n, 2) those of source and background aperture in F; None if the table has none."""
+        """(n, 2) exposures of source and background aperture in F; None if the table has none."""
         own = QUANTITIES[quantity].exposure_column
         if own is None:
             return np.ones((len(self), 2))
@@ -92,7 +92,7 @@ class Counts:
 
 
 def fault(source: CatalogTable, row: int, error: InputError, bundle: str | None = None) -> Fault:
-    """A row that cannot be used, as what is told of it."""
+    """The message about a row that cannot be used."""
     kind = getattr(error, "kind", str(error))
     where = source.where(row)
     said = f"{source.name}, {where}: {error}"
@@ -108,7 +108,7 @@ def find_counts(
     """The aperture pairs of a table.
 
     required : own columns without which the table is refused
-    of_names : those of names that must be there in each row; others may be missing
+    of_names : columns of names that must be there in each row; others may be missing
 
     Raises InputError if a column is missing, is there twice, or has a unit that cannot be
     converted.
@@ -177,7 +177,7 @@ def _check_instruments(counts: Counts) -> None:
 
 
 def _numbers(counts: Counts, own: str) -> np.ndarray:
-    """Values of one column in our unit, checked; what cannot be used is NaN, and told."""
+    """Values of one column in our unit, checked; unusable ones are NaN, and told."""
     base = own.removesuffix("_bkg")
     found = np.full(len(counts), np.nan)
     for pairs, name, column in _parts(counts, own):
@@ -187,7 +187,7 @@ def _numbers(counts: Counts, own: str) -> np.ndarray:
         values, bad = _floats(column, f"{counts.source.name}: column {name}", own == "psf_frac")
         if values.ndim > 1:
             found = np.full((len(counts), values.shape[1]), np.nan)
-        with np.errstate(over="ignore"):  # what becomes infinite is refused below
+        with np.errstate(over="ignore"):  # infinite products are refused below
             values = values * _factors(counts, pairs, name, own, getattr(column, "unit", None))
         if base == "psf_frac":
             values[(values > 1) & (values < 1 + _ROUNDING)] = 1.0
@@ -261,7 +261,7 @@ def _floats(column: Column, what: str, may_be_wide: bool) -> tuple[np.ndarray, l
 
 
 def _factors(counts: Counts, pairs: slice, name: str, own: str, unit: object) -> float | np.ndarray:
-    """What turns the numbers of a column into ours; one for each row if it differs."""
+    """Factor from the unit of a column to ours; one for each row if it differs."""
     base = own.removesuffix("_bkg")
     what = f"{counts.source.name}: column {name}"
     if base == "area":
@@ -313,7 +313,7 @@ def _add_ergs(counts: Counts) -> None:
 
 
 def _without_other_bands(counts: Counts) -> Counts:
-    """Without the bands of the other instrument and those without counts, in wide tables."""
+    """Without bands of the other instrument and without counts, in wide tables."""
     keep = np.ones(len(counts), bool)
     instruments = counts.names.get("instrument", [None] * len(counts))
     for k, (columns, values) in enumerate(zip(counts.layout.pairs, counts.layout.values)):

@@ -43,7 +43,7 @@ _EXPECTED = {
 
 @contextmanager
 def naming(place: str) -> Iterator[None]:
-    """Whatever astropy raises or warns of inside, as an InputError that begins with `place`."""
+    """Errors and warnings of astropy inside, as an InputError that begins with `place`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

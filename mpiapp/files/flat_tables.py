@@ -38,7 +38,7 @@ _PAIR = ("psf_frac", "area", "psf_frac_bkg", "area_bkg")
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an import did: rows taken, files written, what was rejected, what will be measured."""
+    """Report of an import: rows taken and rejected, files written, quantities found."""
 
     accepted: int
     files: list[Path]
@@ -47,7 +47,7 @@ class ImportReport:
 
 
 class _Entry(NamedTuple):
-    """A bundle in one obsid, band and aperture; `info` is what else is known of each component."""
+    """A bundle in one obsid, band and aperture; `info` holds other columns of each component."""
 
     stack: str
     obsid: str
@@ -64,7 +64,7 @@ class _Entry(NamedTuple):
 
 @dataclass(eq=False)
 class _Obsid:
-    """What has been accepted of one obsid."""
+    """The accepted rows of one obsid."""
 
     instrument: str
     exposure: float | None = None
@@ -123,7 +123,7 @@ def import_table(
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Without the garbage collector, which would look at what rows become again and again."""
+    """Without the garbage collector, which would walk the growing rows again and again."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -143,7 +143,7 @@ def nothing_in(what: str, faults: list[Fault]) -> str:
 def _entries(
     path: str, given: Given
 ) -> tuple[CatalogTable, Iterable[tuple[int, _Entry | RowError]], list[str]]:
-    """The table, what its rows say, in their order, and what is to be told of its columns."""
+    """The table, its rows in their order, and notes about its columns."""
     if not is_json(path, file_bytes(path, 1)):
         source = read_table(path, suits(given, REQUIRED))
         counts = find_counts(source, given, REQUIRED, NAMES)
@@ -327,7 +327,7 @@ def _accept(entry: _Entry, place: str, obsids: dict, first_place: dict) -> None:
 
 
 def _parts_of_stacks(obsids: dict[tuple[str, str], _Obsid]) -> list[str]:
-    """What is measured in some observations of a stack only, so that its result is of those."""
+    """Quantities that only some observations of a stack have: its result is of these alone."""
     if len(set.union(*(content.quantities for content in obsids.values()))) == 1:
         return []
     n_obsids = Counter(stack for stack, _ in obsids)

@@ -30,7 +30,7 @@ def has_strips(table) -> bool:
 def column_pieces(table, columns: Sequence[str] | None, rows: int) -> Iterator[np.ndarray]:
     """The rows of a table that `has_strips`, so many at a time; only these columns, if named.
 
-    Memory is that of a few times so many rows.  Raises what zlib and HDF5 do, or ValueError, where
+    Memory: a few times so many rows.  Raises the errors of zlib and HDF5, or ValueError, where
     the file is damaged; KeyError if there is no such column.
     """
     n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

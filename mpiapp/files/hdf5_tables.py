@@ -19,14 +19,14 @@ from .schema import CHUNK_ROWS, SCHEMA_VERSION, TABLES, Column
 _CHUNK_BYTES = 256 * 1024
 # A chunk is read as a whole, however little of it is asked for.
 _MAX_CHUNK_BYTES = 16 << 20
-# From HDF5 1.8 on, what describes the tables has checksums; what deflate packs has one of its own.
+# From HDF5 1.8 on, a table's description has a checksum; deflated chunks have one of their own.
 LIBVER = ("v108", "v108")
 _PACKED = {"compression": "gzip", "compression_opts": 1}
 _TEXT_ERRORS = "surrogateescape"  # as Python has it for the names of files
 
 
 def create_file(file: h5py.File) -> None:
-    """What an empty HDF5 file has to say of itself."""
+    """The attributes of an empty results file."""
     file.attrs["schema_version"] = SCHEMA_VERSION
     file.attrs["created_by"] = f"mpiapp {__version__}"
 

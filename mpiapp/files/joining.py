@@ -1,4 +1,4 @@
-"""Several results become one file: whole chunks as they lie in the files, and what is between.
+"""Several results become one file: whole chunks as they lie in the files, and the rows between.
 
 Where both /runs and /photometry begin a chunk, as they do behind every pack of a worker, all chunks
 before are copied without being inflated.  The runs behind the last such place of each source are
@@ -91,7 +91,7 @@ class Joined:
                 self._gather(change(batch) if change else batch)
 
     def _copy_chunks(self, file: ResultsFile) -> tuple[int, int, int]:
-        """Copy what lines up; how many rows of /runs, /photometry and /mpdf that was."""
+        """Copy the chunks that line up; their rows of /runs, /photometry and /mpdf."""
         n_runs, n_rows = _lined_up(file)
         for name, n in (("runs", n_runs), ("photometry", n_rows)):
             for start in range(0, n, _PIECE_RUNS):
@@ -132,7 +132,7 @@ class Joined:
             start += len(rows)
 
     def finish(self) -> None:
-        """Write the runs that are in no chunk yet, and what the columns are."""
+        """Write the runs that are in no chunk yet, and the columns' descriptions."""
         if self._loose:
             self._tables.put_batch(pack(join(self._loose)))
         self._check()

@@ -79,7 +79,7 @@ _CSC_COUNTS = re.compile(r"cnts_(aper|aper90)_([bhmsuw])")
 
 @dataclass(frozen=True)
 class Given:
-    """What the user says of a table: own column -> its column, own column -> value of all rows."""
+    """The user's map of a table: own column -> its column, own column -> value of all rows."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, object] = field(default_factory=dict)
@@ -167,11 +167,11 @@ class Layout:
         return {*self.pairs[0], *self.values[0]}
 
     def quantities(self) -> list[str]:
-        """Those that can be measured."""
+        """Quantities that can be measured."""
         return [q.name for q in QUANTITIES.values() if not lacking(q.name, self.has)]
 
     def notes(self, names: Collection[str], of_jobs: bool) -> list[str]:
-        """Which quantities are measured, and what the others would need.
+        """Which quantities are measured, and the columns that the others lack.
 
         names : of all columns; of_jobs : whether observations and stacks are told apart
         """
@@ -190,7 +190,7 @@ class Layout:
 
 
 def lacking(quantity: str, has: Collection[str]) -> str | None:
-    """The own column that a quantity needs beside those that are there."""
+    """The own column that a quantity still lacks."""
     column = QUANTITIES[quantity].exposure_column
     if column is None or column in has:
         return None
@@ -200,7 +200,7 @@ def lacking(quantity: str, has: Collection[str]) -> str | None:
 
 
 def suits(given: Given, required: Collection[str]):
-    """Whether a table with these names has what is required, for files with several tables."""
+    """Whether a table with these names has the required columns, for files with several tables."""
 
     def has_all(names: Collection[str]) -> bool:
         lower = {split_unit(name)[0].lower() for name in names}
@@ -222,7 +222,7 @@ def find_layout(source: CatalogTable, given: Given, required: Collection[str]) -
 
     Of `required` nothing may be missing, but the stack.
 
-    Raises InputError that names every column which is missing, and what it is for.
+    Raises InputError that names every missing column and its purpose.
     """
     names = _Names(source)
     told = {own: names.told(column) for own, column in given.columns.items()}
@@ -301,9 +301,9 @@ def _require(names: _Names, required: Collection[str], has: Collection[str]) -> 
 
 
 def _srcflux_values(source: CatalogTable) -> dict[str, object]:
-    """What the header and the name of a .flux file tell of all its rows."""
+    """Values of all rows from the header and the name of a .flux file."""
     values: dict[str, object] = {"aperture": "aper"}
-    # The EXPOSURE of the rows is that of each source's chip.
+    # EXPOSURE of a row is the live time of the source's chip.
     keywords = (("obsid", "OBS_ID"), ("instrument", "INSTRUME"), ("exposure_s", "EXPOSURE"))
     for own, keyword in keywords:
         if source.table.meta.get(keyword) is not None:
@@ -330,7 +330,7 @@ def _csc_layout(
             stem, _, _ = own.partition("_bkg")
             region = aperture if own == stem else f"{aperture}bkg"
             either = f"{stem}_{region}"
-            # Areas may be those of all bands.
+            # The same areas may serve all bands.
             wanted = (f"{either}_{band}", either)[: 1 + (stem == "area")]
             if found := next(filter(names.has, wanted), None):
                 columns[own] = names.get(found)

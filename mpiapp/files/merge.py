@@ -18,7 +18,7 @@ from .writer import Writer
 
 
 class Merged(NamedTuple):
-    """What became of a merge.
+    """The outcome of a merge.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Merged(NamedTuple):
 
 
 class _Source(NamedTuple):
-    """What a merge has to know of each of its files; `ids` and `outcomes` are of its runs."""
+    """One file of a merge; `ids` and `outcomes` are of its runs."""
 
     path: Path
     ids: np.ndarray
@@ -133,7 +133,7 @@ def _check_parts(work: Path, sources: Sequence[_Source]) -> None:
 
 
 def _origin(job: np.void) -> tuple:
-    """What tells a job from any other."""
+    """The identity of a job."""
     return tuple(job[name] for name in ("started", "command", "ranks", "config_hash"))
 
 

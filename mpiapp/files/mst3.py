@@ -36,7 +36,7 @@ _BLOCK_COLUMNS = {
 
 
 class Mst3File(NamedTuple):
-    """An mst3 file that has been read: its usable masters, and what is wrong with others."""
+    """An mst3 file that has been read: its usable masters, and the faults of others."""
 
     path: str
     associations: Associations

@@ -134,7 +134,7 @@ def check(batch: Batch, path: Path) -> None:
 
 
 def disagreement(path: Path, table: str) -> ResultsError:
-    """What is said of a table whose rows are not those of /runs."""
+    """The error about a table whose rows do not belong to /runs."""
     return ResultsError(
         f"{path}: /{table} does not hold exactly the rows of /runs; the file is damaged: restore "
         "it, or move it away and measure again"

@@ -1,13 +1,13 @@
-"""The folder of parts: what a job has on the disk until its results file is complete.
+"""The folder of parts: a job's results on the disk until its results file is complete.
 
 Beside the results file NAME, `NAME.parts` holds
 
     000000.h5, 000001.h5, …   parts: each is a results file of its own, and never changes
     lock                      tells who writes
-    *.new                     what has not got its name yet; nobody reads it
+    *.new                     files without a name of their own yet; nobody reads them
 
 A part has its name from the moment it is whole and on the disk.  So a kill, at whatever moment,
-costs what was not in a part yet, and nothing has to be mended afterwards.
+costs the runs that were in no part yet, and nothing has to be mended afterwards.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Parts:
         return self._name(new)
 
     def replace_all(self) -> None:
-        """Make what was written at `whole` the only part."""
+        """Make the file at `whole` the only part."""
         if self.is_ours():
             for part in list_parts(self.path):
                 part.unlink()
@@ -130,7 +130,7 @@ class Parts:
         return part
 
     def publish(self, final: Path) -> None:
-        """Give what was written at `whole` its name, and remove the folder.
+        """Give the file at `whole` its name, and remove the folder.
 
         FileExistsError if another file has got that name meanwhile.
         """

@@ -1,4 +1,4 @@
-"""prep3: what one obsid of one stack says, counts and PSF matrices of its bundles.
+"""prep3: counts and PSF matrices of the bundles of one obsid of one stack.
 
 A FITS file holds an obsid or a part of one; layout version 2, described in docs/files.md:
 
@@ -32,13 +32,13 @@ from .prep3_tables import Prep3Header, Prep3Tables, read_psf_tables, read_source
 
 VERSION = 2
 _READABLE = (1, VERSION)
-# What Python holds beside the numbers, measured; a fault has its message too.
+# Bytes of Python's objects beside the numbers, measured; a fault has its message too.
 _BUNDLE_BYTES, _COMPONENT_BYTES, _FAULT_BYTES = 800, 80, 1000
 
 
 @dataclass(frozen=True, eq=False)
 class Prep3File:
-    """What one or several prep3 files say of an obsid.
+    """An obsid, from one or several prep3 files.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ def read_prep3(path: str | os.PathLike, verify: bool = True, digest: str = "") -
 def read_obsid(files: Files, verify: bool = True) -> Prep3File:
     """Read the prep3 files that hold an obsid together, as (path, digest); one will do.
 
-    What two of them hold is taken from the first.  Raises InputError as `read_prep3` does.
+    A matrix that two of them hold is taken from the first.  Raises InputError as `read_prep3` does.
     """
     tables = []
     for path, digest in files:

@@ -174,7 +174,7 @@ def _within(values: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _problem(counts: np.ndarray, values: np.ndarray) -> str:
-    """What is wrong with the rows (n + 1, width) of a matrix."""
+    """The fault of the rows (n + 1, width) of a matrix."""
     size, width = values.shape
     if width < size:
         return f"{width} numbers in a row, expected {size}, the background's the last"

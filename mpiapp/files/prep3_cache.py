@@ -22,7 +22,7 @@ class Prep3Cache:
         self._held: OrderedDict[Files, Prep3File | InputError] = OrderedDict()
 
     def get(self, files: Files) -> Prep3File | InputError:
-        """What `read_obsid` gives of files and their digests, or why they cannot be used."""
+        """The answer of `read_obsid` for files and their digests, or why they cannot be used."""
         if files in self._held:
             self._held.move_to_end(files)
             return self._held[files]

@@ -1,4 +1,4 @@
-"""The tables of a prep3 file, checked: whose rows are whose, and what is wrong with some.
+"""The tables of a prep3 file, checked: the rows of each bundle, and the faults of some.
 
 What is wrong with one bundle is noted and costs nothing but the bundle, or its part in one
 band and aperture, so that its neighbours can still be measured; what is wrong with the source
@@ -232,7 +232,7 @@ def _pair_problem(band: str, aperture: str, instrument: str) -> str:
 
 
 def _names_problem(bundle: str, group: tuple[str, ...]) -> str:
-    """What is wrong with the names of a group's rows; empty if nothing is."""
+    """The fault of the names of a group's rows; empty if there is none."""
     for column, name in (("bundle", bundle), *(("component", name) for name in group)):
         if problem := name_problem(name):
             return f"column {column}: the name {name!r} {problem}"

@@ -216,7 +216,7 @@ def _reader(file: h5py.File, path: Path) -> type[ResultsFile]:
 
 @contextlib.contextmanager
 def open_results(path: str | Path) -> Iterator[Results]:
-    """Open results for reading: a finished file, or what a job has on the disk by now.
+    """Open results for reading: a finished file, or a running job's parts on the disk by now.
 
     path : the results file, also of a job that has not ended; or its folder of parts
 

@@ -21,7 +21,7 @@ _WORDS = {column: {word.encode() for word in words} for column, words in _WORDS.
 
 @contextmanager
 def readable(path: Path, what: str) -> Iterator[None]:
-    """Whatever HDF5 and numpy raise inside, as a ResultsError that says what is damaged."""
+    """Errors of HDF5 and numpy inside, as a ResultsError that names the damaged place."""
     try:
         yield
     except ResultsError:
@@ -100,7 +100,7 @@ class ResultsFile:
             yield self.rows(name, start, start + rows, columns)
 
     def is_packed(self, name: str) -> bool:
-        """Whether the chunks of a table of runs are those of this version's files."""
+        """Whether the chunks of a table of runs are as this version writes them."""
         table = self.dataset(name)
         now = np.dtype([(c.name, c.dtype) for c in TABLES[name][0]])
         if table is None:  # no rows

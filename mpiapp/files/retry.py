@@ -1,4 +1,4 @@
-"""What a merge leaves out to be measured again: what failed, what lacks a mended input."""
+"""Runs that a merge leaves out to be measured again: failed ones, and runs of mended inputs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class Retry:
     """The runs of some results files that are to be measured again.
 
     These are the failed ones; and where an input that failed is another file now, or can be read,
-    all runs of its obsid, of its stack, and of the master level, whose stacks no row tells.
+    all runs of its obsid, of its stack, and the whole master level, because rows do not record
+    their stacks.
 
     Parameters
     ----------
@@ -80,5 +81,5 @@ class Retry:
         return {0}.union(*(runs["run_id"][self.left_out(runs)].tolist() for runs in chunks))
 
     def kept(self, batch: Batch) -> Batch:
-        """What a batch holds of the other runs."""
+        """The other runs of a batch."""
         return take(batch, np.flatnonzero(~self.left_out(batch.runs)))

@@ -62,10 +62,10 @@ PHOTOMETRY = (
     Column("n_draws", "i4", "draws of all chains together"),
     Column("rhat", "f4", "rank-normalised split r-hat of this source's draws"),
     Column("ess", "f4", "bulk effective sample size of this source's draws"),
-    Column("noise", "f4", "what chance leaves in mode or bounds, in units of (hilim - lolim)/2"),
+    Column("noise", "f4", "Monte Carlo error of mode or bounds, in units of (hilim - lolim)/2"),
 )  # fmt: skip
 
-# Of a run: those of the memo's Listing 4, and what is before and after them.
+# Of a run: the phases of the memo's Listing 4, and the steps before and after them.
 PHASES = ("read", "assemble", "prior", "likelihood", "compile", "init", "sample", "summarise")
 
 RUNS = (
@@ -188,7 +188,7 @@ MPDF_DTYPE = dtype(MPDF)
 
 
 class Batch(NamedTuple):
-    """What a worker sends home for a few runs.
+    """A worker's results of a few runs.
 
     `photometry`, `runs` and `mpdf` are arrays of the types above, all in the order of the runs;
     `attempts` and `failures` are tuples in column order.  `packs` are further runs, compressed

@@ -19,7 +19,7 @@ _MPDF = tuple(c._replace(dtype="u8") if c.name == "row" else c for c in MPDF)
 
 
 class ResultsFile3(ResultsFile):
-    """A file of schema 3, its rows handed on as those of the present one."""
+    """A file of schema 3, its rows handed on in the present schema."""
 
     columns = ResultsFile.columns | {"runs": _RUNS, "mpdf": _MPDF}
     text_kind = "O"

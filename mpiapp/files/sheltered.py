@@ -14,7 +14,7 @@ from pathlib import Path
 class ShelteredFile(io.RawIOBase):
     """A new file for h5py's driver for file objects; after an error the rest stays in memory.
 
-    HDF5 reads again what it has written, so that `check` is to be asked often, and end the writing.
+    HDF5 reads its own writing again, so `check` is to be asked often, and ends the writing.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""SRCINFO of a prep3 file: what a table of counts said of its sources besides the counts.
+"""SRCINFO of a prep3 file: the other columns of its sources in a table of counts.
 
 A row per component, band and aperture that was imported, with the columns
 bundle, component, band, aperture and then the table's own: positions, names,
@@ -53,7 +53,7 @@ def as_array(values: Sequence[object]) -> np.ndarray | None:
     if not all(isinstance(v, (str, bytes, int, float, type(None))) for v in values):
         return None
     with suppress(ValueError, OverflowError):
-        # Only what comes back as it was: the zeros of "007" make it a name.
+        # Only numbers that survive a round trip: the zeros of "007" make it a name.
         numbers = [int(v or 0) for v in values]
         if all(str(n) == str(v) for n, v in zip(numbers, values)):
             return np.array(numbers, dtype=np.int64)
@@ -64,7 +64,7 @@ def as_array(values: Sequence[object]) -> np.ndarray | None:
 
 
 def _is_code(value: object) -> bool:
-    """Whether it is digits that are no plain number: 007, 1_0, or those of other scripts."""
+    """Whether it is digits that are no plain number: 007, 1_0, or digits of other scripts."""
     if not isinstance(value, str) or (value.isascii() and value[:1] != "0" and "_" not in value):
         return False
     return not value.isascii() or "_" in value or (len(value) > 1 and value.isdigit())

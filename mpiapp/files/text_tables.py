@@ -28,7 +28,7 @@ from .source_info import as_array
 MISSING = frozenset({"", "nan", "null", "n/a", "na", "--", "none", "indef"})
 # Where two are equally frequent the first one counts: blanks or tabs after commas are padding.
 _SEPARATORS = ";,\t|"
-# Digits that zeros in front make a name, and what only Python takes for a number.
+# Digits that leading zeros make a name, and spellings that only Python takes for a number.
 _NO_NUMBERS = re.compile(r"^0\d+$|_", re.MULTILINE)
 _WHOLE = re.compile(r"(-?\d+\n)*-?\d+")
 _COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
@@ -141,7 +141,7 @@ def _names_above(comments: Sequence[str], separator: str, first: Sequence[str]) 
 
 
 def _described(comments: Sequence[str]) -> dict[str, dict[str, str]]:
-    """What comments tell of columns, by name: unit, about, ucd."""
+    """Unit, about and ucd of columns from comments, by name."""
     found = {}
     for line in comments:
         words = [word.strip() for word in line.split("\t")]

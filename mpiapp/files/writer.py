@@ -1,4 +1,4 @@
-"""Writing results: what a job has measured becomes parts, and the parts one file in the end."""
+"""Writing results: a job's runs become parts, and the parts one file in the end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PART_SHARE = 1 / 200
 
 
 class Writer:
-    """Appends batches to the parts of a results file; a kill costs what was not flushed.
+    """Appends batches to the parts of a results file; a kill costs the runs since the last flush.
 
     Any method may raise ResultsError if the disk is full.
 
@@ -73,7 +73,7 @@ class Writer:
         self.n_runs = len(self.column("run_id"))
 
     def results(self) -> Results:
-        """What is in the parts; to be closed."""
+        """The results in the parts; to be closed."""
         return Results(self.path, list_parts(self.path), are_parts=True)
 
     def column(self, name: str) -> np.ndarray:
@@ -108,7 +108,7 @@ class Writer:
         self.add("jobs", [tuple(row[name] for name in names)])
 
     def flush(self) -> None:
-        """Have what is pending on the disk, as a part."""
+        """Write the pending runs as a part, safe on the disk."""
         batches, rows = self._pending, self._rows
         n_runs = self._pending_runs
         self._pending, self._pending_runs, self._rows = [], 0, defaultdict(list)
@@ -172,7 +172,7 @@ class Writer:
             raise
 
     def name(self, final: Path) -> Path:
-        """Give what was joined its name, which is returned, and remove the parts."""
+        """Give the joined file its name, which is returned, and remove the parts."""
         try:
             self._parts.publish(final)
         except FileExistsError:
@@ -184,7 +184,7 @@ class Writer:
         return final
 
     def replace_parts(self) -> Path:
-        """Make what was joined the only part; the folder is returned."""
+        """Make the joined file the only part; the folder is returned."""
         try:
             self._parts.replace_all()
         except OSError as error:

@@ -1,4 +1,4 @@
-"""What a job says of itself before it measures: what it is, what it does, what it does twice."""
+"""The lines before a job measures: program and ranks, inputs and runs, runs that are done twice."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from .stop import Stop
 
 
 class Answer(NamedTuple):
-    """What a worker sends home: beside the result itself how it is with the rank.
+    """A worker's answer: the result, and the state of the rank.
 
     `clock` are its columns of /ranks; `signal` and `reason` say why it has stopped, if it has;
     `rest` are the runs of the parcel that it has not done.
@@ -34,7 +34,7 @@ class Answer(NamedTuple):
 
 
 class _Worker(NamedTuple):
-    """What the calls of this process use: they bring nothing but their argument."""
+    """State of this process for the calls, which bring nothing but their argument."""
 
     photometer: Photometer
     clock: Clock
@@ -64,7 +64,7 @@ def measure_parcel(parcel: Parcel) -> Answer:
 
 
 def scan_parcel(parcel: Parcel) -> Answer:
-    """What a few prep3 files hold, a ScannedFile each."""
+    """The contents of a few prep3 files, a ScannedFile each."""
     with _worker.clock.busy("scan"):
         found = [scan_file(path) for path in parcel.content]
     return _answer(found)

@@ -1,4 +1,4 @@
-"""Continuing where another job ended: what must be unchanged, and what is left to do.
+"""Continuing where another job ended: its configuration, its inputs, and the runs that are left.
 
 The parts are the only state.  A run is done when it stands in /runs; what is
 left is the work list minus those (`shares.Done`).

@@ -10,7 +10,7 @@ from ..stopwatch import timed
 
 
 class Clock:
-    """The stopwatch of one rank; `runs` counts what it has done."""
+    """The stopwatch of one rank; `runs` counts the runs that it has done."""
 
     def __init__(self, rank: int = 0):
         self.rank = rank

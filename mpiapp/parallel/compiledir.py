@@ -71,7 +71,7 @@ def claim(rank: int = 0, scratch: str | os.PathLike | None = None) -> Path:
 
 
 def fill(directory: Path, source: Path) -> None:
-    """Copy what was compiled in `source`, another rank's directory, into `directory`."""
+    """Copy the compiled code of `source`, another rank's directory, into `directory`."""
     shutil.copytree(source, directory, dirs_exist_ok=True, ignore=_locks)
 
 

@@ -11,15 +11,15 @@ from typing import NamedTuple, Protocol, TypeVar
 Payload = TypeVar("Payload")
 Result = TypeVar("Result")
 
-# How often to look at signals, the clock and what is late while nothing comes home.
+# How often to look at signals, the clock and late parcels while no result comes home.
 TICK_SECONDS = 0.25
 
 
 class Parcel(NamedTuple):
-    """What is sent to a worker at once: targets to measure, or paths to scan.
+    """A message to a worker: targets to measure, or paths to scan.
 
-    A worker begins no run after `seconds` and comes home with what it has; the parcel is late after
-    `due_seconds`.  `is_again`: it is a part of one that was late.
+    A worker begins no run after `seconds` and comes home with the runs done so far; the parcel
+    is late after `due_seconds`.  `is_again`: it is a part of one that was late.
     """
 
     content: Sequence
@@ -29,7 +29,7 @@ class Parcel(NamedTuple):
 
 
 class Late(NamedTuple):
-    """What has not come home in time: what to record, and what to send out in its place."""
+    """Parcels that are overdue: failures to record, and parcels to send out in their place."""
 
     future: Future
     result: object | None
@@ -49,10 +49,10 @@ class Control(Protocol):
         """The result in the answer of a worker, and the payloads that it asks for."""
 
     def giving_up(self, under_way: Mapping[Future, Payload]) -> bool:
-        """Whether to wait no longer for what is under way."""
+        """Whether to give up waiting for parcels that are out."""
 
     def late(self, under_way: Mapping[Future, Payload]) -> list[Late]:
-        """What is under way and no longer waited for."""
+        """Parcels that are out and given up."""
 
 
 def stream(

@@ -45,7 +45,7 @@ class Unit(NamedTuple):
 
 @dataclass
 class Extraction:
-    """What a job has done; `stacks` have the bundles and positions of all sources."""
+    """Summary of a job; `stacks` have the bundles and positions of all sources."""
 
     done: list[Extracted] = field(default_factory=list)
     kept: int = 0
@@ -173,7 +173,7 @@ def _extract(unit: Unit) -> tuple[str, int, Extracted]:
 
 
 class Record:
-    """The observations that are done, a JSON object a line; what cannot be read is done again."""
+    """The finished observations, a JSON object a line; one that cannot be read is done again."""
 
     def __init__(self, path: Path):
         self._path = path
@@ -192,7 +192,7 @@ class Record:
                 continue  # cut off when the job was killed
 
     def still_good(self, unit: Unit) -> Extracted | None:
-        """What was done for the unit, if its files and settings have not changed since."""
+        """The earlier result of the unit, if its files and settings have not changed since."""
         known = self._known.get(unit.digest)
         if known is None or (known.path and not os.path.exists(known.path)):
             return None
@@ -213,7 +213,7 @@ class Record:
 
 
 def summary(extraction: Extraction, folder: str | os.PathLike) -> str:
-    """What a job has done, in a few lines."""
+    """A few lines about a finished job."""
     done = extraction.done
     lines = [
         f"{folder}: {sum(1 for one in done if one.path)} observations, "

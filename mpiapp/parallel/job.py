@@ -19,14 +19,14 @@ from .task import Options, Task
 from .warmup import Unprepared, warm_up
 from .world import Absent, World
 
-if TYPE_CHECKING:  # rank 0's, and a third of what a rank would import
+if TYPE_CHECKING:  # for rank 0 alone: a third of all imports
     from .rank0 import Coordinator
 
 
 def run(path: str | Path, world: World, options: Options) -> int:
     """Do the whole job that a configuration names; called on every rank.
 
-    Returns this rank's exit code.  What is wrong with the configuration, its
+    Returns this rank's exit code.  Errors of the configuration, its
     paths or the output is said by rank 0, and every rank returns ExitCode.USAGE.
     """
     with world.stop.listening():

@@ -28,7 +28,7 @@ def fill_cache(engine_name: str) -> None:
     summarise(np.linspace(0.0, 1.0, 10))
     rhat_and_ess(np.random.default_rng(0).normal(size=(2, 10, 1)))
     if engine_name in ENGINES and not create(engine_name).compiles_per_rank:
-        # what is not installed is said by the job itself
+        # the job itself says that an engine is not installed
         with contextlib.suppress(ImportError):
             create(engine_name).warm()
     # Where the cache cannot be written the next job tries again.

@@ -22,7 +22,7 @@ HDU_SECONDS = 0.001
 
 
 class Plan(NamedTuple):
-    """Everything that is to be done, and what cannot be.
+    """The whole work list, and the faults of the inputs.
 
     `inputs` are the (path, digest) of the prep3 files, `parcel_cost` the most
     that is sent to a worker at once, `hints` what would be measured twice.
@@ -103,7 +103,7 @@ def make_plan(
 ) -> Plan:
     """Have all prep3 files scanned by `scan`, and cut the work into units.
 
-    Raises ConfigError if nothing of what the files hold is selected.
+    Raises ConfigError if the selection leaves no run.
     """
     scanned = [scan(found.prep3) for found in files]
     n_runs = sum(

@@ -1,4 +1,4 @@
-"""What a job says while it works: what it is at, and how far it is.
+"""Progress of a job on its standard error: the present step, and how far it is.
 
 On a terminal a line or a bar that is never still, in a log file few lines.
 """
@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
-# What stands on a terminal is written anew so often.
+# A line on a terminal is written anew so often.
 _LIVE_SECONDS = 0.5
 # Lines of a log come first after so long, then ever later: the log of a long job stays short.
 _FIRST_SECONDS, _LAST_SECONDS = 3.0, 300.0
@@ -44,7 +44,7 @@ class _Ticking:
 
 
 class During:
-    """Says what goes on while it lasts; use as a context manager.
+    """Names a step for as long as it lasts; use as a context manager.
 
     On a terminal it stands there with the seconds, and is gone at the end; in a log it is a
     line, if it lasts for long.  The ranks beside rank 0 are `silent`.
@@ -91,7 +91,7 @@ class Progress:
         self._unit = unit
         self.total = total
         self.done = done
-        # When the first runs came home: what was before them is no measure of the others.
+        # When the first runs came home: compiling before them is no measure of the others.
         self._first_home: tuple[float, int] | None = None
         self.failed = 0
         self._start = self._last = time.monotonic()

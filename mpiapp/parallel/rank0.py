@@ -1,4 +1,4 @@
-"""Rank 0's side of a job: what is to be done, who does it, and the one file of results."""
+"""Rank 0's side of a job: the plan, the dispatch, and the one file of results."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Coordinator:
         self.stop.limit(config.limits, scheduler.scheduled_end())
         self.options = options
         self.final = Path(options.output or config.output.results)
-        results.work_path(self.final)  # refuses what is no name before a shard's is made of it
+        results.work_path(self.final)  # refuses a bad name before a shard's is made of it
         if options.shard:
             self.final = options.shard.path(self.final)
         engines.require(config.engine.name)
@@ -99,7 +99,7 @@ class Coordinator:
         self.n_failed = n_unplanned(self.writer.column("outcome")) if done else 0
 
     def task(self) -> Task:
-        """What the others have to know."""
+        """The order to the other ranks."""
         config = self.config
         return Task(
             self.number,
@@ -153,7 +153,7 @@ class Coordinator:
         return ExitCode.RUNS_FAILED if self.n_failed or plan.faults else ExitCode.OK
 
     def finish(self, code: ExitCode, clocks: list[dict]) -> ExitCode:
-        """Write how the job ended and what its ranks did; the complete file gets its name."""
+        """Write how the job ended and the times of its ranks; the complete file gets its name."""
         self.writer.flush()
         if code == ExitCode.USAGE:
             self.writer.give_up()  # nothing began, and the corrected job may
@@ -266,7 +266,7 @@ class Coordinator:
 
 
 def _payloads(plan: Plan, done: Done, n_workers: float) -> Iterator[list[Target]]:
-    """The targets of each parcel, without what is done."""
+    """The targets of each parcel, without finished runs."""
     for parcel in parcels(plan.units, n_workers, plan.parcel_cost):
         targets = [target for unit in parcel for target in unit.targets()]
         if remaining := done.remaining(targets):

@@ -1,4 +1,4 @@
-"""What prep3 files hold, found out before they are measured, on any rank."""
+"""The contents of prep3 files, listed before they are measured, on any rank."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..files.prep3 import scan_prep3
 
 
 class ScannedFile(NamedTuple):
-    """What a worker found in one prep3 file; `scan` is None if it cannot be used at all."""
+    """The contents of one prep3 file; `scan` is None if it cannot be used at all."""
 
     path: str
     digest: str

@@ -12,9 +12,9 @@ import numpy as np
 
 from ..catalog.worklist import Target, Unit
 
-# A parcel is at most this long, so that little is lost with a rank, and at most this share of
-# what is left for one worker, so that all end together; a unit at most that share of all of it,
-# below which no parcel has to shrink.
+# A parcel takes at most this long, so that little is lost with a rank, and at most this share of
+# one worker's remaining time, so that all end together.  A unit takes at most this share of the
+# whole job, so that no parcel has to shrink below it.
 PARCEL_SECONDS = 30.0
 _PARCEL_SHARE = 0.125
 UNIT_SHARE = 0.01
@@ -97,7 +97,7 @@ class Done:
 def parcels(
     units: Sequence[Unit], n_workers: float, parcel_cost: float = float("inf")
 ) -> Iterator[list[Unit]]:
-    """What is sent to a worker at once: units that share their files, or whole stacks.
+    """Parcels for the workers: units that share their files, or whole stacks.
 
     For infinitely many workers every unit is sent by itself.
 

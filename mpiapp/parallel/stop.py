@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # what checks configurations is large, and rank 0's
+if TYPE_CHECKING:  # pydantic is large, and for rank 0 alone
     from ..config import Limits
 
 SIGNALS = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
@@ -94,14 +94,14 @@ class Stop:
             self.ask(reason, float("inf"))
 
     def ask(self, reason: str, patience: float = _PATIENCE[signal.SIGTERM]) -> None:
-        """End for another reason, and wait so long for what is under way."""
+        """End for another reason, and wait so long for parcels that are out."""
         if not self.reason:
             self.reason = reason
             self._give_up_at = min(self._give_up_at, time.monotonic() + patience)
 
     @property
     def out_of_patience(self) -> bool:
-        """Whether to wait no longer for what is under way."""
+        """Whether to give up waiting for parcels that are out."""
         return bool(self.reason) and time.monotonic() >= self._give_up_at
 
     def _handle(self, number: int, frame) -> None:

@@ -1,4 +1,4 @@
-"""What a job is asked to do: by the command line, and by rank 0 of every rank."""
+"""The orders of a job: from the command line, and from rank 0 to every rank."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .shares import Shard
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line adds to the configuration.
+    """Options that the command line adds to the configuration.
 
     Attributes
     ----------
     resume : bool
-        Continue the work file of an earlier job, if there is one.
+        Continue an earlier job that did not end, if its parts are there.
     force : bool
         Continue it even if the configuration or the inputs have changed.
     shard : Shard, optional
@@ -32,7 +32,7 @@ class Options:
 
 
 class Task(NamedTuple):
-    """What every rank has to know of a job; `engine` is its name, with its settings.
+    """The order to every rank; `engine` is a name, `settings` are the engine's.
 
     `seconds_left` until the job begins nothing new, None without a time limit: clocks of hosts
     differ.

@@ -14,14 +14,14 @@ from .world import World
 
 
 class Unprepared(RuntimeError):
-    """A rank finds no place for compiled code; every rank raises it, with what that one said."""
+    """A rank finds no place for compiled code; every rank raises it, with that rank's reason."""
 
 
 def warm_up(engine: Engine, world: World, scratch: str | None) -> None:
-    """Compile on the first rank of each host, and give the others what it compiled.
+    """Compile on the first rank of each host, and give the others the compiled code.
 
     An engine whose compiler needs a directory per process (Theano) gets one on
-    the node's scratch, filled by copying.  What numba compiles goes to its cache.
+    the node's scratch, filled by copying.  numba's code goes to numba's cache.
     Called on every rank; raises Unprepared on all of them if one has no such directory.
     """
     directory, reason = None, ""

@@ -95,7 +95,7 @@ class Watch:
             if not self._is_told:
                 say(f"mpiapp: stopping: {self.stop.reason}")
                 self._is_told = True
-                self._begin_roll()  # so that idle ranks are told from those that are lost
+                self._begin_roll()  # which tells idle ranks from lost ones
             return True
         if self._progress is not None:
             self._progress.tick()
@@ -212,7 +212,7 @@ class Watch:
                 yield self.to_measure([content._replace(matrices=(matrix,))], is_again=True)
 
     def _whereabouts(self, future: Future, parcel: Parcel) -> str:
-        """What a parcel holds, who may have it, and for how long."""
+        """Contents of a parcel, who may have it, and for how long."""
         if future not in self._since:
             return f"{_content(parcel)}, which no worker has begun"
         since = self._since[future]

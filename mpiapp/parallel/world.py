@@ -24,13 +24,12 @@ from ..files.schema import ResultsError
 from .progress import say
 from .stop import Stop
 
-# Longest sleep between two polls of the pool, in s.  Rank 0 polls rarely, so as not to take its
-# core from a worker; a worker polls often, since a large message moves on only when its sender
-# polls, and rank 0 spins meanwhile.
+# Longest sleep between two polls of the pool, in s.  Rank 0 polls rarely so as not to steal a core
+# from a worker; workers poll often because a large message advances only when its sender polls.
 _RANK0_BACKOFF = 5e-3
 _WORKER_BACKOFF = 1e-4
 _NAP_SECONDS = 0.02
-# An abort must not overtake what was said just before, which the launcher has to pass on.
+# An abort must not overtake the last lines, which the launcher has yet to pass on.
 _FORWARD_SECONDS = 0.5
 # How long the ranks may take to end once all is on disk; at least, where there is no time left.
 _LEAVE_SECONDS, _LAST_SECONDS, _FINALIZE_SECONDS = 30.0, 1.0, 60
@@ -150,7 +149,7 @@ class World:
         return self._comm.recv(source=first, tag=self._turn)
 
     def _send(self, value, ranks: Sequence[int]) -> None:
-        """Send without waiting; a later poll of this rank moves on what has not gone yet."""
+        """Send without waiting; a later poll of this rank moves the rest."""
         self._sent = [request for request in self._sent if not request.Test()]
         self._sent += [self._comm.isend(value, rank, self._turn) for rank in ranks]
 
@@ -173,7 +172,7 @@ class World:
             return
         from mpi4py.futures import MPICommExecutor
 
-        # An option would be that of rank 0 on every rank.
+        # Set here: as an option of the pool, every rank would get rank 0's value.
         backoff = _WORKER_BACKOFF if self.rank else _RANK0_BACKOFF
         os.environ.setdefault("MPI4PY_FUTURES_BACKOFF", str(backoff))
         self.meet()
@@ -204,7 +203,7 @@ class World:
             threading.Thread(target=watch, daemon=True).start()
 
     def part(self) -> None:
-        """Hear of all ranks a last time; what remains is the end of Python and of MPI.
+        """Hear of all ranks a last time, before Python and MPI end.
 
         Both must take their ordinary course on every rank: MPICH tells its launcher only as the
         process exits that it ends well, and the launcher kills the other ranks and forgets their

@@ -188,7 +188,7 @@ class Ladder:
             with timed(spent, "summarise"):
                 found = solution(run.problem, run.posterior, self.policy.smoothing)
         except Exception as error:
-            self._spent(spent)  # of what phases, the engine alone knew
+            self._spent(spent)  # the engine failed before it could say in which phases
             self._record(rung, f"failed: {type(error).__name__}: {error}", spent)
             return self._after_failure(rung, error)
         self._spent(run.posterior.seconds)

@@ -157,7 +157,7 @@ class Photometer:
         rows.add([lost.runs], ids, seeds, measured, {"read": seconds})
 
     def give_up(self, target: Target, reason: str, seconds: float) -> Batch:
-        """Rows of a target's runs that are waited for no longer, as those that took too long."""
+        """Rows of a target's abandoned runs, as of runs that took too long."""
         rows = Rows(self.job_seed, (), self._about)
         runs, error = TargetRuns(target, target.matrices), RunTimeLimit(reason)
         self._add_null(rows, NotMeasured(runs, Outcome.NULL_TIME_LIMIT, error), seconds)
@@ -176,7 +176,7 @@ class Photometer:
         return None
 
     def run(self, target: Target, key: RunKey) -> Run:
-        """One run with its posterior; what went wrong stands in it."""
+        """One run with its posterior, or with its error."""
         found = self._assembled(target, key)
         if isinstance(found, NotMeasured):
             return null_run(target.reported, found.outcome, found.error)

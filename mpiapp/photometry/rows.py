@@ -56,14 +56,14 @@ class Rows:
         return np.array(ids, "u8"), np.array(seeds, "u8")
 
     def keeps_densities(self, runs: Sequence[TargetRuns]) -> np.ndarray:
-        """(n,) whether those of each run are asked for."""
+        """(n,) whether the densities of each run are asked for."""
         if self._matches is None:
             return np.zeros(sum(len(one.matrices) for one in runs), bool)
         keys = (RunKey(t.level, t.name, *matrix) for t, matrices in runs for matrix in matrices)
         return np.array([self._matches(str(key)) is not None for key in keys], bool)
 
     def batch(self) -> Batch:
-        """What has been added."""
+        """The batch of all runs added so far."""
         photometry, runs, attempts, failures, mpdf, _ = zip(*self._parts)
         return Batch(
             np.concatenate(photometry),

@@ -11,7 +11,7 @@ from .rules import eq11
 
 
 def solution(problem: Problem, posterior: Posterior, smoothing: Smoothing) -> Solutions:
-    """What the posterior of one problem says: a batch of one.
+    """The numbers of one problem's posterior: a batch of one.
 
     Parameters whose Eq. 11 need not be known are left out: those that are not reported and
     cannot exceed their priors.
