@@ -14,7 +14,7 @@ FLAGS = [
     "-fno-signed-zeros",
     "-freciprocal-math",
 ]
-ROOMS = ("engines",)
+ROOMS = ("engines", "posterior")
 
 ParallelCompile("MPIAPP_BUILD_JOBS", default=0).install()
 setup(

@@ -79,6 +79,8 @@ def test_no_two_files_import_each_other():
     files = {f"mpiapp.{f[:-3].replace('/', '.')}".removesuffix(".__init__"): f for f in imported()}
 
     def file_of(name):
+        if "_compiled" in name.split("."):  # that imports nothing
+            return None
         while name not in files and name:
             name = name.rpartition(".")[0]
         return files.get(name)

@@ -104,6 +104,11 @@ def test_does_not_depend_on_units():
         np.testing.assert_allclose(scaled, rhat_and_ess(values), rtol=1e-9)
 
 
+@pytest.mark.parametrize("shape", [(1, 7), (2, 47), (16, 75), (3, 101)])
+def test_a_column_that_never_moves_has_no_rhat(shape):
+    assert np.isnan(rhat_and_ess(np.full((*shape, 1), 0.1))[0])
+
+
 def test_columns_that_say_nothing_are_nan():
     values = np.random.default_rng(8).normal(size=(2, 100, 3))
     values[:, :, 0] = 1.0
