@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from astropy import units
@@ -14,9 +14,12 @@ from .catalog.problems import Problems
 from .catalog.quantities import QUANTITIES
 from .files.column_units import factor
 from .files.layouts import did_you_mean
+from .photometry.detection import Detection, WithoutSource, own_apertures
+from .photometry.extras import background_numbers, correlations
 from .photometry.ladder import Policy, Run
 from .photometry.measuring import measure as solve
-from .posterior import Posterior
+from .posterior import Posterior, Smoothing
+from .posterior.intervals import highest_density
 from .report.text import number
 
 
@@ -40,6 +43,12 @@ class Measurement:
         That of the last attempt; None where none succeeded or the source left the problem.
     column : int
         The source's place in it.
+    problem : Problem or None
+        That whose posterior it is, without obsids that had to be left out.
+    smoothing : Smoothing
+        How the posterior became mode and bounds.
+    is_background : bool
+        Whether it is a background, per pixel.
     """
 
     source: str
@@ -58,11 +67,15 @@ class Measurement:
     flags: Flag
     posterior: Posterior | None = None
     column: int = 0
+    problem: Problem | None = None
+    smoothing: Smoothing = field(default_factory=Smoothing)
+    is_background: bool = False
 
     @property
     def unit(self) -> units.Unit:
         """The astropy unit of value, lolim, hilim, mode, mean and rms."""
-        return units.Unit(QUANTITIES[self.quantity].unit)
+        unit = units.Unit(QUANTITIES[self.quantity].unit)
+        return unit / units.pix if self.is_background else unit
 
     def pdf(self, x) -> np.ndarray:
         """(m,) posterior density at x, per unit of x, not smoothed."""
@@ -75,6 +88,70 @@ class Measurement:
     def quantile(self, p) -> np.ndarray:
         """(m,) where the posterior distribution function reaches p."""
         return self._posterior().quantile(self.column, np.asarray(p, float))
+
+    def bounds(self, level: float) -> tuple[float, float]:
+        """Lower and upper bound that enclose `level` of the MPDF, symmetric about the mode.
+
+        Where they would pass 0, these are 0 and the quantile of that level.
+        """
+        smoothing = replace(self.smoothing, level=level, upper_limit="quantile")
+        found = self._posterior().summary(self.column, smoothing)
+        return found.lolim, found.hilim
+
+    def highest_density(self, level: float = 0.68) -> tuple[float, float]:
+        """The shortest interval that holds `level` of the posterior, not smoothed."""
+        return highest_density(self.quantile, level)
+
+    @property
+    def maximum_likelihood(self) -> tuple[float, float]:
+        """s_ML and σ_ML (memo, Eq. 8); it may be negative."""
+        best, sigma = self._problem().maximum_likelihood()
+        return float(best[self.column]), float(sigma[self.column])
+
+    @property
+    def no_source(self) -> float:
+        """The chance of so many counts or more in the source's apertures without the source.
+
+        From backgrounds and neighbours, which the other apertures tell.
+        """
+        return self._without().chance
+
+    def detection_limit(self, false_alarm: float = 0.1, power: float = 0.5) -> float:
+        """How bright a source is that is detected with the chance `power` (Kashyap et al. 2010).
+
+        Detected is what has more counts than come without a source with the chance `false_alarm`
+        at most; as CIAO's aplimits, whose defaults these are.
+        """
+        return self._without().limit(Detection(false_alarm, power))
+
+    @property
+    def backgrounds(self) -> list[Measurement]:
+        """The backgrounds of the source's obsids, per pixel; none where they are not fitted."""
+        problem, posterior = self._problem(), self._posterior()
+        numbers = background_numbers(problem, posterior, self.smoothing)
+        return [
+            replace(self, source=label, column=problem.n_sources + k, is_background=True,
+                    **_as_dict(numbers[k]))
+            for k, label in enumerate(problem.backgrounds)
+        ]  # fmt: skip
+
+    @property
+    def correlations(self) -> dict[str, float]:
+        """Correlation coefficient of the joint posterior with every other source and background."""
+        mine = correlations(self._posterior())[self.column]
+        labels = enumerate(self._problem().labels)
+        return {label: float(mine[i]) for i, label in labels if i != self.column}
+
+    def _without(self) -> WithoutSource:
+        problem = self._problem()
+        if self.is_background:
+            raise ValueError(f"{self.source} is a background: it has no detection")
+        return WithoutSource(problem, self.column, own_apertures(problem)[self.column])
+
+    def _problem(self) -> Problem:
+        if self.problem is None:
+            raise ValueError(f"{self.source} has no problem: {self.outcome.text}")
+        return self.problem
 
     def plot(self, axes=None):
         """Draw the posterior with mode and bounds into matplotlib's `axes`, which is returned."""
@@ -99,7 +176,7 @@ class Measurement:
         said = (
             self.outcome.text
             if self.outcome.is_null
-            else f"{said} {QUANTITIES[self.quantity].unit}"
+            else f"{said} {QUANTITIES[self.quantity].unit}{' / pix' if self.is_background else ''}"
         )
         flags = f", {self.flags.text}" if self.flags else ""
         return f"<{self.source} {self.quantity}: {said}{flags}>"
@@ -148,7 +225,8 @@ def measure(
     -------
     list of Measurement
         One per source, in column order: value, lolim, hilim, mode, outcome, flags, rhat, ess,
-        with `unit`, and `pdf`, `cdf` and `quantile` of the posterior.
+        with `unit`, and `pdf`, `cdf` and `quantile` of the posterior; bounds of any level, the
+        detection limit, the chance that there is no source, and the backgrounds.
 
     Raises
     ------
@@ -167,24 +245,31 @@ def measure(
     _check_orientation(counts, F)
     problem = Problem.of(counts, F, n_sources, quantity, instrument, prior_upper)
     problems, engine = Problems.of([problem]), create(engine, **settings)
-    run = solve(problems, engine, policy or Policy(), [seed], [quantity], keep=True).runs[0]
+    policy = policy or Policy()
+    run = solve(problems, engine, policy, [seed], [quantity], keep=True).runs[0]
     if run.error is not None:
         raise run.error
-    return [_measurement(run, i, quantity) for i in range(len(run.sources))]
+    return [_measurement(run, i, quantity, policy.smoothing) for i in range(len(run.sources))]
 
 
-def _measurement(run: Run, i: int, quantity: str) -> Measurement:
-    numbers = dict(zip(run.numbers.dtype.names, run.numbers[i].item()))
-    numbers |= {"outcome": Outcome(numbers["outcome"]), "flags": Flag(numbers["flags"])}
+def _measurement(run: Run, i: int, quantity: str, smoothing: Smoothing) -> Measurement:
     sources = run.problem.sources if run.posterior else ()
     known = run.sources[i] in sources
     return Measurement(
         source=run.sources[i],
         quantity=quantity,
-        **numbers,
+        **_as_dict(run.numbers[i]),
         posterior=run.posterior if known else None,
         column=sources.index(run.sources[i]) if known else 0,
+        problem=run.problem if known else None,
+        smoothing=smoothing,
     )
+
+
+def _as_dict(numbers: np.void) -> dict:
+    """NUMBERS of one result by name."""
+    found = dict(zip(numbers.dtype.names, numbers.item()))
+    return found | {"outcome": Outcome(found["outcome"]), "flags": Flag(found["flags"])}
 
 
 def exposure_unit(quantity: str) -> str:

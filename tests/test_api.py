@@ -7,6 +7,7 @@ import pytest
 from astropy import units as u
 
 import mpiapp
+import mpiapp.photometry.ladder
 from mpiapp import InputError, Outcome, Problem, measure
 
 F = np.array([[0.9, 20.0], [0.05, 400.0]])
@@ -95,3 +96,54 @@ def test_a_call_that_makes_no_sense_is_refused(counts, matrix, engine, said):
     n_sources = 2 if len(counts) == 3 else 1
     with pytest.raises(InputError, match=said):
         measure(counts, matrix, n_sources, "cnts", engine=engine)
+
+
+def test_bounds_of_any_level_are_those_of_a_measurement_with_it():
+    policy = mpiapp.photometry.ladder.Policy
+    found = measure(COUNTS, F, 1, "cnts")[0]
+    for level in (0.68, 0.9, 0.997):
+        smoothing = mpiapp.posterior.Smoothing(level=level, upper_limit="quantile")
+        (again,) = measure(COUNTS, F, 1, "cnts", policy=policy(smoothing=smoothing))
+        assert found.bounds(level) == (again.lolim, again.hilim)
+    (faint,) = measure([3, 32], F, 1, "cnts")
+    assert faint.bounds(0.68)[0] > 0.0 == faint.bounds(0.997)[0]
+
+
+def test_a_background_has_a_result_of_its_own():
+    """Without the source in its aperture its density is b^B e^{−bΩ} P(Gamma(C + 1) > bω)."""
+    special = pytest.importorskip("scipy.special")
+    (found,) = measure([3, 20], [[1.0, 10.0], [0.0, 100.0]], 1, "cnts")
+    (background,) = found.backgrounds
+    b = np.linspace(0, 0.8, 4001)
+    density = b**20 * np.exp(-100 * b) * special.gammaincc(4, 10 * b)
+    mean = (b * density).sum() / density.sum()
+    rms = np.sqrt(((b - mean) ** 2 * density).sum() / density.sum())
+    assert (background.mean, background.rms) == pytest.approx((mean, rms), rel=1e-5)
+    assert background.unit == u.count / u.pix
+    assert background.outcome == Outcome.MEASURED and repr(background).endswith("count / pix>")
+    assert background.maximum_likelihood == pytest.approx((0.2, np.sqrt(20) / 100))
+    with pytest.raises(ValueError, match="b0 is a background"):
+        background.no_source  # noqa: B018
+
+
+def test_sources_that_share_counts_are_anticorrelated():
+    """Of s₁ + s₂ known exactly, and nothing else: the correlation of a uniform split is −1."""
+    counts = [400, 400, 20]
+    close, apart = (
+        measure(counts, [[0.5 + d, 0.5 - d, 1], [0.5 - d, 0.5 + d, 1], [0, 0, 100]], 2, "cnts")[0]
+        for d in (0.05, 0.5)
+    )
+    assert close.correlations["s1"] < -0.9 < apart.correlations["s1"]
+    assert apart.correlations["s1"] == pytest.approx(0, abs=0.01)
+    assert set(close.correlations) == {"s1", "b0"}
+
+
+def test_a_measurement_tells_whether_there_is_a_source():
+    """Against the binomial test and Poisson's law; a brighter one is less likely none."""
+    faint, bright = (measure([c, 40], [[0.9, 10.0], [0.0, 400.0]], 1, "cnts")[0] for c in (2, 9))
+    stats = pytest.importorskip("scipy.stats")
+    for found, c in ((faint, 2), (bright, 9)):
+        expected = stats.binom.sf(c - 1, c + 40, 10 / 410)
+        assert found.no_source == pytest.approx(expected, rel=1e-6)
+    assert faint.detection_limit() == pytest.approx(bright.detection_limit())
+    assert faint.detection_limit(1e-3, 0.9) > faint.detection_limit(1e-3) > faint.detection_limit()

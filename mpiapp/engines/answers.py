@@ -14,6 +14,7 @@ from ..stopwatch import timed
 from .canonical import Found
 from .compressed import compress
 from .cubature import LEVELS
+from .joint import joint
 from .one_source import NOT_RESOLVED, background_marginal, marginal
 from .one_source_summary import SOLVED, summarise_problems
 from .several import NOT_FINITE, fit, marginals, with_background_as_source
@@ -90,6 +91,10 @@ class OneSource(MarginalAnswers):
         found = self._solved(smoothing, n)
         return Tabulated.of(found.ends[0, 0], found.tables[0, 0])
 
+    def joint(self) -> tuple[np.ndarray, np.ndarray]:
+        """Points of the joint posterior with their shares."""
+        return joint(self.problem)
+
 
 class SeveralSources(MarginalAnswers):
     """The posterior of several sources in its own units (`Canonical`), within an accuracy.
@@ -157,6 +162,10 @@ class SeveralSources(MarginalAnswers):
     def _moment(self, column: int, which: int) -> float:
         return float(self._numbers(Smoothing()).numbers[0, self._place[column], which])
 
+    def joint(self) -> tuple[np.ndarray, np.ndarray]:
+        """Points of the joint posterior with their shares."""
+        return joint(self._problem)
+
     def _numbers(self, smoothing: Smoothing) -> Found:
         if smoothing not in self._found:
             p = self._seen
@@ -201,6 +210,11 @@ class InUnits(MarginalAnswers):
     def reach(self, column: int, smoothing: Smoothing) -> float:
         """What mode + 3/2 (hilim − lolim) cannot exceed."""
         return self._solved.reach(column, smoothing) / self._units[column]
+
+    def joint(self) -> tuple[np.ndarray, np.ndarray]:
+        """Points of the joint posterior with their shares."""
+        theta, share = self._solved.joint()
+        return theta / self._units, share
 
     def mean(self, column: int) -> float:
         """Posterior mean."""

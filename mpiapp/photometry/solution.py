@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..catalog.problem import Problem
-from ..posterior import Posterior, SamplingError, Smoothing, Solutions
+from ..posterior import Posterior, SamplingError, Smoothing, Solutions, Summary
 from ..posterior.numbers import no_numbers
 from .rules import eq11
 
@@ -30,9 +30,14 @@ def solution(problem: Problem, posterior: Posterior, smoothing: Smoothing) -> So
         reached[0, i] = eq11(s.mode, s.lolim, s.hilim)
         if i in problem.wanted:
             limits[0, i] = s.is_upper_limit
-            numbers[0, i] = (
-                s.value, s.lolim, s.hilim, s.mode, posterior.mean(i), posterior.std(i), s.noise,
-                posterior.n_draws, posterior.rhat[i], posterior.ess[i], 0, 0,
-            )  # fmt: skip
+            numbers[0, i] = record(posterior, i, s)
     method = np.array([posterior.method.encode("ascii", "replace")])
     return Solutions(numbers, limits, reached, np.ones(1, bool), method)
+
+
+def record(posterior: Posterior, column: int, s: Summary) -> tuple:
+    """NUMBERS of a parameter from its summary; the rules set outcome and flags."""
+    return (
+        s.value, s.lolim, s.hilim, s.mode, posterior.mean(column), posterior.std(column), s.noise,
+        posterior.n_draws, posterior.rhat[column], posterior.ess[column], 0, 0,
+    )  # fmt: skip

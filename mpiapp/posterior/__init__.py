@@ -73,6 +73,10 @@ class Posterior(Protocol):
         """Where the distribution function of a parameter reaches p."""
         ...
 
+    def joint(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n, n_columns) values that stand for the joint posterior, and (n,) their shares."""
+        ...
+
     def mean(self, column: int) -> float:
         """Expectation of a parameter."""
         ...

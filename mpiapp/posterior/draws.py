@@ -84,6 +84,11 @@ class Draws:
         """The quantiles of the draws."""
         return np.quantile(self.of(column), p)
 
+    def joint(self) -> tuple[np.ndarray, np.ndarray]:
+        """All draws, with equal shares."""
+        n = self.n_draws
+        return self.values.reshape(n, -1), np.full(n, 1.0 / n)
+
     def mean(self, column: int) -> float:
         """Mean of the draws."""
         return float(self.of(column).mean())
