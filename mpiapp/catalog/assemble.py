@@ -13,7 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .bundle import KNOWN
 from .problems import Problems
+
+_EXACT = 1e-4  # relative error of a known background below which it has none
 
 
 def merge_labels(sequences: Sequence[Sequence[str]]) -> list[str]:
@@ -69,6 +72,7 @@ def assemble(
     arrangement: Arrangement,
     sources: Sequence[tuple[str, ...]],
     backgrounds: Sequence[tuple[str, ...]],
+    gamma: np.ndarray | None = None,
 ) -> Problems:
     """The C^a and F^a of n problems from the C and F of their obsids (Eq. 2).
 
@@ -77,10 +81,12 @@ def assemble(
     counts, F : sequences of (n, m + 1) and (n, m + 1, m + 1) arrays
         Of each obsid with m components, background last, as in `Bundle` (Eq. 1).
     upper : (n, n_sources + n_obsids) array
-        Prior bounds (`prior_bounds`).
+        Prior bounds (`prior_bounds`); those of known backgrounds are replaced.
     arrangement : Arrangement
     sources, backgrounds : sequences of n tuples of str
         Labels of the columns.
+    gamma : (n, n_sources + n_obsids, 2) array, optional
+        α − 1 and β of Gamma priors, as in `Problem`.
     """
     n, n_columns = upper.shape
     sizes = [len(columns) + 1 for columns in arrangement.columns]
@@ -91,17 +97,56 @@ def assemble(
         whole[:, row : row + size, where] = matrix  # Eq. 3: zeros for a source that is not seen
         row += size
     together = np.concatenate(counts, axis=1)  # Eq. 7
+    offset = np.zeros(whole.shape[:2])
+    known = together[:, np.cumsum(sizes) - 1] == KNOWN
+    if known.any():
+        together, upper = together.astype(float), upper.copy()
+        for k in range(len(sizes)):
+            column, rows = arrangement.n_sources + k, slice(sum(sizes[:k]), sum(sizes[: k + 1]))
+            _expect(known[:, k], *(a[:, rows] for a in (together, whole, offset)), upper, column)
+    else:
+        together = together.astype(np.int64, copy=False)
     return Problems(
-        together.astype(np.int64, copy=False),
+        together,
         whole,
         upper,
-        np.zeros(whole.shape[:2]),
+        offset,
         np.repeat(np.arange(len(sizes)), sizes),
         arrangement.n_sources,
         sources,
         backgrounds,
         arrangement.reported,
+        gamma,
+        known.any(axis=1) if known.any() else None,
     )
+
+
+def _expect(
+    known: np.ndarray,
+    counts: np.ndarray,
+    F: np.ndarray,
+    offset: np.ndarray,
+    upper: np.ndarray,
+    column: int,
+) -> None:
+    """Write an obsid's background, where it is known, as rows of data; `column` is its.
+
+    θ becomes the background as a part of what is expected.  With a relative error ε it has a Gamma
+    prior of mean 1 and rms ε: 1/ε² − 1 counts with the exposure 1/ε².  Without one the expected
+    counts are an offset, and θ, which no aperture sees, means nothing; a smaller error than 1e-4 is
+    none, since logarithms of the counts that it is would lose more digits than it matters by.
+    """
+    for i in np.flatnonzero(known):
+        error = F[i, -1, column]
+        is_exact = error < _EXACT
+        shape = 1.0 if is_exact else error**-2.0
+        if is_exact:
+            offset[i] = F[i, :, column]
+            F[i, :, column] = 0.0
+        counts[i, -1], F[i, -1, column] = shape - 1.0, shape
+        # far beyond where the likelihood of so many counts has ended
+        seen = counts[i].sum() + 1.0
+        upper[i, column] = 10.0 * (seen + 10.0 * np.sqrt(seen) + 30.0) / shape
 
 
 def assemble_unnamed(

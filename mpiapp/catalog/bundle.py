@@ -10,6 +10,9 @@ import numpy as np
 from .fault import InputError
 from .quantities import Matrix
 
+# In place of the counts of a background aperture where there is none: the background is known.
+KNOWN = -1
+
 
 class ObsidBundle(NamedTuple):
     """Which bundle of which obsid of which stack."""
@@ -34,10 +37,12 @@ class Bundle:
         Sources in the order of the rows and columns; those outside the
         obsid's valid field are absent.
     counts : dict (band, aperture) -> (n + 1,) int64
-        Raw counts of the n source apertures, background last (Eq. 1, C).
+        Raw counts of the n source apertures, background last (Eq. 1, C); KNOWN instead of the
+        background's where that is known.
     F : dict Matrix -> (n + 1, n + 1) float64
         Rows are apertures, columns are components; background last in both
-        (Eq. 1, F).
+        (Eq. 1, F).  Of a known background the last column has the counts to be expected from it in
+        each aperture, the last row nothing but its relative error, 0 if it is known exactly.
     """
 
     key: ObsidBundle
@@ -69,7 +74,8 @@ def check_values(counts: np.ndarray, F: np.ndarray) -> None:
     Both may have a leading axis, with an obsid each.
     Counts must be non-negative whole numbers, F finite and non-negative, and the
     background must reach its own aperture: without it B says nothing and B/Ω_b
-    does not exist (Listing 5).
+    does not exist (Listing 5).  One that is KNOWN needs a relative error of at most 1, beyond
+    which no Gamma density with a mode has it.
     """
     if are_sensible(counts, F).all():
         return
@@ -83,12 +89,18 @@ def are_sensible(counts: np.ndarray, F: np.ndarray) -> np.ndarray:
     """Whether each obsid's counts and F pass `check_values`: () or (n, …) bool."""
     usable = np.isfinite(F) & (F >= 0)
     whole = (counts >= 0) & (counts < np.inf) & (counts == np.floor(counts))
+    known = counts[..., -1] == KNOWN
+    whole[..., -1] |= known
     empty = (F == 0).all(axis=-1)
     rows = whole & usable.all(axis=-1) & ~(empty & (counts > 0))
-    return rows.all(axis=-1) & (F[..., -1, -1] > 0)
+    error = F[..., -1, -1]
+    of_known = (error <= 1) & (F[..., -1, :-1] == 0).all(axis=-1)
+    return rows.all(axis=-1) & np.where(known, of_known, error > 0)
 
 
 def _first_fault(counts: np.ndarray, F: np.ndarray) -> str:
+    is_known = counts[-1] == KNOWN
+    counts = np.append(counts[:-1], 0) if is_known else counts
     for name, array in (("counts", counts), ("F", F)):
         bad = ~(np.isfinite(array) & (array >= 0))
         if bad.any():
@@ -98,7 +110,12 @@ def _first_fault(counts: np.ndarray, F: np.ndarray) -> str:
     if fractional.size:
         i = int(fractional[0])
         return f"counts[{i}] is {counts[i]}, expected a whole number of raw counts"
-    if F[-1, -1] <= 0:
+    if is_known and not (F[-1, -1] <= 1 and (F[-1, :-1] == 0).all()):
+        return (
+            f"the background is known, with the relative error {F[-1, -1]}: expected at most 1, "
+            "beyond which it has no Gamma density with a mode, and zeros before it"
+        )
+    if not is_known and F[-1, -1] <= 0:
         i = len(F) - 1
         return f"F[{i}, {F.shape[1] - 1}] is 0: the background aperture needs an area"
     i = int(np.flatnonzero((F == 0).all(axis=1) & (counts > 0))[0])

@@ -172,6 +172,8 @@ class Flag(IntFlag):
         1024,
         "several sources: the `noise` of a source of this run is above `engine.exact.accuracy`",
     )
+    GAMMA_PRIOR = 2048, "the source, or a background of its problem, has a Gamma prior"
+    KNOWN_BACKGROUND = 4096, "the background of an observation is known instead of measured"
 
     @property
     def text(self) -> str:

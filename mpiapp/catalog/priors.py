@@ -1,8 +1,9 @@
-"""The uniform priors of a problem's parameters (memo, Table 1)."""
+"""The priors of a problem's parameters: uniform (memo, Table 1), or Gamma within these."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,3 +38,59 @@ def prior_bounds(
         backgrounds = [given.get("background", background) for _, background in table]
         bounds.append([*[source] * n_sources, *backgrounds])
     return np.array(bounds, float)
+
+
+class Gamma(NamedTuple):
+    """The prior density p(θ) ∝ θ^(α − 1) e^(−βθ) of an intensity θ, β in the unit of 1/θ.
+
+    It is the posterior of α − 1 counts in an aperture that sees θ alone, with exposure β, and this
+    is how it enters a problem: α is at least 1, but need not be a whole number.
+    """
+
+    alpha: float
+    beta: float
+
+    @classmethod
+    def of_moments(cls, mean: float, rms: float) -> Gamma:
+        """That of a mean and a standard deviation: α = mean²/rms², β = mean/rms²."""
+        return cls((mean / rms) ** 2, mean / rms**2)
+
+
+def gamma_problem(alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:
+    """For each α and β why they are no prior that can be used; empty where they are."""
+    alpha, beta = np.broadcast_arrays(alpha, beta)
+    problem = np.full(alpha.shape, "", dtype=object)
+    is_bad = ~(np.isfinite(alpha) & np.isfinite(beta) & (beta > 0))
+    problem[(alpha < 1) & ~is_bad] = (
+        "a Gamma prior with α = (mean/rms)² below 1 has no largest value but grows without end "
+        "towards 0; give one whose rms is at most its mean, or none"
+    )
+    problem[is_bad] = "a Gamma prior needs a positive mean and rms, or a positive α and β"
+    return problem
+
+
+def prior_rows(
+    counts: np.ndarray,
+    F: np.ndarray,
+    offset: np.ndarray,
+    row_obsid: np.ndarray,
+    gamma: np.ndarray,
+    n_sources: int,
+) -> tuple[np.ndarray, ...]:
+    """(counts, F, offset, row_obsid) with a row for each Gamma prior: α − 1 counts, exposure β.
+
+    All but row_obsid may have a leading axis; a column has its row if any problem has its prior.
+    Rows of sources come first, those of backgrounds before their obsids' own.
+    """
+    columns = np.flatnonzero(gamma[..., 1].reshape(-1, gamma.shape[-2]).any(axis=0))
+    last = np.append(np.flatnonzero(np.diff(row_obsid)), len(row_obsid) - 1)
+    obsids = np.maximum(columns - n_sources, 0)
+    at = np.where(columns < n_sources, 0, last[obsids])
+    rows = np.zeros((*gamma.shape[:-2], len(columns), F.shape[-1]))
+    rows[..., np.arange(len(columns)), columns] = gamma[..., columns, 1]
+    return (
+        np.insert(counts.astype(float), at, gamma[..., columns, 0], axis=-1),
+        np.insert(F, at, rows, axis=-2),
+        np.insert(offset, at, 0.0, axis=-1),
+        np.insert(row_obsid, at, obsids),
+    )

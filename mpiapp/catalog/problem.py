@@ -1,4 +1,4 @@
-"""One sampling problem: C ~ Poisson(F·θ + offset), θ uniform in a box."""
+"""One sampling problem: C ~ Poisson(F·θ + offset), θ in a box, uniform or by Gamma priors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import compress
 import numpy as np
 
 from .bundle import InputError, check_values
-from .priors import prior_bounds
+from .priors import prior_bounds, prior_rows
 
 
 def are_unseen(F: np.ndarray, upper: np.ndarray, n_sources: int, factor: float) -> np.ndarray:
@@ -42,11 +42,13 @@ class Problem:
         For each row the index of its obsid.  With fitted backgrounds this is
         also its background column, counted from n_sources.
     offset : (n_rows,) float64
-        Expected counts that are not sampled: zero, or the frozen background
+        Expected counts that are not sampled: zero, a background that is known, or a frozen one
         (section 6.1).
     reported : tuple of str, optional
         Labels of the sources that are results; all if it is not given.  Of the others an engine
         need not know more than that they are not pegged.
+    gamma : (n_columns, 2) float64, optional
+        α − 1 and β of Gamma priors, which hold within the bounds; zeros for uniform ones.
     """
 
     counts: np.ndarray
@@ -57,6 +59,7 @@ class Problem:
     row_obsid: np.ndarray
     offset: np.ndarray
     reported: tuple[str, ...] | None = None
+    gamma: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -160,6 +163,7 @@ class Problem:
             F=np.ascontiguousarray(self.F[:, keep]),
             upper=self.upper[keep],
             sources=tuple(label for label in self.sources if label not in sources),
+            gamma=None if self.gamma is None else self.gamma[keep],
         )
 
     def without(self, backgrounds: Sequence[str]) -> Problem:
@@ -183,21 +187,36 @@ class Problem:
             backgrounds=tuple(labels[n_sources:]),
             row_obsid=np.unique(self.row_obsid[rows], return_inverse=True)[1],
             offset=self.offset[rows],
+            gamma=None if self.gamma is None else self.gamma[keep],
         )
 
     def with_frozen_backgrounds(self) -> Problem:
-        """The same problem with every background fixed at B/Ω_b (section 6.1, Listing 5)."""
+        """The same problem with every background fixed at B/Ω_b (section 6.1, Listing 5).
+
+        One with a Gamma prior is fixed where that and the background aperture have their mode.
+        """
         n = self.n_sources
         rows = self.background_rows()
         columns = n + np.arange(len(self.backgrounds))
-        densities = self.counts[rows] / self.F[rows, columns]
+        counts, areas = self.counts[rows], self.F[rows, columns]
+        if self.gamma is not None:
+            counts, areas = counts + self.gamma[columns, 0], areas + self.gamma[columns, 1]
         return replace(
             self,
             F=np.ascontiguousarray(self.F[:, :n]),
             upper=self.upper[:n],
             backgrounds=(),
-            offset=self.offset + self.F[:, n:] @ densities,
+            offset=self.offset + self.F[:, n:] @ (counts / areas),
+            gamma=None if self.gamma is None else self.gamma[:n],
         )
+
+    def with_prior_rows(self) -> Problem:
+        """The same problem with each Gamma prior as the row of data that it is (`prior_rows`)."""
+        if self.gamma is None:
+            return self
+        arrays = self.counts, self.F, self.offset, self.row_obsid, self.gamma
+        counts, F, offset, row_obsid = prior_rows(*arrays, self.n_sources)
+        return replace(self, counts=counts, F=F, offset=offset, row_obsid=row_obsid, gamma=None)
 
     def maximum_likelihood(self) -> tuple[np.ndarray, np.ndarray]:
         """(n_columns,) solution s_ML and σ_ML of F·θ = C (memo, Eq. 8; Primini & Kashyap 2014).

@@ -165,7 +165,7 @@ class _Model:
         single = (n_columns == 1,)
         self.F = theano.shared(np.ones((2, n_columns)), "F", broadcastable=(False,) + single)
         self.upper = theano.shared(np.ones(n_columns), "upper", broadcastable=single)
-        self.counts = theano.shared(np.ones(2, np.int64), "counts")
+        self.counts = theano.shared(np.ones(2), "counts")
         self.offset = theano.shared(np.zeros(2), "offset")
         with _uncompiled(), pm.Model() as self.model:
             with timed(seconds, "prior"):
@@ -174,7 +174,8 @@ class _Model:
                 # Not a matrix product, which theano leaves to Python here: for the
                 # few columns of most problems that costs twice as much.
                 mu = (self.F * theta).sum(axis=1) + self.offset
-                pm.Poisson("C_obs", mu=mu, observed=self.counts)
+                # Not as observed=, which would round the counts of Gamma priors.
+                pm.Potential("C_obs", pm.Poisson.dist(mu=mu).logp(self.counts).sum())
                 logp = self.model.logpt
         with timed(seconds, "compile"):
             self.logp = ValueGradFunction([logp], self.model.vars, mode=_mode())
@@ -202,7 +203,7 @@ class _Model:
             self.upper.set_value(problem.upper)
         with timed(seconds, "likelihood"):
             self.F.set_value(problem.F)
-            self.counts.set_value(problem.counts)
+            self.counts.set_value(problem.counts.astype(float))
             self.offset.set_value(problem.offset)
 
 

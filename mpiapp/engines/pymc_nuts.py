@@ -51,7 +51,9 @@ class PymcEngine(PymcSettings):
             with timed(seconds, "likelihood"):
                 model = replace(
                     model.with_data(
-                        F=problem.F * problem.upper, counts=problem.counts, offset=problem.offset
+                        F=problem.F * problem.upper,
+                        counts=problem.counts.astype(float),
+                        offset=problem.offset,
                     ),
                     initial_point_func=lambda chain_seed: _jittered(start, chain_seed),
                 )
@@ -129,7 +131,7 @@ def _compiled(n_columns: int, seconds: dict[str, float]):
     import pytensor
 
     F = pytensor.shared(np.ones((2, n_columns)), "F", shape=(None, n_columns))
-    counts = pytensor.shared(np.ones(2, np.int64), "counts", shape=(None,))
+    counts = pytensor.shared(np.ones(2), "counts", shape=(None,))
     offset = pytensor.shared(np.zeros(2), "offset", shape=(None,))
     # Fast mathematics would give code from the cache other last digits than code just compiled.
     with pytensor.config.change_flags(numba__fastmath=False), pm.Model(check_bounds=False) as model:
@@ -137,7 +139,7 @@ def _compiled(n_columns: int, seconds: dict[str, float]):
             share = pm.Uniform("share", lower=0.0, upper=1.0, shape=n_columns)
         with timed(seconds, "likelihood"):
             mu = (F * share).sum(axis=1) + offset
-            # Not as observed=, which would cast the counts to 32 bits.
-            pm.Potential("log_likelihood", pm.logp(pm.Poisson.dist(mu=mu), counts).sum())
+            # Neither as observed= nor by pm.logp, which would round the counts of Gamma priors.
+            pm.Potential("log_likelihood", pm.Poisson.logp(counts, mu).sum())
         with timed(seconds, "compile"):
             return nutpie.compile_pymc_model(model)

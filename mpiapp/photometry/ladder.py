@@ -184,7 +184,8 @@ class Ladder:
         spent: dict[str, float] = {}
         try:
             with timed(spent, "sample"):
-                run.posterior = self.engine.sample(run.problem, seed, tune_factor=rung.tune_factor)
+                rows = run.problem.with_prior_rows()
+                run.posterior = self.engine.sample(rows, seed, tune_factor=rung.tune_factor)
             with timed(spent, "summarise"):
                 found = solution(run.problem, run.posterior, self.policy.smoothing)
         except Exception as error:

@@ -139,14 +139,16 @@ def measure(
     """
     n = len(problems)
     measured = Measured.nothing(n, len(problems.reported), points)
-    done = np.zeros(n, bool)
+    done, flags = np.zeros(n, bool), problems.flags()
     if isinstance(engine, BatchEngine) and not keep and problems.n_sources <= _TOGETHER:
         floors = np.array([energy_floor(q, policy.energy_floor) for q in quantities])
         done = _measure_together(problems, engine, policy, seeds, floors, run_seconds, measured)
+        measured.numbers["flags"] |= flags
     for i in np.flatnonzero(~done):
         spent: dict[str, float] = {}
         with timed(spent, "total"):
             run = _climb(problems, i, engine, policy, int(seeds[i]), quantities[i], run_seconds)
+        run.numbers["flags"] |= flags[i]
         measured.put(int(i), run, policy.smoothing)
         measured.seconds["total"][i] += spent["total"]
         if not keep:
@@ -168,7 +170,8 @@ def _measure_together(
     points = 0 if measured.tabulated is None else measured.tabulated.density.shape[-1]
     try:
         with timed(spent, "sample"), time_limit(run_seconds):
-            found = engine.summarise(problems, policy.smoothing, points, seeds)
+            rows = problems.with_prior_rows()
+            found = engine.summarise(rows, policy.smoothing, points, seeds)
     except (Exception, RunTimeLimit):
         # The error will recur, and be recorded, where each problem is by itself.
         return np.zeros(len(problems), bool)
