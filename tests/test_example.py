@@ -198,5 +198,5 @@ def test_published_limits_are_as_near_to_twice_the_mode_as_to_the_quantile():
             ratios.append(np.array(limits_of(exact(*(row[n] for n in names)))) / theirs["hilim"])
     mean, spread = np.mean(ratios, axis=0), np.std(ratios, axis=0)
     assert len(ratios) == 5
-    assert mean == pytest.approx([1.03, 0.99, 1.16], abs=0.006)  # the figures of docs/method.md
+    assert mean == pytest.approx([1.03, 0.99, 1.16], abs=0.006)
     assert spread == pytest.approx([0.06, 0.05, 0.09], abs=0.006)

@@ -1,4 +1,4 @@
-"""Draws hardness.png and variability.png, the pictures of docs/products.md.
+"""Draws hardness.png and variability.png, the pictures of docs/hardness.md and docs/variability.md.
 
 python docs/figures/products.py
 """

@@ -29,7 +29,7 @@ from .kernels import exp, log
 _DROP = 16.0  # logarithm of the peak density over that at the ends of the range
 _LANES = 128
 _FOUND = 1e-3  # standard deviations that a centre may be off
-_REACH = 13.0  # standard deviations that no density's Eq. 11 exceeds: docs/engines.md
+_REACH = 13.0  # standard deviations that no density's Eq. 11 exceeds: docs/engine-exact.md
 _ORDERS = (16, 32, 64)  # Chebyshev nodes for the logarithm of a density, tried one by one
 _UNRESOLVED = 0.001  # in that logarithm
 _FINER = (48, 96)  # Chebyshev terms of the density itself

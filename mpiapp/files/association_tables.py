@@ -1,6 +1,6 @@
 """Tables of associations and Bayesian Blocks to an mst3 file.
 
-docs/files.md describes the columns.
+docs/counts-tables.md describes the columns.
 """
 
 from __future__ import annotations

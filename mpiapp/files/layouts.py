@@ -1,7 +1,7 @@
 """How tables of counts name their columns: this project's, CSC's, CIAO srcflux's, or as told.
 
 A layout says which column of a table, or which constant, is which of this project's columns
-(docs/files.md), once for each aperture pair that a row of the table describes.
+(docs/counts-tables.md), once for each aperture pair that a row of the table describes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """mst3: which stack components make which master source, which obsids form which block.
 
-One FITS file; layout version 1, the complete description is in docs/files.md:
+One FITS file; layout version 1, the complete description is in docs/mst3.md:
 
     primary           CREATOR, MST3VER
     MASTER_STACK      a row per master source and stack component:

@@ -1,6 +1,6 @@
 """prep3: counts and PSF matrices of the bundles of one obsid of one stack.
 
-A FITS file holds an obsid or a part of one; layout version 2, described in docs/files.md:
+A FITS file holds an obsid or a part of one; layout version 2, described in docs/prep3.md:
 
     primary           STACKID, OBS_ID, INSTRUME, EXPOSURE [s], CREATOR, PREP3VER
     SRCPROP           source properties, a row per region, that is per bundle x band x

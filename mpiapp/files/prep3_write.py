@@ -1,4 +1,4 @@
-"""Writing prep3 files; the layout is described in `prep3` and docs/files.md."""
+"""Writing prep3 files; the layout is described in `prep3` and docs/prep3.md."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ def hardness_column(pair: str, field: Field, average: bool = False) -> CatalogCo
 
 
 # Where var_inter_index becomes 3, 4, … 8, in D per degree of freedom, for two observations and for
-# more: read off published indices and probabilities (docs/products.md).
+# more: read off published indices and probabilities (docs/variability.md).
 INDEX_STEPS = {2: (0.4, 0.7, 1.0, 2.7, 7.0, 12.0), 3: (0.8, 1.0, 1.15, 2.1, 3.8, 5.5)}
 
 

@@ -60,7 +60,7 @@ def catalog_densities(
     kept : (n,) rows of /mpdf; limits : (n,) as of `limits_of`
 
     Smoothed by the catalog's kernel as the value is; an upper limit is the exponential of
-    which its bound encloses 68 % (docs/products.md has the evidence).
+    which its bound encloses 68 % (docs/hardness.md has the evidence).
     """
     low, high, density = (kept[name].astype(float) for name in ("low", "high", "density"))
     for i, limit in enumerate(limits):

@@ -13,7 +13,7 @@ from jobs import environment, photometry, table, write_job
 
 def test_the_engine_of_the_documentation_measures_what_gibbs_measures(tmp_path):
     """A mode of 1000 draws is known to 0.05 half-widths, its bounds likewise."""
-    page = [ROOT / "docs" / "engines.md"]
+    page = [ROOT / "docs" / "own-engine.md"]
     (code,) = (b.text for b in blocks("python", page) if "class GaussEngine" in b.text)
     (tmp_path / "mine.py").write_text(code)
     env = environment()

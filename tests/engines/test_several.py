@@ -164,7 +164,7 @@ def test_reach_is_beyond_what_pegs():
 
 
 def test_reach_leaves_room_for_any_unimodal_density():
-    """mode + 3/2 (hilim − lolim) ≤ mean + 11.3 σ: docs/engines.md; 13 fitted σ have to cover it."""
+    """mode + 3/2 (hilim − lolim) ≤ mean + 11.3 σ: 13 fitted σ have to cover it."""
     compared = 0
     for seed in range(25):
         rng = np.random.default_rng(seed)
