@@ -41,7 +41,7 @@ class OpenSource:
 class OpenObservation:
     """What all sources of an observation share, each file read once.
 
-    apertures : region `aper` of every source whose file can be read, by component
+    apertures, backgrounds : regions of every source whose files can be read, by component
     faults : what cannot be read of the others, by component
     """
 
@@ -55,6 +55,7 @@ class OpenObservation:
     maps: dict[str, Image]
     header: fits.Header
     apertures: dict[str, Region]
+    backgrounds: dict[str, Region]
     faults: dict[str, InputError]
 
     @property
@@ -86,13 +87,15 @@ def open_observation(files: ObservationFiles, settings: Settings) -> OpenObserva
         )
     seconds = files.exposure or number_in(header, "EXPOSURE", "LIVETIME", "ONTIME")
     maps = {band: read_exposure_map(path, frame) for band, path in files.maps.items()}
-    apertures, faults = {}, {}
+    apertures, backgrounds, faults = {}, {}, {}
     for source in files.sources:
-        if source.aper is not None:
-            try:
+        try:
+            if source.aper is not None:
                 apertures[source.name] = read_region(source.aper, frame)
-            except InputError as error:
-                faults[source.name] = error
+            if source.background is not None:
+                backgrounds[source.name] = read_region(source.background, frame)
+        except InputError as error:
+            faults[source.name] = error
     return OpenObservation(
         files,
         settings,
@@ -104,6 +107,7 @@ def open_observation(files: ObservationFiles, settings: Settings) -> OpenObserva
         maps,
         header,
         apertures,
+        backgrounds,
         faults,
     )
 
@@ -135,7 +139,7 @@ def open_source(observation: OpenObservation, files: SourceFiles) -> OpenSource:
     frame, aper = observation.frame, observation.apertures.get(files.name)
     events = read_events(files.events, observation.settings.cuts) if files.events else None
     images = {b: read_image(path, frame) for b, path in files.images.items() if not events}
-    background = read_region(files.background, frame)
+    background = observation.backgrounds[files.name]
     psfs: dict[str, Psf | PsfFraction] = {}
     apertures: dict[tuple[str, str], Region] = {}
     maps: dict[str, Image] = {}

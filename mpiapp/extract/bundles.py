@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -267,7 +268,7 @@ class _Work:
             mean_energy=self.mean_energy(i, band),
             frac_off_chip=1 - exposure.lit if exposure else np.nan,
             frac_off_psf=off_psf,
-            frac_overlap=_overlap(region, [o for o in regions if o is not region]),
+            frac_overlap=_overlap(region, tuple(o for o in regions if o is not region)),
             frac_hole=1 - region.area / region.outline.area,
             expmap_min=exposure.low if exposure else np.nan,
             expmap_max=exposure.high if exposure else np.nan,
@@ -275,7 +276,8 @@ class _Work:
         )
 
 
-def _overlap(region: Region, others: Sequence[Region]) -> float:
+@lru_cache(maxsize=64)  # apertures are those of all bands, or most of them
+def _overlap(region: Region, others: tuple[Region, ...]) -> float:
     """The part of a region that lies in any of the others."""
     near = [other for other in others if region.bounds.meets(other.bounds)]
     x, y = region.points if near else ((), ())

@@ -8,11 +8,15 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import re
 import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
 
+import numpy as np
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
@@ -24,6 +28,22 @@ MAX_BYTES = 4 << 30
 _MAX_TEXT = 64 << 20
 # Primary header and that of the events, with the history that CIAO's tools write.
 _HEADERS = 2 << 20
+# Types of columns that need no conversion.
+_PLAIN = re.compile(rb"TFORM\d+\s*= '\d*[ABIJKED] *'")
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """What a table's header says of its columns; tables that are alike have one in common.
+
+    layout : of the rows in the file; None if columns have to be converted
+    """
+
+    header: fits.Header
+    layout: np.dtype | None
+
+
+Table = tuple[dict[str, np.ndarray], Described]
 
 
 def read_bytes(path: str | os.PathLike, limit: int = MAX_BYTES, only: int = 0) -> bytes:
@@ -54,7 +74,12 @@ def open_fits(path: str | os.PathLike, headers: bool = False) -> Iterator[fits.H
 
     headers : of a large file only its first headers are wanted
     """
-    content = read_bytes(path, only=_HEADERS if headers else 0)
+    with _opened(path, read_bytes(path, only=_HEADERS if headers else 0)) as hdus:
+        yield hdus
+
+
+@contextmanager
+def _opened(path: str | os.PathLike, content: bytes) -> Iterator[fits.HDUList]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         try:
@@ -65,3 +90,39 @@ def open_fits(path: str | os.PathLike, headers: bool = False) -> Iterator[fits.H
         except Exception as error:  # whatever astropy makes of broken bytes
             what = " ".join(str(error).split())[:200] or type(error).__name__
             raise InputError(f"{path}: cannot be read ({what}); get it anew") from error
+
+
+def read_tables(path: str | os.PathLike) -> dict[str, Table]:
+    """Columns by their names in capitals, and what describes them, of every binary table.
+
+    Text is bytes.  For small tables: a fifth of the time in which astropy alone makes columns.
+    """
+    content = read_bytes(path)
+    with _opened(path, content) as hdus:
+        tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)]
+        return {hdu.name: _read_table(hdu, content) for hdu in tables}
+
+
+def _read_table(hdu: fits.BinTableHDU, content: bytes) -> Table:
+    place = hdu.fileinfo()
+    cards = (content[i : i + 80] for i in range(place["hdrLoc"], place["datLoc"], 80))
+    described = _describe(tuple(card for card in cards if card.startswith(b"T")))
+    layout = described.layout
+    if layout is None or layout.itemsize != hdu.header["NAXIS1"]:
+        return {name.upper(): np.asarray(hdu.data[name]) for name in hdu.columns.names}, described
+    rows = np.frombuffer(content, layout, hdu.header["NAXIS2"], place["datLoc"])
+    return {name.upper(): rows[name] for name in layout.names}, described
+
+
+@lru_cache(maxsize=64)
+def _describe(cards: tuple[bytes, ...]) -> Described:
+    header = fits.Header.fromstring(b"".join(cards))
+    formats = [card for card in cards if card.startswith(b"TFORM")]
+    is_scaled = any(card.startswith((b"TSCAL", b"TZERO")) for card in cards)
+    if is_scaled or not all(map(_PLAIN.match, formats)):
+        return Described(header, None)
+    columns = [
+        fits.Column(header[f"TTYPE{n}"], header[f"TFORM{n}"], dim=header.get(f"TDIM{n}"))
+        for n in range(1, len(formats) + 1)
+    ]
+    return Described(header, fits.ColDefs(columns).dtype.newbyteorder(">"))

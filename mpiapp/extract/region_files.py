@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 import astropy.units as u
 import numpy as np
-from astropy.io import fits
+from astropy.wcs import WCS
 from regions import PixelRegion, Regions, SkyRegion
 
 from ..catalog.fault import InputError
-from .fits_input import open_fits, read_text
+from .fits_input import Described, Table, read_tables, read_text
 from .region import Component, Region, ShapeError, make_shape, moved
 from .sky import Frame, celestial_of_table
 
@@ -84,14 +84,8 @@ def is_fits(path: str | os.PathLike) -> bool:
 
 
 @lru_cache(maxsize=4)  # the tables of a file are asked for one after the other
-def _fits_tables(path: str) -> dict[str, tuple[dict[str, np.ndarray], fits.Header]]:
-    """Columns and header of every table of a file, by their names."""
-    with open_fits(path) as hdus:
-        return {
-            hdu.name: ({n.upper(): np.asarray(hdu.data[n]) for n in hdu.columns.names}, hdu.header)
-            for hdu in hdus
-            if isinstance(hdu, fits.BinTableHDU)
-        }
+def _fits_tables(path: str) -> dict[str, Table]:
+    return read_tables(path)
 
 
 def _fits_region(file: RegionFile, frame: Frame) -> Region:
@@ -104,7 +98,7 @@ def _fits_region(file: RegionFile, frame: Frame) -> Region:
             "region file, or an HDU of it: name.fits[HDU]"
         )
     name = (wanted or list(tables))[0]
-    columns, header = tables[name]
+    columns, described = tables[name]
     place = f"{file.path}, {name}"
     if missing := {"SHAPE", "X", "Y"} - columns.keys():
         raise InputError(f"{place}: no column {min(missing)}; name a region file")
@@ -133,7 +127,7 @@ def _fits_region(file: RegionFile, frame: Frame) -> Region:
     else:
         components = [([shape], excluded[0] + cut) for shape in included[0]]
     region = Region(tuple(Component(tuple(i), tuple(e)) for i, e in components))
-    return _in_frame(region, celestial_of_table(header, columns=("X", "Y")), frame)
+    return _in_frame(region, described, frame)
 
 
 def _row_shape(name: str, x, y, r, angles, frame: Frame) -> PixelRegion:
@@ -147,9 +141,10 @@ def _row_shape(name: str, x, y, r, angles, frame: Frame) -> PixelRegion:
     return make_shape(name, x[:n], y[:n], radii, angles, frame.bounds)
 
 
-def _in_frame(region: Region, celestial, frame: Frame) -> Region:
+def _in_frame(region: Region, described: Described, frame: Frame) -> Region:
     """The region on the sky plane of the frame, if its own has another tangent point."""
-    if celestial is None or frame.wcs is None or frame.same_plane(celestial):
+    celestial = _other_plane(described, frame)
+    if celestial is None:
         return region
 
     def shifted(shape: PixelRegion) -> PixelRegion:
@@ -163,6 +158,15 @@ def _in_frame(region: Region, celestial, frame: Frame) -> Region:
             for included, excluded in region.components
         )
     )
+
+
+@lru_cache(maxsize=16)  # most tables lie on the plane of the one before
+def _other_plane(described: Described, frame: Frame) -> WCS | None:
+    """The sky plane of a region table; None if it has none, or that of the frame."""
+    celestial = celestial_of_table(described.header, columns=("X", "Y"))
+    if celestial is None or frame.wcs is None or frame.same_plane(celestial):
+        return None
+    return celestial
 
 
 def labels(path: str) -> list[str]:

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -158,6 +158,7 @@ class Cut(NamedTuple):
         return image.array[self.window][self.mask]
 
 
+@lru_cache(maxsize=16)  # the maps of all bands have one grid
 def cut(grid: Grid, region: Region) -> Cut:
     """The pixels of an image whose centres lie in the region."""
     window, centres = [], []
