@@ -14,7 +14,7 @@ FLAGS = [
     "-fno-signed-zeros",
     "-freciprocal-math",
 ]
-ROOMS = ("engines", "posterior")
+ROOMS = ("engines", "posterior", "products")
 
 ParallelCompile("MPIAPP_BUILD_JOBS", default=0).install()
 setup(

@@ -17,15 +17,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 from gammas import Gamma  # noqa: E402
+from mpiapp.products._compiled import hardness_tables, smoothed  # noqa: E402
 
-from mpiapp.products.hardness import (  # noqa: E402
-    POINTS,
-    density_of_w,
-    hardness_at,
-    hardness_ratios,
-    per_hardness,
-)
-from mpiapp.products.tables import moments_of, smoothed_table  # noqa: E402
+from mpiapp.products.hardness import hardness_ratios  # noqa: E402
 from mpiapp.products.variability import chances, flux_constancy  # noqa: E402
 
 PAIRS = {"12 and 5 counts": (13, 6), "40 and 60": (41, 61), "0 and 8": (1, 9), "4 and 0": (5, 1)}
@@ -35,22 +29,17 @@ SOURCES = {"30, 34, 27, 31 counts": (30, 34, 27, 31), "30, 0, 2, 14 counts": (30
 def hardness(path):
     figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
     for i, (name, shapes) in enumerate(PAIRS.items()):
-        tables, scaled, means = [], [], []
+        bands = []
         for shape in shapes:
-            low, high, table = Gamma(shape, 1.0).table()
-            if shape > 1:  # an upper limit is an exponential, and nothing smoothes it
-                out = np.empty(len(table))
-                low, high = smoothed_table(low, high, table, 1.0, out)
-                table = out
-            tables.append((low, high, table.astype(float)))
-            means.append(moments_of(*tables[-1])[1])
-            scaled += [low / means[-1], high / means[-1], tables[-1][2]]
-        columns = [np.array([value]) for table in tables for value in table]
-        mode, low, high = hardness_ratios(*columns, 0.68)[0]
-        density = np.empty(POINTS)
-        w = np.linspace(*density_of_w(*scaled, density), POINTS)
-        h = hardness_at(w, *means)
-        density *= per_hardness(w, *means) / (density.sum() * (w[1] - w[0]))
+            table = tuple(np.array([column]) for column in Gamma(shape, 1.0).table())
+            # an upper limit is an exponential, and nothing smoothes it
+            bands.append(smoothed(table, 1.0) if shape > 1 else table)
+        mode, low, high = hardness_ratios(*bands[0], *bands[1], 0.68)[0]
+        first, last, (density,), *_ = hardness_tables(*bands, *np.array(shapes)[:, None])
+        w = np.linspace(first[0], last[0], len(density))
+        x, y = shapes[0] * (1 + w), shapes[1] * (1 - w)
+        h = (x - y) / (x + y)
+        density /= 0.5 * ((density[1:] + density[:-1]) * np.diff(h)).sum()
         (line,) = axes.plot(h, density, label=name)
         height = -0.12 * (i + 1)
         axes.plot([low, high], [height, height], color=line.get_color(), lw=2)

@@ -8,8 +8,13 @@ from functools import cached_property
 import numpy as np
 from numpy.polynomial import Chebyshev
 
+from ._compiled import (
+    density_of_series,
+    moments_of_series,
+    smoothed_density_of_series,
+    summary_of_series,
+)
 from .mpdf import Smoothing, Summary
-from .series import integrals, moments, normalised, smoothed_pdf, summarise_series
 from .tabulated import Tabulated
 
 
@@ -37,10 +42,6 @@ class Marginal:
         return 0.5 * (self.hi + self.lo), 0.5 * (self.hi - self.lo)
 
     @cached_property
-    def integrals(self) -> np.ndarray:
-        return integrals(self.coefficients)
-
-    @cached_property
     def _density(self) -> Chebyshev:
         density = Chebyshev(self.coefficients, [self.lo, self.hi])
         return density / density.integ(lbnd=self.lo)(self.hi)
@@ -52,8 +53,8 @@ class Marginal:
     def summary(self, smoothing: Smoothing) -> Summary:
         """Mode and bounds in the limit of infinitely many draws; without noise."""
         centre, half = self._centre
-        mode, lolim, hilim, is_limit = summarise_series(
-            self.integrals,
+        mode, lolim, hilim, is_limit = summary_of_series(
+            self.coefficients,
             -centre / half,
             (self.upper - centre) / half,
             smoothing.bandwidth,
@@ -70,7 +71,8 @@ class Marginal:
         centre, half = self._centre
         t = (np.asarray(x, dtype=float) - centre) / half
         zero, top = -centre / half, (self.upper - centre) / half
-        return smoothed_pdf(self.integrals, zero, top, smoothing.bandwidth, t) / half
+        density = smoothed_density_of_series(self.coefficients, zero, top, smoothing.bandwidth, t)
+        return density / half
 
     def pdf(self, x: np.ndarray) -> np.ndarray:
         """Density at x, not smoothed."""
@@ -94,7 +96,7 @@ class Marginal:
 
     @cached_property
     def _moments(self) -> tuple[float, float]:
-        return moments(self.integrals)
+        return moments_of_series(self.coefficients)
 
     @property
     def mean(self) -> float:
@@ -124,7 +126,7 @@ class MarginalAnswers:
     def tabulated(self, column: int, n: int, smoothing: Smoothing) -> Tabulated:
         """The density itself at n points of its range."""
         m = self.marginal(column)
-        values = normalised(m.coefficients, m.integrals, np.linspace(-1.0, 1.0, n))
+        values = density_of_series(m.coefficients, np.linspace(-1.0, 1.0, n))
         return Tabulated.of(np.array([m.lo, m.hi]), values)
 
     def pdf(self, column: int, x: np.ndarray) -> np.ndarray:

@@ -10,8 +10,9 @@ import numpy as np
 from ..catalog.outcome import Outcome
 from ..files.results import Results, readable
 from ..posterior import Smoothing
+from ._compiled import smoothed
 from .rows import RowsOf, is_of, row_numbers
-from .tables import exponential_table, is_density, smoothed_table
+from .tables import are_densities, exponential_tables
 
 KEPT = np.dtype([("place", "i8"), ("limit", "f8")])  # of no density: -1 and NaN
 QUANTITY, APERTURE = b"photflux", b"aper"  # what hardness and variability are made of
@@ -62,16 +63,15 @@ def catalog_densities(
     Smoothed by the catalog's kernel as the value is; an upper limit is the exponential of
     which its bound encloses 68 % (docs/hardness.md has the evidence).
     """
-    low, high, density = (kept[name].astype(float) for name in ("low", "high", "density"))
-    for i, limit in enumerate(limits):
-        if limit > 0.0:
-            low[i], high[i] = exponential_table(limit, smoothing.level, density[i])
-        elif kept["kernel"][i] == 0 and is_density(low[i], high[i], density[i]):
-            table = density[i].copy()
-            low[i], high[i] = smoothed_table(
-                low[i], high[i], table, smoothing.bandwidth, density[i]
-            )
-    return low, high, density
+    tables = [kept[name].astype(float) for name in ("low", "high", "density")]
+    is_limit = limits > 0.0
+    rough = ~is_limit & (kept["kernel"] == 0) & are_densities(*tables)
+    smooth = smoothed([column[rough] for column in tables], smoothing.bandwidth)
+    points = kept["density"].shape[1]
+    exponential = exponential_tables(limits[is_limit], smoothing.level, points)
+    for column, of_rough, of_limits in zip(tables, smooth, exponential, strict=True):
+        column[rough], column[is_limit] = of_rough, of_limits
+    return tuple(tables)
 
 
 def kept_by_band(

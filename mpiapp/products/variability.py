@@ -13,11 +13,11 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from scipy.special import chdtrc
 
 from ..catalog.masters import Associations
-from ..compiled import OPTIONS
 from ..files.results import Results
+from ._compiled import hardness_tables
 from .columns import (
     HARDNESS,
     HARDNESS_FLAG,
@@ -26,11 +26,10 @@ from .columns import (
     hardness_variability_columns,
     variability_columns,
 )
-from .constancy import chance_of, constancy, farthest, spread
-from .hardness import POINTS, density_of_w, hardness_at, per_hardness
+from .constancy import constancy, farthest, of_those, source_of, spread
 from .kept import catalog_densities, kept_fluxes, limits_of, smoothing_of
 from .rows import RowsOf
-from .tables import gamma_table, is_density
+from .tables import are_densities, gamma_tables
 
 _ROWS = 10_000  # whose densities are in memory at a time
 _FLAG_CHANCE = 1e-3  # as the description of HARDNESS_FLAG says
@@ -144,9 +143,10 @@ def _likelihoods(kept: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, ...
     kept : (n,) rows of /mpdf; numbers : (n,) of _SEEN
     """
     low, high, density = (kept[name].astype(float) for name in ("low", "high", "density"))
-    mean, rms = numbers["mean"].copy(), numbers["rms"].copy()
-    for i in np.flatnonzero(kept["kernel"] > 0):
-        low[i], high[i] = gamma_table(mean[i], rms[i], density[i])
+    mean, rms = numbers["mean"], numbers["rms"]
+    drawn = kept["kernel"] > 0
+    tables = gamma_tables(mean[drawn], rms[drawn], density.shape[1])
+    low[drawn], high[drawn], density[drawn] = tables
     return low, high, density, mean, rms
 
 
@@ -163,109 +163,82 @@ def index_of(found: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(reduced), np.nan, np.where(above > 0, above + 2, 0))
 
 
-@njit(**OPTIONS)
-def chances(found):
+def chances(found: np.ndarray) -> np.ndarray:
     """(n,) chance of the statistics of constant sources, from rows of (D, observations, …)."""
-    out = np.full(len(found), np.nan)
-    for i in range(len(found)):
-        if found[i, 1] > 1.0:
-            out[i] = chance_of(found[i, 0], found[i, 1] - 1.0)
-    return out
+    return chdtrc(found[:, 1] - 1.0, found[:, 0])
 
 
-@njit(**OPTIONS)
-def flux_constancy(low, high, density, mean, rms, first):
+def flux_constancy(
+    low: np.ndarray,
+    high: np.ndarray,
+    density: np.ndarray,
+    mean: np.ndarray,
+    rms: np.ndarray,
+    first: np.ndarray,
+) -> np.ndarray:
     """Rows of (D, number of observations, sigma) of the fluxes of sources.
 
     low, high, mean, rms : (n,), density : (n, points), the observations source by source;
     first : where those of each source begin, and n.  NaN for a single observation.
     """
-    out = np.full((len(first) - 1, 3), np.nan)
-    for i in range(len(out)):
-        used = np.empty(first[i + 1] - first[i], dtype=np.int64)
-        n = 0
-        for j in range(first[i], first[i + 1]):
-            if is_density(low[j], high[j], density[j]):
-                used[n] = j
-                n += 1
-        used = used[:n]
-        if n > 1:
-            tables = density[used]
-            for table in tables:
-                table /= table.max()
-            statistic = constancy(low[used], high[used], tables)[0]
-            out[i] = statistic, float(n), spread(mean[used], rms[used])
-    return out
+    used = are_densities(low, high, density)
+    low, high, density, mean, rms = (of[used] for of in (low, high, density, mean, rms))
+    first = of_those(used, first)
+    found = constancy(low, high, density, first)
+    return _with(found, spread(mean, rms, first))
 
 
-@njit(**OPTIONS)
-def catalog_constancy(low, high, density, value, half, limit, first):
+def catalog_constancy(
+    low: np.ndarray,
+    high: np.ndarray,
+    density: np.ndarray,
+    value: np.ndarray,
+    half: np.ndarray,
+    limit: np.ndarray,
+    first: np.ndarray,
+) -> np.ndarray:
     """As `flux_constancy`, but sigma is how far the farthest measurement is from the common flux.
 
     value, half : (n,) results and half-widths of their bounds; limit : (n,) upper limits, NaN for
     what is none.  NaN also where all observations of a source are limits.
     """
-    out = np.full((len(first) - 1, 3), np.nan)
-    for i in range(len(out)):
-        used = np.empty(first[i + 1] - first[i], dtype=np.int64)
-        n, measured = 0, 0
-        for j in range(first[i], first[i + 1]):
-            if is_density(low[j], high[j], density[j]):
-                used[n] = j
-                n += 1
-                measured += 0 if limit[j] > 0.0 else 1
-        used = used[:n]
-        if n > 1 and measured > 0:
-            tables = density[used]
-            for table in tables:
-                table /= table.max()
-            statistic, common = constancy(low[used], high[used], tables)
-            sigma = farthest(value[used], half[used], limit[used], common)
-            out[i] = statistic, float(n), sigma
-    return out
+    used = are_densities(low, high, density)
+    low, high, density = (of[used] for of in (low, high, density))
+    value, half, limit = (of[used] for of in (value, half, limit))
+    first = of_those(used, first)
+    found = constancy(low, high, density, first)
+    measured = np.bincount(source_of(first), ~(limit > 0.0), len(found))
+    found[measured == 0] = np.nan
+    return _with(found, farthest(value, half, limit, found[:, 2], first))
 
 
-@njit(**OPTIONS)
 def hardness_constancy(
-    x_low, x_high, x_density, x_mean, x_rms, y_low, y_high, y_density, y_mean, y_rms, first
-):
+    x_low: np.ndarray,
+    x_high: np.ndarray,
+    x_density: np.ndarray,
+    x_mean: np.ndarray,
+    x_rms: np.ndarray,
+    y_low: np.ndarray,
+    y_high: np.ndarray,
+    y_density: np.ndarray,
+    y_mean: np.ndarray,
+    y_rms: np.ndarray,
+    first: np.ndarray,
+) -> np.ndarray:
     """As `flux_constancy`, of the hardness ratios of two bands, x the harder one."""
-    out = np.full((len(first) - 1, 3), np.nan)
-    for i in range(len(out)):
-        most = first[i + 1] - first[i]
-        low, high, tables = np.empty(most), np.empty(most), np.empty((most, POINTS))
-        mean, rms = np.empty(most), np.empty(most)
-        # the same for all observations, so that their w are
-        x_unit = x_mean[first[i] : first[i + 1]].mean()
-        y_unit = y_mean[first[i] : first[i + 1]].mean()
-        n = 0
-        for j in range(first[i], first[i + 1]):
-            x, y = x_density[j], y_density[j]
-            if is_density(x_low[j], x_high[j], x) and is_density(y_low[j], y_high[j], y):
-                ends = x_low[j] / x_unit, x_high[j] / x_unit
-                low[n], high[n] = density_of_w(
-                    *ends, x, y_low[j] / y_unit, y_high[j] / y_unit, y, tables[n]
-                )
-                mean[n], rms[n] = _to_hardness(low[n], high[n], tables[n], x_unit, y_unit)
-                n += 1
-        if n > 1:
-            statistic = constancy(low[:n], high[:n], tables[:n])[0]
-            out[i] = statistic, float(n), spread(mean[:n], rms[:n])
-    return out
+    x, y = (x_low, x_high, x_density), (y_low, y_high, y_density)
+    used = are_densities(*x) & are_densities(*y)
+    x, y = (tuple(of[used] for of in band) for band in (x, y))
+    first = of_those(used, first)
+    source, n = source_of(first), len(first) - 1
+    units = (
+        np.bincount(source, mean[used], n) / np.maximum(np.diff(first), 1)
+        for mean in (x_mean, y_mean)
+    )
+    *tables, mean, rms = hardness_tables(x, y, *(unit[source] for unit in units))
+    return _with(constancy(*tables, first), spread(mean, rms, first))
 
 
-@njit(**OPTIONS)
-def _to_hardness(low, high, table, x_unit, y_unit):
-    """Change a density of w into one of H at the same points, 1 at most; (mean, rms) of H."""
-    m0 = m1 = m2 = 0.0
-    for k in range(len(table)):
-        w = low + (high - low) * k / (len(table) - 1)
-        h = hardness_at(w, x_unit, y_unit)
-        weight = table[k] * (0.5 if k == 0 or k == len(table) - 1 else 1.0)
-        m0 += weight
-        m1 += weight * h
-        m2 += weight * h * h
-        table[k] *= per_hardness(w, x_unit, y_unit)
-    table /= table.max()
-    mean = m1 / m0
-    return mean, np.sqrt(m2 / m0 - mean * mean)
+def _with(found: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Rows of `constancy` with sigma (n,) in the place of the common value."""
+    return np.column_stack([found[:, :2], np.where(np.isnan(found[:, 0]), np.nan, sigma)])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from gammas import Gamma, hardness, write_results
+from mpiapp.products._compiled import hardness_tables
+from mpiapp.products._compiled import smoothed as smoothed_tables
 
 from mpiapp.catalog.outcome import Flag
 from mpiapp.files.results import open_results
 from mpiapp.products.export import catalog_table
 from mpiapp.products.hardness import hardness_ratios
-from mpiapp.products.tables import smoothed_table
 
 # shapes are counts + 1: limits, faint and bright sources, and bands of very different brightness
 PAIRS = [
@@ -26,8 +27,7 @@ PAIRS = [
 
 
 def smoothed(low, high, density):
-    out = np.empty(len(density))
-    return *smoothed_table(low, high, density.astype(float), 1.0, out), out
+    return [column[0] for column in smoothed_tables(([low], [high], [density]), 1.0)]
 
 
 def ratios(pairs, smooth=False):
@@ -138,3 +138,19 @@ def test_a_band_whose_density_was_not_kept_leaves_a_null(results_path):
     for name in ("hard_hm", "hard_hm_lolim", "hard_hs_hilim"):
         assert table[name].mask.tolist() == [False, True]
     assert not any(name.startswith("hard_") for name in table.colnames if "_avg" in name)
+
+
+@pytest.mark.parametrize("brighter", [1.0, 100.0])
+@pytest.mark.parametrize(("x", "y"), PAIRS)
+def test_mean_and_rms_are_those_of_draws(x, y, brighter):
+    tables = [[np.array([column]) for column in gamma.table()] for gamma in (x, y)]
+    scale = [np.array([brighter * gamma.a / gamma.p]) for gamma in (x, y)]
+    *_, mean, rms = hardness_tables(*tables, *scale)
+    n, rng = 100_000, np.random.default_rng(6)
+    a, b = (rng.gamma(gamma.a, 1 / gamma.p, n) for gamma in (x, y))
+    drawn = (a - b) / (a + b)
+    off = drawn - drawn.mean()
+    assert mean[0] == pytest.approx(drawn.mean(), abs=5 * drawn.std() / np.sqrt(n))
+    # the error of a variance follows from the fourth moment
+    error = np.sqrt(((off**4).mean() / drawn.var() ** 2 - 1) / n) / 2
+    assert rms[0] == pytest.approx(drawn.std(), rel=5 * error)

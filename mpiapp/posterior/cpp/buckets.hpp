@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <vector>
 
@@ -18,11 +19,20 @@ constexpr int fullest_bucket = 100;  // beyond it insertion takes longer than an
 template <class Item, class Value>
 void sort_by_buckets(View<const Item> items, View<Item> sorted, Value value) {
     const Index n = items.size();
-    double low = value(items[0]), high = low;
-    for (Index i = 1; i < n; ++i) {
-        low = std::min(low, value(items[i]));
-        high = std::max(high, value(items[i]));
+    // Four comparisons at a time, since each waits for the one before in its lane.
+    constexpr Index lanes = 4;
+    std::array<double, lanes> lows, highs;
+    lows.fill(value(items[0]));
+    highs.fill(value(items[0]));
+    for (Index i = 0; i < n; i += lanes) {
+        for (Index k = 0; k < lanes; ++k) {
+            const double x = value(items[std::min(i + k, n - 1)]);
+            lows[k] = std::min(lows[k], x);
+            highs[k] = std::max(highs[k], x);
+        }
     }
+    const double low = *std::min_element(lows.begin(), lows.end());
+    const double high = *std::max_element(highs.begin(), highs.end());
     const double scale = (n - 1) / (high - low);
     Index fullest = std::numeric_limits<Index>::max();
     std::vector<Index> begin(n + 1, 0);
