@@ -218,19 +218,22 @@ class Problem:
         counts, F, offset, row_obsid = prior_rows(*arrays, self.n_sources)
         return replace(self, counts=counts, F=F, offset=offset, row_obsid=row_obsid, gamma=None)
 
-    def maximum_likelihood(self) -> tuple[np.ndarray, np.ndarray]:
+    def maximum_likelihood(self, least_variance: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
         """(n_columns,) solution s_ML and σ_ML of F·θ = C (memo, Eq. 8; Primini & Kashyap 2014).
 
         With one obsid s_ML = F⁻¹C, and the counts' variances C propagate into
         σ_ML² = (F⁻¹)²·C.  With several the rows outnumber the columns: weights 1/max(C, 1) give
         the least-squares solution, whose errors propagate alike.  It may be negative or beyond
         the priors; a column that no row sees is 0 ± 0.
+
+        least_variance : what the variance of a count is at least
         """
         weight = 1.0 / np.sqrt(np.maximum(self.counts, 1))
         scale = self.F.max(axis=0)
         scale[scale == 0] = 1.0
         inverse = np.linalg.pinv(self.F / scale * weight[:, None]) * weight / scale[:, None]
-        return inverse @ (self.counts - self.offset), np.sqrt(inverse**2 @ self.counts)
+        variance = np.maximum(self.counts, least_variance)
+        return inverse @ (self.counts - self.offset), np.sqrt(inverse**2 @ variance)
 
     def single_obsid_intensities(self, source: int) -> np.ndarray:
         """(n_obsids,) intensity of one source from each obsid alone (Eq. 8); -inf where unseen."""

@@ -46,9 +46,10 @@ class GetDrawsEngine(GetDrawsSettings):
         empty, when sherpa fails, or when the chain never moves.
         """
         burn_in = self.burn_in * tune_factor
+        prior = self.prior_sigmas, self.least_variance
         try:
             values, seconds = _run(
-                problem, self.prior_sigmas, burn_in + self.draws, np.random.default_rng(seed)
+                problem, prior, burn_in + self.draws, np.random.default_rng(seed)
             )
         except SamplingError:
             raise
@@ -64,7 +65,9 @@ class GetDrawsEngine(GetDrawsSettings):
         return Draws(values=values, rhat=rhat, ess=ess, method="metropolis", seconds=seconds)
 
 
-def prior_range(problem: Problem, sigmas: float = 5.0) -> tuple[np.ndarray, np.ndarray]:
+def prior_range(
+    problem: Problem, sigmas: float = 5.0, least_variance: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
     """(n_columns,) bounds of the uniform priors of CSC 2.0, s_ML ± `sigmas`·σ_ML (section 2.3).
 
     A negative s_ML counts as 0, as the memo supposes that it did, a lower bound
@@ -72,7 +75,7 @@ def prior_range(problem: Problem, sigmas: float = 5.0) -> tuple[np.ndarray, np.n
 
     Raises SamplingError where nothing is left.
     """
-    best, sigma = problem.maximum_likelihood()
+    best, sigma = problem.maximum_likelihood(least_variance)
     best = np.maximum(best, 0.0)
     highest = np.minimum(best + sigmas * sigma, problem.upper)
     lowest = np.maximum(best - sigmas * sigma, LOWEST * highest)
@@ -86,7 +89,7 @@ def prior_range(problem: Problem, sigmas: float = 5.0) -> tuple[np.ndarray, np.n
     return lowest, highest
 
 
-def _run(problem, sigmas, n_draws, rng) -> tuple[np.ndarray, dict[str, float]]:
+def _run(problem, prior, n_draws, rng) -> tuple[np.ndarray, dict[str, float]]:
     """The chain, (n_draws + 1, n_columns), and the seconds of each phase."""
     from sherpa import sim
     from sherpa.data import Data1D
@@ -98,7 +101,7 @@ def _run(problem, sigmas, n_draws, rng) -> tuple[np.ndarray, dict[str, float]]:
 
     seconds: dict[str, float] = {}
     with timed(seconds, "prior"):
-        lowest, highest = prior_range(problem, sigmas)
+        lowest, highest = prior_range(problem, *prior)
     with timed(seconds, "likelihood"):
         # In units of the upper bounds every parameter is of order one, as sherpa's steps,
         # tolerances and determinants like it.

@@ -110,3 +110,10 @@ class GetDrawsSettings(Settings):
     prior_sigmas: float = _setting(
         5.0, "Half-width of the priors in standard deviations.", gt=0, allow_inf_nan=False
     )
+    least_variance: float = _setting(
+        0.0,
+        "Variance of a count in these, at least: 0 as in Eq. 8, 0.5 as the upper limits have it "
+        "that CSC 2.0 published of no counts.",
+        ge=0,
+        allow_inf_nan=False,
+    )

@@ -24,6 +24,7 @@ _COARSE, _FINE, _ZOOMS = 80, 16, 3
 # What the residuals in half-widths count for: the numbers of CSC 2.0 for no counts are too low by
 # some 15 % (docs/verification.md), and 1/f is near 1.06, weakly, where the counts do not tell.
 _NO_COUNTS, _USUAL, _USUALLY = 0.5, 0.05, 1.064
+_AS_PUBLISHED = {"get_draws": {"least_variance": 0.5}}  # settings of engines (docs/verification.md)
 
 
 class Responses:
@@ -92,8 +93,9 @@ def solve(engine: str, counts: np.ndarray, r: np.ndarray, seed: int = 0) -> np.n
         "background": max(background, float(most[1]) / _PIXELS),
     }
     found = measure_table(
-        table, ["cnts"], engine=engine, seed=seed, prior_upper=upper, progress=False
-    )
+        table, ["cnts"], engine=engine, seed=seed, prior_upper=upper, progress=False,
+        **_AS_PUBLISHED.get(engine, {}),
+    )  # fmt: skip
     ends = ("", "_lolim", "_hilim", "_mode", "_outcome")
     columns = [
         np.asarray(getattr(found[f"src_cnts{e}"], "value", found[f"src_cnts{e}"])) for e in ends

@@ -2,7 +2,7 @@
 
 Of cells whose f and r other bands tell, the published limit is held against candidates for the
 rule; and what becomes a limit against the same expansion on the catalog's grid, of so many points
-between the smallest and the largest of so many draws.
+between the smallest and the largest of so many draws, which end where the priors of CSC 2.0 do.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from typing import NamedTuple
 import numpy as np
 from astropy.table import Table
 
+from ..catalog.quantities import QUANTITIES
 from .effective import Responses, fit_rows, posteriors
 from .real_catalog import CNTS, class_of
 from .real_rows import RealRows
 
 GRID, DRAWS = 100, 5000
+_SIGMAS, _LEAST_VARIANCE = 5.0, 0.5  # of the priors: s_ML ± 5 σ_ML, and of a count in σ_ML
+ON_GRID, IN_PRIORS = f"2 × mode on {GRID} points", f"2 × mode on {GRID} points, 5-σ priors"
 _VALUES = 2  # bands with a value that f and r are known from
 _POINTS = 512
 
@@ -28,6 +31,8 @@ class Limits(NamedTuple):
     source : (m,) counts in the source aperture; published : (m, 3)
     kind : (m,) of CLASSES; grid_kind : (m,) what the expansion on the catalog's grid gives
     rules : name of a rule to (m,) upper limits
+    prior_end : (m,) where the 5-σ prior ends; step : (m,) how far hilim is from that of the count
+    rate, drawn once more, in counts
     """
 
     source: np.ndarray
@@ -35,6 +40,8 @@ class Limits(NamedTuple):
     kind: np.ndarray
     grid_kind: np.ndarray
     rules: dict[str, np.ndarray]
+    prior_end: np.ndarray
+    step: np.ndarray
 
 
 def limits(rows: RealRows, responses: Responses, most: int = 4000, seed: int = 0) -> Limits | None:
@@ -58,20 +65,41 @@ def limits(rows: RealRows, responses: Responses, most: int = 4000, seed: int = 0
     if not len(chosen):
         return None
     low, high, density, mode, quantile = _posteriors(counts, ratio)
-    on_grid = np.array([expanded(draw(rng, *of)) for of in zip(low, high, density)]).reshape(-1, 3)
+    end = prior_end(counts, ratio)
+    of_cells = list(zip(low, high, density))
+    on_grid, in_priors = (
+        np.array([expanded(draw(rng, *of, e)) for of, e in zip(of_cells, ends)])
+        for ends in (high, end)
+    )
     rules = {
         "2 × mode": 2 * mode,
-        f"2 × mode on {GRID} points": np.where(on_grid[:, 0] == 0, on_grid[:, 2], np.nan),
+        ON_GRID: np.where(on_grid[:, 0] == 0, on_grid[:, 2], np.nan),
+        IN_PRIORS: np.where(in_priors[:, 0] == 0, in_priors[:, 2], np.nan),
         "68 % quantile": quantile,
     }
     grid_kind = np.select([on_grid[:, 1] > 0, on_grid[:, 0] > 0, counts[:, 0] > 0], range(3), 3)
+    hilim = rows.published[..., 2].reshape(len(kind), len(QUANTITIES), -1)
+    again = hilim[:, list(QUANTITIES).index("rate")] * rows.livetime[:, None]
     return Limits(
         counts[:, 0],
         published.reshape(-1, 3)[chosen],
         kind.ravel()[chosen],
         grid_kind,
         {name: numbers * scale for name, numbers in rules.items()},
+        end * scale,
+        np.abs(again - published[..., 2]).ravel()[chosen],
     )
+
+
+def prior_end(counts: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+    """(n,) where the prior s_ML + 5 σ_ML of CSC 2.0 ends, in net counts for f = 1.
+
+    A negative s_ML counts as 0, and the variance of no counts as ½, of which the published limits
+    of no counts speak (docs/verification.md).
+    """
+    source, background = counts.T
+    variance = np.maximum(source, _LEAST_VARIANCE) + ratio**2 * background
+    return np.maximum(source - ratio * background, 0.0) + _SIGMAS * np.sqrt(variance)
 
 
 def _posteriors(counts: np.ndarray, ratio: np.ndarray):
@@ -84,11 +112,13 @@ def _posteriors(counts: np.ndarray, ratio: np.ndarray):
     return low[:, 0], high[:, 0], density[:, 0], found.numbers["mode"][:, 0], quantile
 
 
-def draw(rng: np.random.Generator, low: float, high: float, density: np.ndarray) -> np.ndarray:
-    """(DRAWS,) of a tabulated density."""
+def draw(
+    rng: np.random.Generator, low: float, high: float, density: np.ndarray, end: float = np.inf
+) -> np.ndarray:
+    """(DRAWS,) of a tabulated density, up to where its prior ends."""
     total = np.append(0.0, np.cumsum(0.5 * (density[1:] + density[:-1])))
-    at = np.interp(rng.random(DRAWS), total / total[-1], np.linspace(0, 1, len(density)))
-    return low + (high - low) * at
+    x = np.linspace(low, high, len(density))
+    return np.interp(rng.random(DRAWS) * np.interp(end, x, total), total, x)
 
 
 def expanded(draws: np.ndarray) -> tuple[float, float, float]:
@@ -147,6 +177,22 @@ def classes_table(found: Limits) -> Table:
         for i, name in enumerate(names)
     ]
     return Table(rows=rows, names=("Result", *(f"on the grid: {name}" for name in names)))
+
+
+def grid_ends(found: Limits) -> str:
+    """Where the draws of limits of no counts ended, as the steps of their grid tell."""
+    none = (found.source == 0) & (found.published[:, 0] == 0) & np.isfinite(found.step)
+    steps, end = GRID * found.step[none], found.prior_end[none]
+    one = np.abs(steps / end - 1) < 0.25
+    if not one.any():
+        return ""
+    of_prior = np.median(steps[one] / end[one])
+    return (
+        f" Of {len(end)} limits of no counts {np.mean(steps < 0.02 * end):.0%} have the hilim of "
+        f"the count rate, which was drawn by itself, and {np.mean(one):.0%} one that is a step of "
+        f"the grid away: {GRID} steps are {_spread(steps[one])} counts, {of_prior:.3f} times where "
+        "the 5-σ prior ends if the variance of no counts is ½."
+    )
 
 
 def third_class(found: Limits) -> str:

@@ -26,7 +26,7 @@ from .real_catalog import (
     distances,
     recompute,
 )
-from .real_limits import classes_table, limits, rules_table, third_class
+from .real_limits import classes_table, grid_ends, limits, rules_table, third_class
 from .real_products import (
     densities,
     hardness_table,
@@ -155,7 +155,7 @@ def _limits(rows: RealRows, responses: Responses, seed: int) -> Iterator[Section
             "Upper limits",
             "Limits by several rules ÷ published ones, median (16 to 84 %), with f and r from "
             "bands with values; C: counts in the source aperture. "
-            f"{third_class(found)}",
+            f"{third_class(found)}{grid_ends(found)}",
             [rules_table(found), classes_table(found)],
         )
 

@@ -14,7 +14,7 @@ from mpiapp.catalog.fault import InputError
 from mpiapp.catalog.quantities import BANDS, QUANTITIES
 from mpiapp.validate.effective import Responses, fit_rows, solve
 from mpiapp.validate.real_catalog import CNTS, as_comparison, class_of, distances, recompute
-from mpiapp.validate.real_limits import GRID, draw, expanded, limits
+from mpiapp.validate.real_limits import GRID, IN_PRIORS, ON_GRID, draw, expanded, limits
 from mpiapp.validate.real_products import densities, hardness_table, master_fluxes, variability
 from mpiapp.validate.real_report import verify_catalog
 from mpiapp.validate.real_rows import read_rows
@@ -110,12 +110,23 @@ def test_products_mean_what_the_published_ones_mean(rows, found):
 
 def test_limits_are_twice_the_mode_on_the_catalogs_grid(rows, responses):
     found = limits(rows, responses, most=1000)
-    some = (found.published[:, 0] == 0) & (found.source > 0)
+    limit = found.published[:, 0] == 0
+    some = limit & (found.source > 0)
     on_grid, quantile = (
         np.nanmedian((found.rules[name] / found.published[:, 2])[some])
-        for name in (f"2 × mode on {GRID} points", "68 % quantile")
+        for name in (ON_GRID, "68 % quantile")
     )
     assert on_grid == pytest.approx(1, abs=0.03) and quantile < 0.97
+    # of no counts the draws ended where the 5-σ prior did: steps and limits tell the same
+    none = limit & (found.source == 0)
+    free, in_priors = (
+        np.nanmedian((found.rules[name] / found.published[:, 2])[none])
+        for name in (ON_GRID, IN_PRIORS)
+    )
+    assert free > 1.1 and in_priors == pytest.approx(1, abs=0.05)
+    steps = GRID * found.step[none] / found.prior_end[none]
+    near = np.histogram(steps, [0.6, 0.9, 1.15, 1.4])[0]
+    assert near[1] > 10 * (near[0] + near[2])
 
 
 def test_the_expansion_steps_out_in_turn_and_makes_limits_of_what_meets_zero():
