@@ -15,7 +15,7 @@ from .catalog.quantities import QUANTITIES
 from .files.column_units import factor
 from .files.layouts import did_you_mean
 from .photometry.detection import Detection, WithoutSource, own_apertures
-from .photometry.extras import background_numbers, correlations
+from .photometry.extras import background_numbers, correlations, fitted_backgrounds
 from .photometry.ladder import Policy, Run
 from .photometry.measuring import measure as solve
 from .posterior import Posterior, Smoothing
@@ -126,13 +126,16 @@ class Measurement:
 
     @property
     def backgrounds(self) -> list[Measurement]:
-        """The backgrounds of the source's obsids, per pixel; none where they are not fitted."""
+        """The backgrounds of the source's obsids, per pixel; none that are frozen or known exactly.
+
+        One that is known with an error is in units of what was expected.
+        """
         problem, posterior = self._problem(), self._posterior()
         numbers = background_numbers(problem, posterior, self.smoothing)
         return [
-            replace(self, source=label, column=problem.n_sources + k, is_background=True,
-                    **_as_dict(numbers[k]))
-            for k, label in enumerate(problem.backgrounds)
+            replace(self, source=problem.backgrounds[k], column=problem.n_sources + k,
+                    is_background=True, **_as_dict(numbers[k]))
+            for k in fitted_backgrounds(problem)
         ]  # fmt: skip
 
     @property

@@ -36,6 +36,8 @@ from .engines.settings import (
     Settings,
 )
 from .files.schema import ENGINE_BYTES
+from .photometry.detection import Detection
+from .photometry.extras import ASKED, Extras
 from .photometry.ladder import Policy
 from .posterior import Smoothing
 from .toml import tomllib
@@ -173,6 +175,18 @@ class LadderConfig(_Section):
     """Record what is wrong and go on, or end the job there."""
 
 
+class ExtrasConfig(_Section):
+    """Numbers beside mode and bounds (docs: Limits)."""
+
+    numbers: list[Literal[tuple(ASKED)]] = []
+    """Of ml, no_source, detection_limit, hdi, backgrounds and correlations; the last three need
+    each posterior by itself, which takes longer."""
+    false_alarm: Annotated[float, Field(gt=0, lt=1)] = Detection.false_alarm
+    """Of detection_limit: how often, at most, the background alone is a detection."""
+    power: Annotated[float, Field(gt=0, lt=1)] = Detection.power
+    """Of detection_limit: how often a source as bright as that is detected."""
+
+
 class Output(_Section):
     """Where the results go, and how often they are made safe."""
 
@@ -213,12 +227,16 @@ class Config(_Section):
     engine: EngineConfig = EngineConfig()
     summary: SummaryConfig = SummaryConfig()
     ladder: LadderConfig = LadderConfig()
+    extras: ExtrasConfig = ExtrasConfig()
     limits: Limits = Limits()
 
     def policy(self) -> Policy:
         """The settings of the ladder and of the summaries as the photometry takes them."""
         ladder = self.ladder.model_dump(exclude={"on_bad_input"})
-        return Policy(smoothing=Smoothing(**self.summary.model_dump()), **ladder)
+        detection = Detection(self.extras.false_alarm, self.extras.power)
+        extras = Extras(tuple(self.extras.numbers), detection)
+        smoothing = Smoothing(**self.summary.model_dump())
+        return Policy(smoothing=smoothing, extras=extras, **ladder)
 
     def hash(self) -> str:
         """Digest of everything that decides the numbers."""
@@ -229,12 +247,15 @@ class Config(_Section):
 def decisive(config: dict) -> dict:
     """The settings of a whole configuration that decide the numbers.
 
-    Not those of output, limits, scratch or engines that were not chosen.
+    Not those of output, limits, scratch, engines that were not chosen or extras that are not asked
+    for.
     """
+    asks = config.get("extras", {}).get("numbers")
+    without = ("output", "limits", *([] if asks else ["extras"]))
     engine = config["engine"]
     section = engine["name"] if engine["name"] in ENGINES else "options"
     return {
-        **{name: value for name, value in config.items() if name not in ("output", "limits")},
+        **{name: value for name, value in config.items() if name not in without},
         "engine": {"name": engine["name"], section: engine[section]},
         "ladder": {k: v for k, v in config["ladder"].items() if k != "on_bad_input"},
     }

@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 from astropy import units
@@ -24,9 +25,12 @@ from .catalog.quantities import QUANTITIES
 from .files.catalog_tables import read_table
 from .files.counts_table import Counts, find_counts
 from .files.layouts import EXPOSURES, NUMBERS, Given, lacking, suits
+from .photometry.extras import ASKED, Extras
 from .photometry.ladder import Policy
 from .photometry.measuring import measure
 from .posterior.numbers import no_numbers
+from .products.beside import level_fields
+from .products.columns import OF_JOB, Field, plain_column
 from .table_problems import Problems, table_problems
 
 _NUMBERS = {"": "value", "_lolim": "lolim", "_hilim": "hilim", "_mode": "mode", "_mean": "mean",
@@ -51,6 +55,8 @@ def measure_table(
     processes: int = 1,
     progress: bool = True,
     prefix: str = "",
+    extras: Sequence[str] = (),
+    levels: Sequence[float] = (),
     **settings,
 ) -> QTable:
     """Mode and 68 % bounds of many sources, a row of a table each, alone or in bundles (Eq. 1).
@@ -90,6 +96,13 @@ def measure_table(
         Whether to show a bar, on a terminal and if it takes longer than a second.
     prefix : str
         What the names of the result's columns begin with.
+    extras : sequence of str
+        More numbers: "ml" (q_ml, q_ml_sigma; Eq. 8), "no_source" (the chance of so many counts
+        without the source), "detection_limit" (with q_threshold; Kashyap et al. 2010, for the
+        false alarms and the power of `policy`), "hdi" (q_hdi_lo, q_hdi_hi).
+    levels : sequence of float
+        Other levels of bounds: 0.9 makes q_lo90 and q_hi90, symmetric about the mode, or 0 and
+        the quantile where they would pass 0.  Each level is as much work again.
 
     Returns
     -------
@@ -125,14 +138,15 @@ def measure_table(
         out = out[counts.rows]
         for name in {"band", "aperture"} - set(out.colnames):
             out[name] = counts.names[name]
-    wanted = chosen_quantities(counts, quantities)
-    if clash := clashing(out.colnames, wanted, prefix):
+    wanted, more = chosen_quantities(counts, quantities), more_fields(extras, levels)
+    if clash := clashing(out.colnames, wanted, prefix, more):
         raise InputError(
             f"column {clash}: the result has one of that name; rename yours, or give a `prefix`"
         )
     found = measure_counts(
-        counts, wanted, engine, seed, prior_upper, policy, processes, progress, **settings
-    )
+        counts, wanted, engine, seed, prior_upper, policy, processes, progress, extras, levels,
+        **settings,
+    )  # fmt: skip
     for said in (*(f"{source.name}: {note}" for note in source.notes), *grouped(counts.faults())):
         warnings.warn(said, InputWarning, stacklevel=2)
     for k, own in enumerate(QUANTITIES[quantity] for quantity in wanted):
@@ -140,12 +154,28 @@ def measure_table(
             out[prefix + own.column + end] = found[name][:, k] * units.Unit(own.unit)
         for name in ("outcome", "flags"):
             out[f"{prefix}{own.column}_{name}"] = found[name][:, k]
+        for field in more:
+            values, unit = found[field.source][:, k], plain_column(own, field).unit
+            out[prefix + own.column + field.suffix] = values * units.Unit(unit) if unit else values
     return out
 
 
-def clashing(names: Sequence[str], quantities: Sequence[str], prefix: str) -> str | None:
+def more_fields(extras: Sequence[str], levels: Sequence[float]) -> list[Field]:
+    """The columns beside those of every result; InputError for a name or level that is none."""
+    can_be = [name for name, numbers in ASKED.items() if numbers]
+    if unknown := [name for name in extras if name not in can_be]:
+        raise InputError(f"extras: {unknown[0]!r}: expected some of {', '.join(can_be)}")
+    try:
+        return [*(OF_JOB[name] for asked in extras for name in ASKED[asked]), *level_fields(levels)]
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def clashing(
+    names: Sequence[str], quantities: Sequence[str], prefix: str, more: Sequence[Field] = ()
+) -> str | None:
     """The first of these names that a result has too, whatever its capitals."""
-    ends = (*_NUMBERS, "_outcome", "_flags", "_outcome_text")
+    ends = (*_NUMBERS, "_outcome", "_flags", "_outcome_text", *(field.suffix for field in more))
     ours = {
         (prefix + QUANTITIES[quantity].column + end).lower()
         for quantity in quantities
@@ -184,6 +214,8 @@ def measure_counts(
     policy: Policy | None = None,
     processes: int = 1,
     progress: bool = True,
+    extras: Sequence[str] = (),
+    levels: Sequence[float] = (),
     **settings,
 ) -> np.ndarray:
     """The results of aperture pairs, (n, n_quantities), with the numbers of a result by name.
@@ -194,15 +226,16 @@ def measure_counts(
     prior_bounds(quantities, [], 1, prior_upper)  # raises InputError for unknown keys
     # The order of a job: of proportional problems the first is solved, the others are scaled.
     solved = sorted(quantities)
-    parts = []
+    parts, policy = [], policy or Policy()
+    policy = replace(policy, extras=replace(policy.extras, numbers=tuple(extras)))
     for problems in table_problems(counts, solved):
         step = -(-_ROWS // problems.rows.shape[1] ** 2)
         for instrument, which in _by_instrument(counts, problems.rows):
-            common = (engine, settings, policy or Policy(), instrument, prior_upper or {}, seed)
+            common = engine, settings, policy, levels, instrument, prior_upper or {}, seed
             mine = [array[which] for array in problems]
             for at in range(0, len(mine[0]), step):
                 parts.append((common, solved, Problems(*(a[at : at + step] for a in mine))))
-    found = no_numbers(len(counts), len(solved))
+    found = _nothing(len(counts), len(solved), more=more_fields(extras, levels))
     bar = tqdm(total=len(counts), unit="row", disable=None if progress else True, delay=1.0)
     with bar:
         for (*_, problems), results in zip(parts, _measured(parts, processes)):
@@ -230,18 +263,19 @@ def _measured(parts: list[tuple], processes: int) -> Iterator[np.ndarray]:
 
 
 def _measure(part: tuple) -> np.ndarray:
-    """The results of some problems with n sources, (k, n, n_quantities) of NUMBERS.
+    """The results of some problems with n sources, (k, n, n_quantities) of `_nothing`.
 
     The quantities of a row are neighbours in the batch: an engine that can solves what is
     proportional once.
     """
     from .engines import create
 
-    (name, settings, policy, instrument, prior_upper, seed), quantities, problems = part
+    (name, settings, policy, levels, instrument, prior_upper, seed), quantities, problems = part
     n, n_sources = len(quantities), problems.rows.shape[1]
     counts = np.repeat(problems.counts, n, axis=0)
     F = problems.F.reshape(-1, *problems.F.shape[2:])
-    numbers = no_numbers(len(F), n_sources, outcome=Outcome.NULL_BAD_INPUT)
+    more = more_fields(policy.extras.numbers, levels)
+    numbers = _nothing(len(F), n_sources, more=more, outcome=Outcome.NULL_BAD_INPUT)
     usable = np.flatnonzero(are_sensible(counts, F))
     if len(usable):
         upper = prior_bounds(quantities, [instrument], n_sources, prior_upper)[usable % n]
@@ -249,8 +283,31 @@ def _measure(part: tuple) -> np.ndarray:
         names = [quantities[i % n] for i in usable]
         seeds = _Seeds(seed, names, problems.rows[usable // n, 0])
         engine = create(name, **settings)
-        numbers[usable] = measure(batch, engine, policy, seeds, names).numbers
+        measured = measure(batch, engine, policy, seeds, names)
+        for number in measured.numbers.dtype.names:
+            numbers[number][usable] = measured.numbers[number]
+        for i, one in measured.further.items():
+            for number in set(one.numbers.dtype.names) & set(numbers.dtype.names):
+                numbers[number][usable[i]] = one.numbers[number]
+        for level in levels:
+            low, high = level_fields([level])
+            smoothing = replace(policy.smoothing, level=level, upper_limit="quantile")
+            wider = replace(policy, smoothing=smoothing, extras=Extras())
+            found = measure(batch, engine, wider, seeds, names).numbers
+            numbers[low.source][usable], numbers[high.source][usable] = (
+                found["lolim"],
+                found["hilim"],
+            )
     return numbers.reshape(-1, n, n_sources).transpose(0, 2, 1)
+
+
+def _nothing(*shape: int, more: Sequence[Field], outcome: int = 0) -> np.ndarray:
+    """Records without numbers: NUMBERS, and those of more fields."""
+    empty = no_numbers(*shape, outcome=outcome)
+    records = np.full(shape, np.nan, empty.dtype.descr + [(field.source, "f8") for field in more])
+    for name in empty.dtype.names:
+        records[name] = empty[name]
+    return records
 
 
 class _Seeds(Sequence):

@@ -8,7 +8,7 @@ import numpy as np
 
 from mpiapp.files import hdf5_tables, joining, packed_runs, results_file, schema
 from mpiapp.files.results import open_results, work_path
-from mpiapp.files.schema import MPDF_DTYPE, PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
+from mpiapp.files.schema import MPDF_DTYPE, OPTIONAL_DTYPES, PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
 from mpiapp.files.writer import Writer
 
 N_RUNS = 7
@@ -26,13 +26,19 @@ def batch(first: int, n_runs: int, rows_each: int = 2) -> Batch:
     mpdf = np.zeros(n_runs, MPDF_DTYPE)
     mpdf["run_id"] = runs["run_id"]
     mpdf["density"] = rows["value"][::rows_each][:, None]
-    return Batch(rows, runs, [], [], mpdf)
+    further = []
+    for name, dtype in OPTIONAL_DTYPES.items():
+        further.append((name, np.zeros(n_runs, dtype)))
+        further[-1][1]["run_id"] = runs["run_id"]
+    return Batch(rows, runs, [], [], mpdf, further)
 
 
 def values(path) -> list[float]:
     """Values of all rows, each of which its posterior density must belong to."""
     with open_results(path) as results:
         runs, rows, mpdf = map(results.table, ("runs", "photometry", "mpdf"))
+        for name in OPTIONAL_DTYPES:
+            assert sorted(results.table(name)["run_id"]) == sorted(runs["run_id"])
     of = rows[density_rows(runs, mpdf)]
     assert mpdf["run_id"].tolist() == of["run_id"].tolist()
     assert mpdf["density"][:, 5].tolist() == of["value"].tolist()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..files.mst3 import Mst3File
     from ..files.results import Results
     from ..parallel.planning import InputFiles
+    from ..products.columns import Field
 
 HELP = "write the catalog's table: a row per source"
 EXAMPLES = (
@@ -38,7 +39,18 @@ def add_arguments(p: ArgumentParser) -> None:
         dest="extras",
         default="",
         metavar="NAMES",
-        help="more columns, of mode,mean,rms,gamma_alpha,gamma_beta,noise,n_obsids",
+        help="more columns, of mode,mean,rms,gamma_alpha,gamma_beta,noise,n_obsids; and, if "
+        "[extras] of the job asked for them, of ml,ml_sigma,no_source,threshold,detection_limit,"
+        "hdi_lo,hdi_hi",
+    )
+    p.add_argument(
+        "--levels",
+        default="",
+        metavar="L,...",
+        help="bounds at other levels in percent, 90,99.7, of results whose densities are kept",
+    )
+    p.add_argument(
+        "--hdi", action="store_true", help="intervals of highest density at those levels instead"
     )
     p.add_argument(
         "--mst3",
@@ -63,6 +75,7 @@ def main(args: Namespace) -> ExitCode:
     from ..catalog.fault import InputError
     from ..files.mst3 import read_mst3
     from ..files.results import open_results
+    from ..products.beside import level_fields, percentages
     from ..products.phot3 import write_phot3
     from ..report.rerun import job_inputs
 
@@ -72,13 +85,16 @@ def main(args: Namespace) -> ExitCode:
         return ExitCode.OK
     extras = [name for name in args.extras.split(",") if name]
     carry = [name for name in args.carry.split(",") if name]
+    levels = level_fields(percentages(args.levels), args.hdi)
     with open_results(args.results) as results:
         inputs = []
         if carry or (args.level == "master" and not args.mst3):
             with contextlib.nullcontext() if carry else contextlib.suppress(InputError):
                 inputs = job_inputs(results, args.inputs)
         mst3 = read_mst3(args.mst3) if args.mst3 else None
-        table, mst3 = write_catalog(results, args.out, args.level, inputs, mst3, extras, carry)
+        table, mst3 = write_catalog(
+            results, args.out, args.level, inputs, mst3, extras, carry, levels
+        )
     if not any(name.startswith("hard_") for name in table.colnames):
         print("no hardness ratios: [output] mpdf keeps no photon fluxes of two bands at this level")
     if args.level == "master" and not any(name.startswith("var_") for name in table.colnames):
@@ -95,12 +111,13 @@ def write_catalog(
     mst3: Mst3File | None = None,
     extras: Sequence[str] = (),
     carry: Sequence[str] = (),
+    levels: Sequence[Field] = (),
 ) -> tuple[Table, Mst3File | None]:
     """Write the catalog's table of a level, and say so; the table, and the associations in it.
 
     inputs : the files of the job, as far as they are needed and found
     mst3 : the associations, instead of those of the job, if it has one file of them
-    extras, carry : more columns, see `catalog_table`
+    extras, carry, levels : more columns, see `catalog_table`
     """
     from ..products.export import catalog_table, write_table
 
@@ -110,6 +127,7 @@ def write_catalog(
     for fault in mst3.faults if mst3 else ():
         print(f"mpiapp: {fault.message}", file=sys.stderr)
     prep3 = [path for files in inputs for path in files.prep3]
-    table = catalog_table(results, level, extras, mst3 and mst3.associations, carry, prep3)
+    associations = mst3 and mst3.associations
+    table = catalog_table(results, level, extras, associations, carry, prep3, levels)
     print(f"{write_table(table, out)}: {len(table)} rows, {len(table.columns)} columns")
     return table, mst3

@@ -29,6 +29,21 @@ def add_arguments(p: ArgumentParser) -> None:
         metavar="NAME",
         help="of exact, gibbs, pymc3, pymc, get_draws (exact)",
     )
+    p.add_argument(
+        "--with",
+        dest="extras",
+        default="",
+        metavar="NAMES",
+        help="more columns, of ml,no_source,detection_limit,hdi (docs: Limits)",
+    )
+    p.add_argument(
+        "--levels", default="", metavar="L,...", help="bounds at other levels in percent: 90,99.7"
+    )
+    for name, default, what in (
+        ("false-alarm", 0.1, "how often the background alone may be a detection"),
+        ("power", 0.5, "how often a source at the detection limit is one"),
+    ):
+        p.add_argument(f"--{name}", type=float, default=default, help=f"{what} ({default:g})")
     p.add_argument("--seed", type=int, default=0, help="of engines that draw (0)")
     p.add_argument("--processes", type=int, default=1, help="0 is one for each core (1)")
     p.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
@@ -43,9 +58,13 @@ def main(args: Namespace) -> ExitCode:
     from ..files.counts_table import find_counts
     from ..files.layouts import NUMBERS, Given, suits
     from ..parallel.warmup import compile_once
+    from ..photometry.detection import Detection
+    from ..photometry.extras import Extras
+    from ..photometry.ladder import Policy
+    from ..products.beside import percentages
     from ..products.export import writable, write_table
     from ..products.measured import PREFIX, measured_table, n_failed, tally
-    from ..tables import chosen_quantities, clashing, measure_counts
+    from ..tables import chosen_quantities, clashing, measure_counts, more_fields
 
     check_engine(args.engine)
     if writable(args.out).exists():
@@ -59,21 +78,34 @@ def main(args: Namespace) -> ExitCode:
     if not len(counts):
         raise InputError(f"{source.name}: no row in it; check that it is the right table")
     quantities = chosen_quantities(counts, args.quantities)
+    extras = [name for name in args.extras.split(",") if name]
+    levels = percentages(args.levels)
+    more = more_fields(extras, levels)
+    policy = Policy(extras=Extras(detection=Detection(args.false_alarm, args.power)))
     for note in source.notes + counts.layout.notes(source.table.colnames, of_jobs=False):
         print(f"{args.table}: {note}")
     for said in grouped(counts.faults()):
         print(f"mpiapp: {said}", file=sys.stderr)
     prefix = ""
-    if clash := clashing(source.table.colnames, quantities, prefix):
+    if clash := clashing(source.table.colnames, quantities, prefix, more):
         prefix = PREFIX
         print(f"{args.table}: has a column {clash}, so that results are called {prefix}…")
-    if again := clashing(source.table.colnames, quantities, prefix):
+    if again := clashing(source.table.colnames, quantities, prefix, more):
         raise InputError(
             f"{args.table}: column {again}: the result has one of that name; rename it"
         )
     compile_once(args.engine)
-    found = measure_counts(counts, quantities, args.engine, args.seed, processes=args.processes)
-    table = measured_table(counts, quantities, found, prefix)
+    found = measure_counts(
+        counts,
+        quantities,
+        args.engine,
+        args.seed,
+        policy=policy,
+        processes=args.processes,
+        extras=extras,
+        levels=levels,
+    )
+    table = measured_table(counts, quantities, found, prefix, more)
     table.meta |= {"engine": args.engine, "seed": str(args.seed)}
     try:
         write_table(table, args.out)

@@ -58,6 +58,8 @@ def create_table(
 def describe(file: h5py.File) -> None:
     """Write units and descriptions of all tables."""
     for name, (columns, description) in TABLES.items():
+        if name not in file:  # nobody has asked for it
+            continue
         table = file[name]
         table.attrs["description"] = description
         for i, c in enumerate(columns):
@@ -81,6 +83,8 @@ def encoded(rows: Sequence[Sequence], name: str) -> tuple[list[tuple], dict[str,
     """Rows of a table with their text in bytes, and the longest of each column."""
     columns, _ = TABLES[name]
     places = [i for i, c in enumerate(columns) if c.dtype == "text"]
+    if not places:
+        return rows, {}
     widths = dict.fromkeys((columns[i].name for i in places), 1)
     out = []
     for row in rows:

@@ -17,7 +17,7 @@ from .hdf5_tables import create_file, create_table, describe, empty_rows, encode
 from .packed_runs import PackedRuns, check, join, n_leading, pack
 from .results import Results
 from .results_file import ResultsFile
-from .schema import CHUNK_ROWS, Batch
+from .schema import CHUNK_ROWS, OPTIONAL, TABLES, Batch
 
 RUN_TABLES = ("runs", "photometry", "mpdf")
 # So many runs that lie in no whole chunk are packed, where they fill any.
@@ -137,6 +137,12 @@ class Joined:
             self._tables.put_batch(pack(join(self._loose)))
         self._check()
         describe(self._file)
+
+
+def other_tables(results: Results) -> list[str]:
+    """The tables beside those of runs that a finished file of these results has."""
+    others = [name for name in TABLES if name not in RUN_TABLES]
+    return [name for name in others if name not in OPTIONAL or results.n_rows(name)]
 
 
 def put_text(table: h5py.Dataset, start: int, rows: Sequence[tuple]) -> None:

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .joining import Joined
+from .joining import Joined, other_tables
 from .parts import list_parts, remove_leftover
 from .results import ResultsError, open_results, readable, work_path
 from .retry import Retry
-from .schema import Batch
+from .schema import OPTIONAL, Batch
 from .writer import Writer
 
 
@@ -204,6 +204,7 @@ def _planned(jobs: np.ndarray) -> dict[str, int]:
 def _join(joined: Joined, sources: Sequence[_Source], again: Retry | None) -> None:
     numbers = _job_numbers(sources)
     left_out: dict[Path, set[int]] = {}
+    names: dict[str, None] = {}
     for source, new in zip(sources, numbers):
 
         def changed(batch: Batch, new=new, path=source.path) -> Batch:
@@ -215,6 +216,7 @@ def _join(joined: Joined, sources: Sequence[_Source], again: Retry | None) -> No
         with open_results(source.path) as results:
             joined.add_runs(results, None if is_same else changed)
             left_out[source.path] = again.ids(results) if again else set()
+            names |= dict.fromkeys(other_tables(results))
 
     def chunks(name: str) -> Iterator[np.ndarray]:
         known: set[tuple] = set()
@@ -226,7 +228,7 @@ def _join(joined: Joined, sources: Sequence[_Source], again: Retry | None) -> No
                         rows["job"] = _renumbered(rows["job"], new, source.path)
                     yield rows[_is_new(rows, name, known, left_out[source.path], again)]
 
-    for name in ("jobs", "ranks", "inputs", "attempts", "failures"):
+    for name in names:
         joined.add_table(name, lambda name=name: chunks(name))
 
 
@@ -234,6 +236,8 @@ def _is_new(
     rows: np.ndarray, name: str, known: set[tuple], left_out: set[int], again: Retry | None
 ) -> np.ndarray:
     """(n,) which rows are kept: inputs and bad inputs once, and none of runs that are left out."""
+    if name in OPTIONAL:
+        return ~np.isin(rows["run_id"], np.array([*left_out], "u8"))
     keep = np.ones(len(rows), bool)
     for i, row in enumerate(rows):
         if name == "inputs":

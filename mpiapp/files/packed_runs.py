@@ -83,7 +83,10 @@ def pack(batch: Batch, loose: np.ndarray | None = None) -> Batch:
         return batch
     rest = take(batch, np.flatnonzero(left))
     return rest._replace(
-        attempts=batch.attempts, failures=batch.failures, packs=[*batch.packs, *packs]
+        attempts=batch.attempts,
+        failures=batch.failures,
+        further=batch.further,
+        packs=[*batch.packs, *packs],
     )
 
 
@@ -95,6 +98,7 @@ def join(batches: Sequence[Batch]) -> Batch:
         [row for b in batches for row in b.attempts],
         [row for b in batches for row in b.failures],
         np.concatenate([b.mpdf for b in batches]),
+        [table for b in batches for table in b.further],
         [pack for b in batches for pack in b.packs],
     )
 

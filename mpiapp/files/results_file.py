@@ -13,7 +13,7 @@ import numpy as np
 from ..catalog.quantities import APERTURES, BANDS, LEVELS, QUANTITIES
 from .hdf5_columns import column_pieces, has_strips
 from .hdf5_tables import decoded, wrong_with
-from .schema import CHUNK_ROWS, TABLES, Column, ResultsError
+from .schema import CHUNK_ROWS, OPTIONAL, TABLES, Column, ResultsError
 
 _WORDS = {"level": LEVELS, "band": BANDS, "aperture": APERTURES, "quantity": QUANTITIES}
 _WORDS = {column: {word.encode() for word in words} for column, words in _WORDS.items()}
@@ -50,7 +50,7 @@ class ResultsFile:
         self.path = path
         self._tables: dict[str, h5py.Dataset | None] = {}
         for name in TABLES:
-            if is_part and name not in file:
+            if name not in file and (is_part or name in OPTIONAL):
                 self._tables[name] = None
             elif not is_part:
                 self.dataset(name)
@@ -60,7 +60,7 @@ class ResultsFile:
         self.file.close()
 
     def dataset(self, name: str) -> h5py.Dataset | None:
-        """A table as HDF5 has it, its layout checked; None if a part has no rows of it."""
+        """A table as HDF5 has it, its layout checked; None if there is none."""
         if name not in self._tables:
             if reason := wrong_with(self.file, name, self.columns[name], self.text_kind):
                 raise ResultsError(

@@ -101,6 +101,41 @@ MPDF = (
            "`high`, per `unit`"),
 )  # fmt: skip
 
+EXTRAS = (
+    Column("run_id", "u8", "run, as in /runs"),
+    Column("row", "u4", "row of this run in /photometry, from 0"),
+    Column("ml", "f8", "maximum-likelihood solution (memo, Eq. 8), in the `unit` of that row"),
+    Column("ml_sigma", "f8", "its standard deviation, in `unit`"),
+    Column("no_source", "f8", "chance of so many counts or more in the source's apertures without "
+           "the source"),
+    Column("threshold", "f8", "counts in the source's apertures that a detection exceeds", "count"),
+    Column("detection_limit", "f8", "how bright a source has to be to exceed them with the chance "
+           "[extras] power, in `unit`"),
+    Column("hdi_lo", "f8", "lower bound of the interval of highest density, in `unit`"),
+    Column("hdi_hi", "f8", "its upper bound, in `unit`"),
+)  # fmt: skip
+
+BACKGROUNDS = (
+    Column("run_id", "u8", "run, as in /runs"),
+    Column("background", f"S{NAME_BYTES}", "stack/obsid/bundle whose background it is"),
+    Column("value", "f8", "mode of the MPDF, in the `unit` of the run per pixel; 0 for a limit"),
+    Column("lolim", "f8", "lower bound, in that unit; 0 for an upper limit"),
+    Column("hilim", "f8", "upper bound or upper limit, in that unit"),
+    Column("mode", "f8", "mode of the MPDF, not set to 0 for upper limits, in that unit"),
+    Column("mean", "f8", "mean of the posterior, in that unit"),
+    Column("rms", "f8", "standard deviation of the posterior, in that unit"),
+    Column("outcome", "i2", "0 measured, 1 upper limit"),
+    Column("ml", "f8", "maximum-likelihood solution (memo, Eq. 8), in that unit"),
+    Column("ml_sigma", "f8", "its standard deviation, in that unit"),
+)
+
+CORRELATIONS = (
+    Column("run_id", "u8", "run, as in /runs"),
+    Column("row", "u4", "row of this run in /photometry, from 0"),
+    Column("other", f"S{COMPONENT_BYTES}", "component or master source fitted together with it"),
+    Column("correlation", "f8", "correlation coefficient of their joint posterior"),
+)
+
 ATTEMPTS = (
     Column("run_id", "u8", "run, as in /runs"),
     Column("attempt", "i2", "counted from 0; attempt k draws from SeedSequence([seed, k])"),
@@ -158,12 +193,18 @@ TABLES = {
     "photometry": (PHOTOMETRY, "Modes and 68 % bounds: a row per run and source measured"),
     "runs": (RUNS, "How each run went: method, seed, outcome and timing"),
     "mpdf": (MPDF, "Posterior densities of the runs that [output] mpdf names"),
+    "extras": (EXTRAS, "Numbers beside mode and bounds that [extras] asks for"),
+    "backgrounds": (BACKGROUNDS, "Backgrounds of the runs, if [extras] asks for them"),
+    "correlations": (CORRELATIONS, "Sources fitted together, if [extras] asks for them"),
     "attempts": (ATTEMPTS, "Every sampling of the runs that needed more than one"),
     "failures": (FAILURES, "Runs and input files that failed, and why"),
     "jobs": (JOBS, "Provenance: one row per job that wrote to this file"),
     "inputs": (INPUTS, "Checksums of the input files, per job"),
     "ranks": (RANKS, "Where each rank's time went: a row per job and rank"),
 }
+
+# A finished file may lack them.
+OPTIONAL = ("extras", "backgrounds", "correlations")
 
 
 def dtype(columns: tuple[Column, ...]) -> np.dtype:
@@ -185,6 +226,7 @@ def row(table: str, **values) -> tuple:
 PHOTOMETRY_DTYPE = dtype(PHOTOMETRY)
 RUNS_DTYPE = dtype(RUNS)
 MPDF_DTYPE = dtype(MPDF)
+OPTIONAL_DTYPES = {name: dtype(TABLES[name][0]) for name in OPTIONAL}
 
 
 class Batch(NamedTuple):
@@ -192,7 +234,8 @@ class Batch(NamedTuple):
 
     `photometry`, `runs` and `mpdf` are arrays of the types above, all in the order of the runs;
     `attempts` and `failures` are tuples in column order.  `packs` are further runs, compressed
-    (`mpiapp.files.packed_runs`).
+    (`mpiapp.files.packed_runs`).  `further` are names of the tables of OPTIONAL with
+    rows of them, in any order.
     """
 
     photometry: np.ndarray
@@ -200,6 +243,7 @@ class Batch(NamedTuple):
     attempts: list[tuple]
     failures: list[tuple]
     mpdf: np.ndarray = np.zeros(0, MPDF_DTYPE)
+    further: Sequence[tuple[str, np.ndarray]] = ()
     packs: Sequence = ()
 
     @property

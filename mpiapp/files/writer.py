@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from .hdf5_tables import LIBVER, create_file, create_table, encoded
-from .joining import RUN_TABLES, Joined, RunTables, put_text
+from .joining import RUN_TABLES, Joined, RunTables, other_tables, put_text
 from .packed_runs import check, join, pack
 from .parts import Parts, list_parts
 from .results import Results, ResultsError
@@ -117,6 +117,9 @@ class Writer:
             rows["attempts"] += batch.attempts
             rows["failures"] += batch.failures
         rows = {name: found for name, found in rows.items() if found}
+        further = [table for batch in batches for table in batch.further]
+        for name in {name for name, _ in further}:
+            rows[name] = np.concatenate([found for own, found in further if own == name])
         if not n_runs and not rows:
             return
         image = _image(join(batches) if batches else None, rows, self.path)
@@ -148,7 +151,7 @@ class Writer:
         self.flush()
         with contextlib.closing(self.results()) as results, self.joining() as joined:
             joined.add_runs(results)
-            for name in TABLES.keys() - RUN_TABLES:
+            for name in other_tables(results):
                 joined.add_table(name, lambda name=name: _pieces(results, name))
         self.name(Path(final))
 

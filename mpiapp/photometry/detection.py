@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.optimize import brentq, linear_sum_assignment
 from scipy.special import gammainc
 
 from ..catalog.problem import Problem
@@ -42,6 +41,9 @@ def own_apertures(problem: Problem) -> list[np.ndarray]:
     Of the ways to give the apertures of an obsid to its sources that in which these hold the
     most of them.
     """
+    # Not at the top: every rank would load it, and the many files behind it.
+    from scipy.optimize import linear_sum_assignment
+
     own: list[list[int]] = [[] for _ in problem.sources]
     backgrounds = set(problem.background_rows().tolist())
     sources = problem.F[:, : problem.n_sources]
@@ -71,13 +73,19 @@ class WithoutSource:
         self.counts = int(problem.counts[own].sum())
         self._response = float(problem.F[own, source].sum())
         others = np.delete(problem.F, source, axis=1)
-        rest = np.setdiff1d(np.flatnonzero(others.any(axis=1)), own)
-        # What the other apertures do not see adds nothing that is known.
-        known = others[rest].any(axis=0)
-        self._rest = Rows(problem.counts[rest], others[rest][:, known], problem.offset[rest])
+        rest = np.delete(np.arange(len(others)), own)
+        counts, F, offset = problem.counts[rest], others[rest], problem.offset[rest]
+        if problem.gamma is not None:
+            gamma = np.delete(problem.gamma, source, axis=0)
+            counts = np.append(counts, gamma[:, 0])
+            F = np.vstack([F, np.diag(gamma[:, 1])])
+            offset = np.append(offset, np.zeros(len(gamma)))
+        columns = _linked(F, others[own].any(axis=0))
+        rows = F[:, columns].any(axis=1)
+        self._rest = Rows(counts[rows], F[np.ix_(rows, columns)], offset[rows])
         self._own = Rows(
             np.array([self.counts]),
-            others[own][:, known].sum(axis=0, keepdims=True),
+            others[own][:, columns].sum(axis=0, keepdims=True),
             problem.offset[own].sum(keepdims=True),
         )
 
@@ -133,6 +141,8 @@ class WithoutSource:
         In the unit of the quantity; 0 where nothing but the background does so often, infinite
         where no aperture sees it.
         """
+        from scipy.optimize import brentq
+
         threshold = self.threshold(detection.false_alarm)
 
         def lacks(source):
@@ -144,3 +154,14 @@ class WithoutSource:
         while lacks(high) < 0.0:
             high *= 2.0
         return brentq(lacks, 0.0, high, xtol=1e-9 * high) / self._response
+
+
+def _linked(F: np.ndarray, begin: np.ndarray) -> np.ndarray:
+    """(n_columns,) which columns of F tell of those in `begin`, directly or over others."""
+    seen = F.any(axis=0)
+    found = begin & seen
+    while True:
+        more = F[F[:, found].any(axis=1)].any(axis=0) | found
+        if (more == found).all():
+            return found
+        found = more

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,8 +18,7 @@ from ..posterior.numbers import no_numbers
 from .detection import Detection, WithoutSource, own_apertures
 from .solution import record
 
-# What may be asked for, and the columns of EXTRA_NUMBERS that it fills; of the last two there are
-# tables.
+# What may be asked for, and the columns of EXTRA_NUMBERS that it fills; the last two fill tables.
 ASKED = {
     "ml": ("ml", "ml_sigma"),
     "no_source": ("no_source",),
@@ -28,6 +31,8 @@ ASKED = {
 # the counts that a detection exceeds, the detection limit, and the interval of highest density.
 EXTRA_NUMBERS = np.dtype([(name, "f8") for names in ASKED.values() for name in names])
 _OF_POSTERIOR = {"hdi", "backgrounds", "correlations"}
+# A posterior that has no peak or density makes these, where it has given mode and bounds.
+_NOT_TO_BE_HAD = (SamplingError, ValueError, np.linalg.LinAlgError)
 
 
 @dataclass(frozen=True)
@@ -43,75 +48,93 @@ class Extras:
         return not _OF_POSTERIOR.isdisjoint(self.numbers)
 
 
-@dataclass(frozen=True)
-class Further:
+class Further(NamedTuple):
     """What was asked for of one problem.
 
     Attributes
     ----------
-    numbers : (n_sources,) EXTRA_NUMBERS
-        Of all sources of the problem; NaN where not asked for, or not to be had.
-    backgrounds : (n_backgrounds,) NUMBERS, or none
-        Of the backgrounds, per pixel.
-    background_ml : (n_backgrounds, 2)
-        Maximum-likelihood solution of the backgrounds, and its σ (Eq. 8).
-    correlations : (n_sources, n_sources) array, or None
+    numbers : (n_results,) EXTRA_NUMBERS
+        NaN where not asked for, or not to be had.
+    backgrounds : list of tuples
+        Label, NUMBERS per pixel, maximum-likelihood solution and its σ.
+    correlations : list of tuples
+        Place of a result, label of another source, and their correlation.
     """
 
     numbers: np.ndarray
-    backgrounds: np.ndarray
-    background_ml: np.ndarray
-    correlations: np.ndarray | None
+    backgrounds: list[tuple]
+    correlations: list[tuple]
 
 
 def further(
-    problem: Problem, posterior: Posterior | None, extras: Extras, smoothing: Smoothing
+    problem: Problem,
+    posterior: Posterior | None,
+    sources: Sequence[str],
+    extras: Extras,
+    smoothing: Smoothing,
 ) -> Further:
-    """The further numbers of a problem and its posterior."""
-    n = problem.n_sources
-    numbers = np.full(n, np.nan, EXTRA_NUMBERS)
-    backgrounds, background_ml, matrix = no_numbers(0), np.zeros((0, 2)), None
-    if "ml" in extras.numbers:
-        best, sigma = problem.maximum_likelihood()
-        numbers["ml"], numbers["ml_sigma"] = best[:n], sigma[:n]
-    if {"no_source", "detection_limit"} & set(extras.numbers):
-        for j, own in enumerate(own_apertures(problem)):
-            if j in problem.wanted and len(own):
-                _of_detection(numbers[j : j + 1], problem, j, own, extras)
-    if posterior is not None:
-        if "hdi" in extras.numbers:
-            for j in problem.wanted:
-                bounds = highest_density(lambda p, j=j: posterior.quantile(j, p), smoothing.level)
-                numbers["hdi_lo"][j], numbers["hdi_hi"][j] = bounds
-        if "backgrounds" in extras.numbers:
-            backgrounds = background_numbers(problem, posterior, smoothing)
-            background_ml = np.stack(problem.maximum_likelihood(), axis=1)[n:]
-        if "correlations" in extras.numbers and n > 1:
-            matrix = correlations(posterior)[:n, :n]
-    return Further(numbers, backgrounds, background_ml, matrix)
+    """The further numbers of a problem and its posterior.
+
+    sources : the results, of which some may not be in the problem
+    """
+    found = Further(np.full(len(sources), np.nan, EXTRA_NUMBERS), [], [])
+    asked = set(extras.numbers)
+    places = [(i, problem.sources.index(s)) for i, s in enumerate(sources) if s in problem.sources]
+    best, sigma = problem.maximum_likelihood()
+    own = own_apertures(problem) if asked & {"no_source", "detection_limit"} else []
+    for i, j in places:
+        row = found.numbers[i]
+        if "ml" in asked:
+            row["ml"], row["ml_sigma"] = best[j], sigma[j]
+        if own and len(own[j]):
+            with contextlib.suppress(*_NOT_TO_BE_HAD):
+                _of_detection(row, WithoutSource(problem, j, own[j]), extras)
+        if "hdi" in asked and posterior is not None:
+            with contextlib.suppress(*_NOT_TO_BE_HAD):
+                quantile = partial(posterior.quantile, j)
+                row["hdi_lo"], row["hdi_hi"] = highest_density(quantile, smoothing.level)
+    if "backgrounds" in asked and posterior is not None:
+        with contextlib.suppress(*_NOT_TO_BE_HAD):
+            numbers = background_numbers(problem, posterior, smoothing)
+            n = problem.n_sources
+            found.backgrounds.extend(
+                (problem.backgrounds[k], numbers[k], best[n + k], sigma[n + k])
+                for k in fitted_backgrounds(problem)
+            )
+    if "correlations" in asked and posterior is not None and problem.n_sources > 1:
+        with contextlib.suppress(*_NOT_TO_BE_HAD):
+            matrix = correlations(posterior)
+            found.correlations.extend(
+                (i, other, matrix[j, k])
+                for i, j in places
+                for k, other in enumerate(problem.sources)
+                if k != j
+            )
+    return found
 
 
-def _of_detection(row: np.ndarray, problem: Problem, j: int, own: np.ndarray, extras: Extras):
-    try:
-        without = WithoutSource(problem, j, own)
-        if "no_source" in extras.numbers:
-            row["no_source"] = without.chance
-        if "detection_limit" in extras.numbers:
-            row["threshold"] = without.threshold(extras.detection.false_alarm)
-            row["detection_limit"] = without.limit(extras.detection)
-    except SamplingError:
-        pass  # an extreme posterior of the neighbours: NaN, as every number that is not known
+def _of_detection(row: np.void, without: WithoutSource, extras: Extras) -> None:
+    if "no_source" in extras.numbers:
+        row["no_source"] = without.chance
+    if "detection_limit" in extras.numbers:
+        row["threshold"] = without.threshold(extras.detection.false_alarm)
+        row["detection_limit"] = without.limit(extras.detection)
 
 
 def background_numbers(problem: Problem, posterior: Posterior, smoothing: Smoothing) -> np.ndarray:
-    """(n_backgrounds,) NUMBERS of the backgrounds, per pixel; none where they are not fitted."""
+    """(n_backgrounds,) NUMBERS of the backgrounds, per pixel; of those that are fitted."""
     numbers = no_numbers(len(problem.backgrounds))
-    for k in range(len(problem.backgrounds)):
+    for k in fitted_backgrounds(problem):
         column = problem.n_sources + k
         found = posterior.summary(column, smoothing)
         numbers[k] = record(posterior, column, found)
         numbers["outcome"][k] = Outcome.UPPER_LIMIT if found.is_upper_limit else Outcome.MEASURED
     return numbers
+
+
+def fitted_backgrounds(problem: Problem) -> np.ndarray:
+    """Those that are not known exactly: which more than their own row of F sees."""
+    return np.flatnonzero((problem.F[:, problem.n_sources :] > 0).sum(axis=0) > 1)
 
 
 def correlations(posterior: Posterior) -> np.ndarray:

@@ -26,13 +26,14 @@ from ..engines import Engine
 from ..posterior import Posterior, Smoothing, Solutions
 from ..posterior.numbers import no_numbers
 from ..stopwatch import timed
+from .extras import Extras
 from .rules import energy_floor, judge, pegged
 from .solution import solution
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Settings of the ladder and of the mode and bounds."""
+    """Settings of the ladder, of the mode and bounds, and which numbers are wanted beside them."""
 
     smoothing: Smoothing = field(default_factory=Smoothing)
     prior_factor: float = 10.0
@@ -40,6 +41,7 @@ class Policy:
     energy_floor: float = 5e-18
     rhat_limit: float = 1.05
     ess_limit: float = 100.0
+    extras: Extras = field(default_factory=Extras)
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from ..catalog.outcome import Outcome
-from ..catalog.problem import are_unseen
+from ..catalog.problem import Problem, are_unseen
 from ..catalog.problems import Problems
 from ..engines import Engine
 from ..files.schema import PHASES
@@ -22,6 +22,7 @@ from ..posterior import Smoothing, Solutions
 from ..posterior.numbers import no_numbers
 from ..posterior.tabulated import Tabulated
 from ..stopwatch import timed
+from .extras import Further, further
 from .ladder import Ladder, Policy, Run, null_run
 from .rules import energy_floor, judge, pegged
 from .time_limit import RunTimeLimit, time_limit
@@ -61,6 +62,8 @@ class Measured:
         Densities of the results, with axes (n, n_reported) before its own; NaN where NULL.
     runs : dict of int -> Run
         Those that climbed the ladder.
+    further : dict of int -> Further
+        Of each problem that has any, the numbers beside mode and bounds that were asked for.
     """
 
     numbers: np.ndarray
@@ -72,6 +75,7 @@ class Measured:
     seconds: dict[str, np.ndarray]
     tabulated: Tabulated | None
     runs: dict[int, Run]
+    further: dict[int, Further] = field(default_factory=dict)
 
     @classmethod
     def nothing(cls, n: int, n_reported: int, points: int = 0) -> Measured:
@@ -137,10 +141,11 @@ def measure(
 
     A failure is an outcome of its problem, never an exception.
     """
-    n = len(problems)
+    n, extras = len(problems), policy.extras
     measured = Measured.nothing(n, len(problems.reported), points)
     done, flags = np.zeros(n, bool), problems.flags()
-    if isinstance(engine, BatchEngine) and not keep and problems.n_sources <= _TOGETHER:
+    alone = keep or extras.need_posteriors
+    if isinstance(engine, BatchEngine) and not alone and problems.n_sources <= _TOGETHER:
         floors = np.array([energy_floor(q, policy.energy_floor) for q in quantities])
         done = _measure_together(problems, engine, policy, seeds, floors, run_seconds, measured)
         measured.numbers["flags"] |= flags
@@ -150,10 +155,28 @@ def measure(
             run = _climb(problems, i, engine, policy, int(seeds[i]), quantities[i], run_seconds)
         run.numbers["flags"] |= flags[i]
         measured.put(int(i), run, policy.smoothing)
+        if extras.numbers and run.problem:
+            _add_further(measured, int(i), run.problem, run, policy)
         measured.seconds["total"][i] += spent["total"]
         if not keep:
             run.posterior = None
+    for i in np.flatnonzero(done) if extras.numbers else ():
+        _add_further(measured, int(i), problems[i], None, policy)
     return measured
+
+
+def _add_further(
+    measured: Measured, i: int, problem: Problem, run: Run | None, policy: Policy
+) -> None:
+    """Add what was asked for beside mode and bounds; `run` is the problem's own, if it has one."""
+    spent: dict[str, float] = {}
+    sources = run.sources if run else problem.reported
+    has_numbers = run and np.isfinite(run.numbers["mode"]).any()
+    posterior = run.posterior if has_numbers else None
+    with timed(spent, "summarise"):
+        measured.further[i] = further(problem, posterior, sources, policy.extras, policy.smoothing)
+    for phase in ("summarise", "total"):
+        measured.seconds[phase][i] += spent["summarise"]
 
 
 def _measure_together(

@@ -13,10 +13,19 @@ import numpy as np
 from ..catalog.outcome import Flag, worst
 from ..catalog.quantities import QUANTITIES, Matrix
 from ..catalog.runs import RunKey, ids_and_seeds
-from ..files.schema import MPDF_DTYPE, PHASES, PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch, row
+from ..files.schema import (
+    MPDF_DTYPE,
+    OPTIONAL_DTYPES,
+    PHASES,
+    PHOTOMETRY_DTYPE,
+    RUNS_DTYPE,
+    Batch,
+    row,
+)
 from ..posterior.numbers import NUMBERS
 from ..provenance import peak_memory
 from .batching import TargetRuns
+from .extras import EXTRA_NUMBERS, Further
 from .measuring import Measured
 
 _EMPTY = Batch(np.empty(0, PHOTOMETRY_DTYPE), np.empty(0, RUNS_DTYPE), [], [])
@@ -64,13 +73,14 @@ class Rows:
 
     def batch(self) -> Batch:
         """The batch of all runs added so far."""
-        photometry, runs, attempts, failures, mpdf, _ = zip(*self._parts)
+        photometry, runs, attempts, failures, mpdf, further, _ = zip(*self._parts)
         return Batch(
             np.concatenate(photometry),
             np.concatenate(runs),
             [one for some in attempts for one in some],
             [one for some in failures for one in some],
             np.concatenate(mpdf),
+            [one for some in further for one in some],
         )
 
     def add(
@@ -121,7 +131,9 @@ class Rows:
         photometry = _filled(PHOTOMETRY_DTYPE, n * n_rows, rows)
         told = self._told(runs, ids, measured) if measured.runs else ([], [])
         densities = self._densities(runs, ids, measured)
-        self._parts.append(Batch(photometry, _filled(RUNS_DTYPE, n, columns), *told, densities))
+        further = _further(ids, measured.further) if measured.further else ()
+        runs = _filled(RUNS_DTYPE, n, columns)
+        self._parts.append(Batch(photometry, runs, *told, densities, further))
 
     def _told(
         self, runs: Sequence[TargetRuns], ids: np.ndarray, measured: Measured
@@ -160,6 +172,30 @@ class Rows:
         i, j = np.nonzero(wanted)
         columns = {name: values[i, j] for name, values in measured.tabulated._asdict().items()}
         return _filled(MPDF_DTYPE, len(i), {"run_id": ids[i], "row": j, **columns})
+
+
+def _further(ids: np.ndarray, found: dict[int, Further]) -> list[tuple[str, np.ndarray]]:
+    """Rows of /extras, /backgrounds and /correlations."""
+    numbers = np.concatenate([one.numbers for one in found.values()])
+    run_ids = np.repeat(ids[[*found]], [len(one.numbers) for one in found.values()])
+    row = np.concatenate([np.arange(len(one.numbers)) for one in found.values()])
+    columns = {"run_id": run_ids, "row": row, **{n: numbers[n] for n in EXTRA_NUMBERS.names}}
+    tables = [("extras", _filled(OPTIONAL_DTYPES["extras"], len(row), columns))]
+    of_number = ("value", "lolim", "hilim", "mode", "mean", "rms", "outcome")
+    backgrounds = [
+        (ids[i], label.encode(), *numbers[[*of_number]].item(), ml, sigma)
+        for i, one in found.items()
+        for label, numbers, ml, sigma in one.backgrounds
+    ]
+    correlations = [
+        (ids[i], row, other.encode(), correlation)
+        for i, one in found.items()
+        for row, other, correlation in one.correlations
+    ]
+    for name, rows in (("backgrounds", backgrounds), ("correlations", correlations)):
+        if rows:
+            tables.append((name, np.array(rows, OPTIONAL_DTYPES[name])))
+    return tables
 
 
 def _key_columns(runs: Sequence[TargetRuns], sizes: Sequence[int]) -> dict[str, np.ndarray]:

@@ -92,7 +92,7 @@ class Marginal:
             middle = 0.5 * (a + b)
             below = self.cdf(middle) < p
             a, b = np.where(below, middle, a), np.where(below, b, middle)
-        return 0.5 * (a + b)
+        return np.where(p > 0.0, 0.5 * (a + b), self.lo)
 
     @cached_property
     def _moments(self) -> tuple[float, float]:

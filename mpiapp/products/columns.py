@@ -29,8 +29,8 @@ class Field(NamedTuple):
     """One number of a result: what is added to the column's name, and how it is got.
 
     source : column of /photometry, "alpha" or "beta" (of the Gamma distribution with the
-    posterior's mean and variance), "significance" (value in half-widths of the bounds), or
-    "n_obsids" of /runs
+    posterior's mean and variance), "significance" (value in half-widths of the bounds),
+    "n_obsids" of /runs, or column of /extras
     """
 
     source: str
@@ -56,6 +56,23 @@ EXTRAS = {
     "noise": Field("noise", "_noise", "stat.error", "noise of mode or bounds in half-widths", "f4"),
     "n_obsids": Field("n_obsids", "_n_obsids", "meta.number", "observations that entered", "i4"),
 }  # fmt: skip
+# Those that results have where [extras] of their job asked for them.
+OF_JOB = {
+    name: Field(name, f"_{name}", ucd, description)
+    for name, ucd, description in (
+        ("ml", "stat.fit.param", "maximum-likelihood solution"),
+        ("ml_sigma", "stat.stdev", "standard deviation of the maximum-likelihood solution"),
+        ("no_source", "stat.probability", "chance of so many counts or more without the source"),
+        ("threshold", "stat.param", "counts in its apertures that a detection exceeds"),
+        ("detection_limit", "stat.param", "how bright a source has to be to be detected"),
+        ("hdi_lo", "stat.min", "lower bound of the interval of highest density"),
+        ("hdi_hi", "stat.max", "upper bound of the interval of highest density"),
+    )
+}
+EXTRAS |= OF_JOB
+# Of numbers in another unit than the quantity's.
+_UNITS = dict.fromkeys(("outcome", "flags", "alpha", "noise", "n_obsids", "no_source"), "")
+_UNITS["threshold"] = "ct"
 
 _RANGES = {
     "u": "em.X-ray.soft", "s": "em.X-ray.soft", "m": "em.X-ray.medium", "h": "em.X-ray.hard",
@@ -67,6 +84,8 @@ _PRIMARY = (
     "stat.stdev",
     "stat.param",
     "stat.error",
+    "stat.fit.param",
+    "stat.probability",
 )  # words that come first
 _WORDS = {"flux": "phot.flux", "photflux": "phot.flux", "rate": "phot.count", "cnts": "phot.count"}
 
@@ -115,8 +134,7 @@ def column(matrix: Matrix, field: Field, average: bool = False) -> CatalogColumn
     name = f"{quantity.column}_{matrix.aperture}{'_avg' if average else ''}"
     name = f"{name}{field.suffix}_{matrix.band}"
     low, high = BANDS[matrix.band]
-    has_unit = field.source not in ("outcome", "flags", "alpha", "noise", "n_obsids")
-    unit = quantity.unit if has_unit else ""
+    unit = _UNITS.get(field.source, quantity.unit)
     if field.source == "beta":
         unit = (1 / Unit(unit)).unit.to_string("fits")
     about = f"{_WORDS[matrix.quantity]};{_RANGES[matrix.band]}"
@@ -136,10 +154,9 @@ def _ucd(field: Field, about: str) -> str:
 
 def plain_column(quantity: Quantity, field: Field) -> CatalogColumn:
     """A column of `mpiapp measure`, which knows neither band nor aperture."""
-    has_unit = field.source not in ("outcome", "flags")
     return CatalogColumn(
         quantity.column + field.suffix,
-        quantity.unit if has_unit else "",
+        _UNITS.get(field.source, quantity.unit),
         _ucd(field, f"{_WORDS[quantity.name]};em.X-ray"),
         f"{field.description}: {quantity.description}",
     )

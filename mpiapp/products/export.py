@@ -26,6 +26,7 @@ from ..catalog.masters import Associations
 from ..catalog.quantities import Matrix
 from ..files.results import Results, readable
 from . import hats
+from .beside import Beside
 from .carried import carried_columns
 from .columns import KEYS, CatalogColumn, Field, columns, empty, fields, significance_columns
 from .hardness import hardness_columns
@@ -40,6 +41,7 @@ def catalog_table(
     associations: Associations | None = None,
     carry: Sequence[str] = (),
     prep3: Iterable[str] = (),
+    levels: Sequence[Field] = (),
 ) -> Table:
     """The product of one level: a row per detection, stack detection, master source or block.
 
@@ -50,6 +52,7 @@ def catalog_table(
     variability between observations
     carry, prep3 : columns that came along with the counts ("all" for all), and the files that have
     them
+    levels : bounds at other levels, as `level_fields` makes them, from kept densities
 
     The results are read in pieces, so that memory is that of the table.  Column descriptions
     and units are set, UCDs stand in `column.meta["ucd"]`, and `table.meta` holds the jobs.
@@ -66,7 +69,7 @@ def catalog_table(
         table = _key_columns(level, list(rows_of))
     for average in (True, False) if level == "master" else (False,):
         places = {}
-        wanted = list(columns(matrices[average], chosen, average))
+        wanted = list(columns(matrices[average], (*chosen, *levels), average))
         if level in ("obsid", "stack"):
             wanted += significance_columns(matrices[average])
         for matrix, field, what in wanted:
@@ -130,12 +133,11 @@ def _fill(
     rows_of: RowsOf,
     places: dict[tuple[Matrix, Field], MaskedColumn],
 ) -> None:
-    begin, n_obsids = 0, np.empty(0)
-    if any(field.source == "n_obsids" for _, field in places):
-        n_obsids = np.repeat(results.column("runs", "n_obsids"), results.column("runs", "n_rows"))
+    beside, begin = Beside(results, {field.source for _, field in places}), 0
     for piece in results.chunks("photometry"):
         is_mine = is_of(piece, level, average)
-        rows, observed = piece[is_mine], n_obsids[begin : begin + len(piece)]
+        rows = piece[is_mine]
+        further = {name: values[is_mine] for name, values in beside.of(piece, begin).items()}
         begin += len(piece)
         if not len(rows):
             continue
@@ -146,10 +148,10 @@ def _fill(
             matrix = Matrix(*(word.decode() for word in words))
             mine = rows[kind == i]
             for (owner, field), column in places.items():
-                if owner == matrix and field.source == "n_obsids":
-                    column[at[kind == i]] = observed[is_mine][kind == i]
-                elif owner == matrix:
-                    column[at[kind == i]] = _values(mine, field)
+                if owner == matrix:
+                    values = further.get(field.source)
+                    own = _values(mine, field) if values is None else values[kind == i]
+                    column[at[kind == i]] = np.ma.masked_invalid(own)
 
 
 def _values(rows: np.ndarray, field: Field) -> np.ma.MaskedArray:

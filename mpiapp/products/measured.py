@@ -11,18 +11,22 @@ from .. import __version__
 from ..catalog.outcome import Outcome, outcome_text, unplanned
 from ..catalog.quantities import QUANTITIES
 from ..files.counts_table import Counts
-from .columns import BASIC, EXTRAS, plain_column
+from .columns import BASIC, EXTRAS, Field, plain_column
 
 # Of the results' names where the table has a column that differs from one in capitals at most.
 PREFIX = "mpiapp_"
 
 
 def measured_table(
-    counts: Counts, quantities: Sequence[str], found: np.ndarray, prefix: str
+    counts: Counts,
+    quantities: Sequence[str],
+    found: np.ndarray,
+    prefix: str,
+    more: Sequence[Field] = (),
 ) -> Table:
     """The columns of the user as they were, and beside them those of the results.
 
-    found : (n, n_quantities), as of `tables.measure_counts`
+    found : (n, n_quantities), as of `tables.measure_counts`; more : fields beside those of all
 
     What is no number is masked; descriptions, units and UCDs are set.
     """
@@ -38,7 +42,7 @@ def measured_table(
         if counts.layout.is_wide and name not in out.colnames:
             out[name] = MaskedColumn(counts.names[name], meta={"ucd": None})
     for k, quantity in enumerate(quantities):
-        for field in (*BASIC, *(EXTRAS[name] for name in ("mode", "mean", "rms"))):
+        for field in (*BASIC, *(EXTRAS[name] for name in ("mode", "mean", "rms")), *more):
             what = plain_column(QUANTITIES[quantity], field)
             values = found[field.source][:, k]
             out[prefix + what.name] = MaskedColumn(

@@ -67,13 +67,13 @@ def mpdf(row: np.void, smoothing: Smoothing) -> tuple[np.ndarray, np.ndarray]:
     n = len(row["density"])
     if row["kernel"]:
         return np.linspace(row["low"], row["high"], n), row["density"].astype(float)
-    posterior = _marginal(row)
+    posterior = marginal(row)
     h = smoothing.bandwidth * posterior.std
     x = np.linspace(max(row["low"] - h, 0.0), row["high"] + h, n)
     return x, posterior.mpdf(x, smoothing)
 
 
-def _marginal(row: np.void) -> Marginal:
+def marginal(row: np.void) -> Marginal:
     """The posterior of a row that is not smoothed, by cubics through its points."""
     low, high, values = float(row["low"]), float(row["high"]), row["density"].astype(float)
 

@@ -99,7 +99,9 @@ def test_every_unit_in_a_file_is_one_that_astropy_reads(tmp_path):
 @pytest.mark.parametrize("name", TABLES)
 def test_what_astropy_is_told_of_the_columns_is_what_it_would_write_itself(tmp_path, name):
     columns, _ = TABLES[name]
-    Writer(tmp_path / "parts").publish(tmp_path / "r.h5")
+    writer = Writer(tmp_path / "parts")
+    writer.append(batch(0, 1))
+    writer.publish(tmp_path / "r.h5")
     with h5py.File(tmp_path / "r.h5") as file:
         found = get_header_from_yaml(
             [line.decode() for line in file[f"{name}.__table_column_meta__"]]

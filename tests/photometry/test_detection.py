@@ -151,3 +151,27 @@ def test_the_unit_is_that_of_the_intensity():
     counts, fluxes = (without(problem(C, F * unit, 2, np.full(4, 1e6))) for unit in (1.0, 1e9))
     assert fluxes.limit(Detection()) * 1e9 == pytest.approx(counts.limit(Detection()), rel=1e-6)
     assert fluxes.chance == pytest.approx(counts.chance, rel=1e-6)
+
+
+def test_a_gamma_prior_of_a_neighbour_counts_as_an_epoch_that_sees_it_alone(simulated):
+    """α − 1 counts with exposure β; that of the source itself says nothing of skies without it."""
+    F, others, *_ = simulated
+    p = problem([4, *others], F, 2, [1e6, 1e6, 1e6])
+    gamma = np.array([[30.0, 2.0], [6.0, 0.5], [0.0, 0.0]])
+    prior = without(replace(p, gamma=gamma))
+    epoch = replace(
+        p, counts=np.append(6, p.counts), F=np.vstack([[0.0, 0.5, 0.0], F]),
+        row_obsid=np.zeros(4, int), offset=np.zeros(4),
+    )  # fmt: skip
+    found = WithoutSource(epoch, 0, np.array([1]))
+    assert prior.chance == pytest.approx(found.chance, rel=1e-9)
+    assert prior.chance > without(p).chance
+
+
+def test_what_tells_nothing_of_its_apertures_is_left_out():
+    """A far source with a background of its own: the numbers to the last digit."""
+    near = problem([4, 3, 30], matrix(2, 1), 2, np.full(3, 1e6))
+    F = np.zeros((5, 5))
+    F[:3, [0, 1, 3]], F[3:, [2, 4]] = matrix(2, 1), matrix(1, 1)
+    far = Problem.of([4, 3, 30, 70, 60], F, 3, "cnts")
+    assert without(far).chance == without(near).chance

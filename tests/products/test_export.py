@@ -17,7 +17,7 @@ from mpiapp.catalog.bundle import InputError
 from mpiapp.catalog.outcome import Flag, Outcome
 from mpiapp.catalog.quantities import APERTURES, BANDS, QUANTITIES, Matrix
 from mpiapp.files.results import open_results
-from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
+from mpiapp.files.schema import OPTIONAL_DTYPES, PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
 from mpiapp.files.writer import Writer
 from mpiapp.products.columns import (
     EXTRAS,
@@ -73,7 +73,11 @@ def published(path, found):
     runs = np.zeros(len(found), RUNS_DTYPE)
     runs["run_id"], runs["n_rows"] = photometry["run_id"], 1
     writer = Writer(path.with_name("results.h5.parts"))
-    writer.append(Batch(photometry, runs, [], []))
+    extras = np.zeros(len(found), OPTIONAL_DTYPES["extras"])
+    extras["run_id"], extras["no_source"] = photometry["run_id"], 0.01 * photometry["run_id"]
+    extras["ml"] = np.where(np.isfinite(photometry["value"]), photometry["mean"], NULL)
+    batch = Batch(photometry, runs, [], [], further=[("extras", extras[::-1])])
+    writer.append(batch)
     writer.publish(path)
     return path
 
@@ -131,6 +135,15 @@ def test_the_gamma_has_the_mean_and_the_rms(results_path):
     t = table(results_path, "obsid", list(EXTRAS))
     a, b = t["src_cnts_aper90_alpha_b"][0], t["src_cnts_aper90_beta_b"][0]
     assert (a / b, np.sqrt(a) / b) == (pytest.approx(10.0), pytest.approx(3.0))
+
+
+def test_numbers_beside_mode_and_bounds_stand_in_the_row_of_their_result(results_path):
+    t = table(results_path, "obsid", ["no_source", "ml", "threshold"])
+    assert t["flux_aper_no_source_b"].tolist() == [0.0, 0.03, 0.04]
+    assert t["flux_aper_ml_b"].tolist() == [2e-15, None, 5e-15]
+    assert t["flux_aper_ml_b"].unit == "erg s-1 cm-2"
+    assert t["flux_aper_no_source_b"].unit is None and t["flux_aper_threshold_b"].unit == "ct"
+    assert table(results_path, "master", ["no_source"])["flux_aper_avg_no_source_b"][0] == 0.06
 
 
 def read_back(path):
