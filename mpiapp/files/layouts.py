@@ -229,7 +229,7 @@ def find_layout(source: CatalogTable, given: Given, required: Collection[str]) -
     wide = [m for m in map(_CSC_COUNTS.fullmatch, names.by_lower) if m]
     if wide and "cnts" not in {*names.by_lower, *told}:
         return _csc_layout(names, wide, told, given, required)
-    kind, columns, values = "as in Files of the documentation", {}, {}
+    kind, columns, values = 'as in "Tables of counts" of the documentation', {}, {}
     if _is_srcflux(names.by_lower):
         kind, columns = "of CIAO srcflux", SRCFLUX
         values = _srcflux_values(source)

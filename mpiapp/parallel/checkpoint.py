@@ -37,6 +37,12 @@ def open_work_file(config: Config, final: Path, *, resume: bool, force: bool) ->
             f"{work}: exists already, from a job that did not end; continue it with --resume, "
             "or move it or remove it first"
         )
+    earlier = final.with_name(f"{final.name}.part")  # until schema 4
+    if resume and earlier.exists() and not final.exists() and not work.is_dir():
+        raise ResultsError(
+            f"{earlier}: from a job of an earlier version, which this one cannot continue; "
+            "continue it with that version, or measure everything anew without --resume"
+        )
     if final.exists():
         remove_leftover(final)
         with open_results(final) as results:

@@ -1,7 +1,8 @@
 """From problems to numbers: the one way, for jobs, notebooks, tables, checks and re-runs.
 
-All problems of a batch are attempted together, if the engine can.  What is pegged, fails, is
-unseen or not converged climbs the ladder by itself.
+All problems of a batch are attempted together, if the engine can (`BatchEngine`).  Problems that
+are pegged, fail, are unseen or have not converged climb the ladder one by one, by `Engine.sample`;
+so do all problems of an engine that solves one at a time, for which nothing else has to be done.
 """
 
 from __future__ import annotations

@@ -216,7 +216,7 @@ def test_what_is_not_measured_is_told_with_what_it_needs(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text(",".join(PAIR) + "\n" + ",".join(map(str, PAIR.values())))
     notes = import_table(path, tmp_path).notes
-    assert notes[0] == "columns as in Files of the documentation; measured: cnts"
+    assert notes[0] == 'columns as in "Tables of counts" of the documentation; measured: cnts'
     assert [note.split(":")[1].split()[0].strip(",") for note in notes[1:]] == [
         "rate",
         "photflux",

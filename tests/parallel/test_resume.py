@@ -230,6 +230,17 @@ def test_another_schema_is_refused(cut):
     assert f"{part}: results schema 99" in done.stderr
 
 
+def test_a_work_file_of_an_earlier_version_is_not_measured_anew_unasked(tmp_path):
+    logged_job(tmp_path, 0.0)
+    (tmp_path / "results.h5.part").write_bytes(b"")
+    done = mpiapp("run", "job.toml", "--resume", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "results.h5.part: from a job of an earlier version" in done.stderr
+    assert "continue it with that version, or measure everything anew" in done.stderr
+    assert not (tmp_path / "results.h5").exists()
+    assert mpiapp("run", "job.toml", cwd=tmp_path).returncode == 0
+
+
 def test_two_jobs_never_write_one_file(cut):
     holder = Writer(work_path(cut.parent / "results.h5"), resume=True)
     done = mpiapp("run", cut, "--resume")
