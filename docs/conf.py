@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from mpiapp import __version__, cli, config
 from mpiapp.catalog.outcome import Flag, Outcome
-from mpiapp.catalog.quantities import QUANTITIES, Matrix
+from mpiapp.catalog.quantities import TABLE_1, Matrix
 from mpiapp.exit_code import ExitCode
 from mpiapp.files import schema
 from mpiapp.products import columns
@@ -76,7 +76,7 @@ def _catalog_columns() -> str:
     """The columns of the products, with the band and aperture as placeholders."""
     rows = ["| column | unit | UCD | what it is | option |", "|---|---|---|---|---|"]
     options = {field: name for name, field in columns.EXTRAS.items()}
-    for quantity in QUANTITIES:
+    for quantity in (*TABLE_1, "powlaw", "powlaw_u"):  # for all models
         matrix = Matrix("b", "aper", quantity)
         for _, field, c in columns.columns([matrix], columns.fields(list(columns.EXTRAS))):
             option = f"`{options[field]}`" if field in options else ""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .catalog.fault import InputError
+from .catalog.model_fluxes import model_matrices
 from .files.counts_table import Counts
 
 # Rows that differ in one of these are of different bundles.
@@ -30,7 +31,7 @@ class Problems(NamedTuple):
 def table_problems(counts: Counts, quantities: Sequence[str]) -> list[Problems]:
     """The problems of a table, by their number of sources (Eq. 1).
 
-    quantities : those of F, in its order; each has its exposures
+    quantities : those of F, in its order; each has its exposures and conversion factors
 
     Raises InputError if the table does not tell its bundles.
     """
@@ -38,6 +39,7 @@ def table_problems(counts: Counts, quantities: Sequence[str]) -> list[Problems]:
     inside = numbers["psf_frac"]
     inside = inside[:, None] if inside.ndim == 1 else inside
     exposures = [counts.exposures(quantity).T for quantity in quantities]
+    factors = [counts.conversion(quantity) for quantity in quantities]
     found = []
     for rows in _bundles(counts, inside.shape[1] > 1):
         n = rows.shape[1]
@@ -59,6 +61,8 @@ def table_problems(counts: Counts, quantities: Sequence[str]) -> list[Problems]:
         for k, (exposure, of_background) in enumerate(exposures):
             E = np.concatenate([exposure[rows], _shared(of_background, rows)[:, None]], axis=1)
             F[:, k] = plainly * E[:, :, None]
+            if factors[k] is not None:
+                F[:, k] = model_matrices(F[:, k], factors[k][rows])
         found.append(Problems(rows, C, F))
     return found
 

@@ -1,8 +1,8 @@
-"""The four aperture quantities of the catalog, their units and their priors (memo, Table 1)."""
+"""The aperture quantities of the catalog, their units and their priors (memo, Table 1)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 
@@ -21,7 +21,8 @@ class Quantity:
     Prior bounds are the upper ends of uniform priors that start at zero; the
     background bound is per pixel of aperture area.  `hrc_background_upper`
     differs from `background_upper` for energy flux only.  `exposure_unit` is the
-    unit of the exposure in F.
+    unit of the exposure in F.  `conversion` is the column of a source's flux for a net count rate
+    of 1 / s: an energy flux of this kind is the rate in another unit.
     """
 
     name: str
@@ -32,10 +33,13 @@ class Quantity:
     background_upper: float
     hrc_background_upper: float
     exposure_unit: str
+    conversion: str = ""
 
     @property
     def exposure_column(self) -> str | None:
         """Where a flat table has the exposure; None for net counts, which need none."""
+        if self.conversion:
+            return "exposure_rate"
         return f"exposure_{self.name}" if self.exposure_unit else None
 
     def prior_upper(self, instrument: str) -> tuple[float, float]:
@@ -45,9 +49,8 @@ class Quantity:
         return self.source_upper, self.background_upper
 
 
-_PER_ERG, _PER_PHOTON = "count erg-1 s cm2", "count photon-1 s cm2"
 # Memo, Table 1.
-QUANTITIES = {
+TABLE_1 = {
     q.name: q
     for q in (
         Quantity(
@@ -67,6 +70,32 @@ QUANTITIES = {
         Quantity("cnts", "src_cnts", "net counts", "count", 1e6, 10.0, 10.0, ""),
     )
 }
+
+_MODELS = {
+    "powlaw": "power law",
+    "bb": "blackbody",
+    "brems": "bremsstrahlung",
+    "apec": "hot plasma (APEC)",
+}
+
+
+def _model_flux(model: str, absorption: str) -> Quantity:
+    """The energy flux that a net count rate stands for if the spectrum is that of a model."""
+    of = replace(
+        TABLE_1["flux"],
+        name=model + absorption[:2],
+        column=f"flux_{model}{absorption}",
+        conversion=f"conversion_{model}{absorption}",
+    )
+    how = "unabsorbed energy flux" if absorption else "energy flux"
+    return replace(of, description=f"{how} of a {_MODELS[model]}")
+
+
+# Those with a conversion factor; names are at most 8 characters, as in results files.
+MODEL_FLUXES = {
+    q.name: q for a in ("", "_unabs") for q in (_model_flux(model, a) for model in _MODELS)
+}
+QUANTITIES = TABLE_1 | MODEL_FLUXES
 
 # Energy ranges in keV.
 BANDS = {

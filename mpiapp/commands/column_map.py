@@ -10,7 +10,9 @@ COLUMNS = """\
 names that --map and --set know:
   cnts cnts_bkg psf_frac psf_frac_bkg area area_bkg
   exposure_rate exposure_photflux exposure_flux, for rate, photflux and flux; each also _bkg
-  photon_energy_kev, which makes flux of exposure_photflux; exposure_s
+  photon_energy_kev, which makes flux of exposure_photflux; exposure_s mjd
+  conversion_powlaw conversion_bb conversion_brems conversion_apec, for model fluxes
+  conversion_powlaw_unabs conversion_bb_unabs conversion_brems_unabs conversion_apec_unabs
   obsid stack component bundle instrument band aperture
 
 """

@@ -13,6 +13,7 @@ from ..files.prep3_write import write_prep3
 from .bundle_files import open_observation
 from .bundles import MadeBundle, make_bundle
 from .field import ObservationFiles, Settings
+from .sky import start_of
 
 
 @dataclass
@@ -68,6 +69,7 @@ def extract_observation(
                 [one.bundle for one in usable],
                 observation.seconds,
                 [row for one in usable for row in one.info],
+                start_of(observation.header),
             )
         _count(done, usable)
     except InputError as error:

@@ -288,6 +288,13 @@ def number_in(header: fits.Header, *keywords: str) -> float | None:
     return None
 
 
+def start_of(header: fits.Header) -> float | None:
+    """The start of an observation as MJD, in the header's own time system."""
+    start, reference = number_in(header, "TSTART"), number_in(header, "MJDREF")
+    told = number_in(header, "MJD-OBS", "MJD_OBS")
+    return reference + start / 86_400 if told is None and None not in (start, reference) else told
+
+
 def instrument_of(header: fits.Header, path: str) -> str | None:
     """ACIS or HRC, by the header or the name of the file."""
     for text in (str(said(header, "INSTRUME", "")), os.path.basename(path)):

@@ -16,7 +16,8 @@ import numpy as np
 from astropy.table import Column
 
 from ..catalog.fault import Fault, InputError
-from ..catalog.quantities import INSTRUMENT_BANDS, QUANTITIES
+from ..catalog.quantities import INSTRUMENT_BANDS, MODEL_FLUXES, QUANTITIES, TABLE_1
+from . import conversion_factors
 from .catalog_tables import CatalogTable
 from .column_units import factor, is_convertible
 from .fields import RowError, missing, name_of, unexpected
@@ -27,9 +28,10 @@ from .text_tables import MISSING
 ERG_PER_KEV = 1.602176634e-9
 # Side of a pixel in arcsec.
 PIXEL = {"ACIS": 0.492, "HRC": 0.13175}
-UNITS = {"cnts": "count", "psf_frac": "", "area": "pix", "exposure_s": "s"}
+UNITS = {"cnts": "count", "psf_frac": "", "area": "pix", "exposure_s": "s", "mjd": "d"}
 UNITS |= {"photon_energy_kev": "keV"}
-UNITS |= {q.exposure_column: q.exposure_unit for q in QUANTITIES.values() if q.exposure_column}
+UNITS |= {q.exposure_column: q.exposure_unit for q in TABLE_1.values() if q.exposure_column}
+UNITS |= {q.conversion: conversion_factors.UNIT for q in MODEL_FLUXES.values()}
 # A fraction that rounding has made larger than 1 by less is 1.
 _ROUNDING = 1e-5
 
@@ -82,6 +84,17 @@ class Counts:
         background = self.numbers.get(f"{own}_bkg", source)
         background = np.where(np.isnan(background), source, background)
         return np.stack([source, background], axis=1)
+
+    def conversion(self, quantity: str) -> np.ndarray | None:
+        """(n,) flux for a net count rate of 1 / s, of model fluxes."""
+        own = QUANTITIES[quantity].conversion
+        return self.numbers[own] if own else None
+
+    def lacks(self, quantity: str) -> np.ndarray:
+        """(n,) whether a pair has no exposure for this quantity, or no conversion factor."""
+        lacks = np.isnan(self.exposures(quantity)).any(axis=1)
+        factors = self.conversion(quantity)
+        return lacks if factors is None else lacks | np.isnan(factors)
 
     def faults(self) -> list[Fault]:
         """The problems, in the order of the table, for people."""

@@ -93,6 +93,11 @@ class HDU:
             raise InputError(f"{place}: the name {value!r} {problem}; rename it")
         return value
 
+    def column_names(self) -> set[str]:
+        """The columns of a binary table, in small letters."""
+        with naming(self.place):
+            return set(self._layout().names)
+
     def columns(
         self, wanted: Mapping[str, str], optional: Sequence[str] = ()
     ) -> dict[str, np.ndarray]:

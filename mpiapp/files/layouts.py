@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..catalog.fault import InputError
-from ..catalog.quantities import QUANTITIES
+from ..catalog.quantities import MODEL_FLUXES, QUANTITIES, TABLE_1
 from ..toml import tomllib
 from .catalog_tables import CatalogTable
 from .column_units import split_unit
@@ -44,12 +44,18 @@ EXPOSURES = {
     "exposure_flux": "the mean exposure map in count / (erg s-1 cm-2), or exposure_photflux and "
     "photon_energy_kev",
     "photon_energy_kev": "the mean energy of a photon",
-}
-OPTIONAL = ("exposure_s", "photon_energy_kev") + tuple(
-    name
-    for q in QUANTITIES.values()
-    if q.exposure_column
-    for name in (q.exposure_column, f"{q.exposure_column}_bkg")
+} | {q.conversion: "the flux for a net count rate of 1 / s" for q in MODEL_FLUXES.values()}
+OPTIONAL = (
+    "exposure_s",
+    "mjd",
+    "photon_energy_kev",
+    *(
+        name
+        for q in TABLE_1.values()
+        if q.exposure_column
+        for name in (q.exposure_column, f"{q.exposure_column}_bkg")
+    ),
+    *(q.conversion for q in MODEL_FLUXES.values()),
 )
 OWN = (*REQUIRED, *OPTIONAL, "bundle")
 SRCFLUX = {
@@ -73,6 +79,7 @@ CSC = {
     "component": "region_id",
     "instrument": "instrument",
     "exposure_rate": "livetime",
+    "mjd": "gti_mjd_obs",
 }
 _CSC_COUNTS = re.compile(r"cnts_(aper|aper90)_([bhmsuw])")
 
@@ -164,7 +171,7 @@ class Layout:
     @property
     def has(self) -> set[str]:
         """The own columns that are there."""
-        return {*self.pairs[0], *self.values[0]}
+        return {own for part in (*self.pairs, *self.values) for own in part}
 
     def quantities(self) -> list[str]:
         """Quantities that can be measured."""
@@ -176,7 +183,8 @@ class Layout:
         names : of all columns; of_jobs : whether observations and stacks are told apart
         """
         lines = []
-        for quantity in ("rate", "photflux", "flux"):
+        models = [q.name for q in MODEL_FLUXES.values() if q.conversion in self.has]
+        for quantity in ("rate", "photflux", "flux", *models):
             if need := lacking(quantity, self.has):
                 others = set(names) - set(self.pairs[0].values())
                 lines.append(
@@ -185,13 +193,16 @@ class Layout:
                 )
         if of_jobs and "stack" not in self.has:
             lines.append("no column stack: each observation is a stack of its own")
-        measured = sorted(self.quantities(), key=["cnts", "rate", "photflux", "flux"].index)
+        order = ["cnts", "rate", "photflux", "flux", *MODEL_FLUXES]
+        measured = sorted(self.quantities(), key=order.index)
         return [f"columns {self.kind}; measured: {', '.join(measured)}", *lines]
 
 
 def lacking(quantity: str, has: Collection[str]) -> str | None:
     """The own column that a quantity still lacks."""
-    column = QUANTITIES[quantity].exposure_column
+    conversion, column = QUANTITIES[quantity].conversion, QUANTITIES[quantity].exposure_column
+    if conversion and conversion not in has:
+        return conversion
     if column is None or column in has:
         return None
     if quantity == "flux" and "exposure_photflux" in has:
@@ -305,6 +316,7 @@ def _srcflux_values(source: CatalogTable) -> dict[str, object]:
     values: dict[str, object] = {"aperture": "aper"}
     # EXPOSURE of a row is the live time of the source's chip.
     keywords = (("obsid", "OBS_ID"), ("instrument", "INSTRUME"), ("exposure_s", "EXPOSURE"))
+    keywords += (("mjd", "MJD_OBS"), ("mjd", "MJD-OBS"))
     for own, keyword in keywords:
         if source.table.meta.get(keyword) is not None:
             values[own] = str(source.table.meta[keyword]).strip()
@@ -336,6 +348,8 @@ def _csc_layout(
                 columns[own] = names.get(found)
             elif own not in told and own not in given.values:
                 missing.setdefault(either, []).append(band)
+        of_band = {own: f"{own}_{band}" for own in OPTIONAL}
+        columns |= {own: names.get(name) for own, name in of_band.items() if names.has(name)}
         pairs.append(shared | columns | told)
         values.append({**given.values, "band": band, "aperture": aperture})
     if missing:

@@ -2,12 +2,13 @@
 
 A FITS file holds an obsid or a part of one; layout version 2, described in docs/prep3.md:
 
-    primary           STACKID, OBS_ID, INSTRUME, EXPOSURE [s], CREATOR, PREP3VER
+    primary           STACKID, OBS_ID, INSTRUME, EXPOSURE [s], MJD-OBS [d], CREATOR, PREP3VER
     SRCPROP           source properties, a row per region, that is per bundle x band x
                       aperture x (component | background): bundle, band, aperture,
                       component, counts
     PSF_FLUX, PSF_PHOTFLUX, PSF_RATE, PSF_CNTS
                       the same rows, each a row of F (Eq. 1)
+    SRCINFO           what else is known of the sources; conversion factors of model fluxes
 
 The `counts` column of the source properties and the PSF extensions are the memo's
 (section 2.2); the rest of the layout is ours.
@@ -25,6 +26,7 @@ from ..catalog.bundle import Bundle, ObsidBundle
 from ..catalog.fault import Fault, InputError
 from ..catalog.quantities import INSTRUMENT_BANDS
 from ..catalog.scan import BundleScan, Files, FileScan
+from .conversion_factors import add_model_fluxes
 from .fits_read import HDU, FitsFile, read_fits
 from .prep3_arrays import BundleArrays, BundleCounts, BundleMatrices
 from .prep3_layout1 import read_layout1_matrices
@@ -129,6 +131,11 @@ def read_obsid(files: Files, verify: bool = True) -> Prep3File:
     return Prep3File(header, bundles, faults, nbytes, arrays)
 
 
+def read_prep3_header(path: str | os.PathLike) -> Prep3Header:
+    """The primary header alone; InputError if it cannot be used."""
+    return _header(read_fits(path, verify=False).hdus[0], str(path))[1]
+
+
 def scan_prep3(path: str | os.PathLike, verify: bool = False) -> tuple[FileScan, list[Fault]]:
     """Which bundles and matrices there are.
 
@@ -166,19 +173,25 @@ def _tables(file: FitsFile) -> Prep3Tables:
         read_layout1_matrices(file, tables)
     else:
         read_psf_tables(file.hdus, tables)
+    add_model_fluxes(file.hdus, tables)
     return tables
 
 
 def _header(primary: HDU, path: str) -> tuple[int, Prep3Header]:
     version = primary.choice("PREP3VER", _READABLE)
     instrument = primary.choice("INSTRUME", tuple(INSTRUMENT_BANDS))
-    exposure = primary.keyword("EXPOSURE")
-    if exposure is not None:
-        if type(exposure) not in (int, float) or not 0 <= exposure < math.inf:
-            raise InputError(
-                f"{primary.place}: keyword EXPOSURE is {exposure!r}, expected seconds; correct it "
-                "or leave it out"
-            )
-        exposure = float(exposure)
     stack, obsid = primary.text("STACKID"), primary.text("OBS_ID")
-    return version, Prep3Header(path, stack, obsid, instrument, exposure)
+    exposure = _positive(primary, "EXPOSURE", "seconds")
+    mjd = _positive(primary, "MJD-OBS", "a Modified Julian Date")
+    return version, Prep3Header(path, stack, obsid, instrument, exposure, mjd)
+
+
+def _positive(primary: HDU, keyword: str, expected: str) -> float | None:
+    """The number of an optional keyword."""
+    value = primary.keyword(keyword)
+    if value is not None and not (type(value) in (int, float) and 0 <= value < math.inf):
+        raise InputError(
+            f"{primary.place}: keyword {keyword} is {value!r}, expected {expected}; correct it or "
+            "leave it out"
+        )
+    return None if value is None else float(value)

@@ -18,10 +18,12 @@ import numpy as np
 
 from ..catalog.fault import Fault, InputError
 from ..catalog.names import name_problem, target_problem
-from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES, Matrix
+from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, TABLE_1, Matrix
 from .fits_read import HDU
 
 BACKGROUND = "background"
+# The table of what else is known of the sources, and what names its rows.
+INFO, INFO_KEY = "SRCINFO", ("bundle", "component", "band", "aperture")
 # Larger whole numbers cannot be told from their neighbours in double precision.
 MAX_COUNTS = 2**53
 _KEY = ("bundle", "band", "aperture")
@@ -29,13 +31,17 @@ _COLUMNS = {**dict.fromkeys((*_KEY, "component"), "text"), "counts": "number"}
 
 
 class Prep3Header(NamedTuple):
-    """Where a prep3 file is and whose it is; exposure in s, None where the file does not say."""
+    """Where a prep3 file is and whose it is; None where the file does not say.
+
+    exposure in s, mjd the start of the observation
+    """
 
     path: str
     stack: str
     obsid: str
     instrument: str
     exposure: float | None
+    mjd: float | None = None
 
 
 class BundleRows(NamedTuple):
@@ -165,7 +171,7 @@ def read_psf_tables(hdus: Sequence[HDU], tables: Prep3Tables) -> None:
 
     An extension that cannot be used costs its quantity.  Raises InputError if there is none.
     """
-    by_name = {f"PSF_{quantity}".upper(): quantity for quantity in QUANTITIES}
+    by_name = {f"PSF_{quantity}".upper(): quantity for quantity in TABLE_1}
     n_extensions = 0
     for hdu in hdus:
         if not hdu.name.startswith("PSF_"):

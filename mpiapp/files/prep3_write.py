@@ -14,7 +14,7 @@ from .._version import __version__
 from ..catalog.bundle import Bundle, check_matrices, check_values
 from ..catalog.fault import InputError
 from ..catalog.names import check_name, target_problem
-from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES, Matrix
+from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, TABLE_1, Matrix
 from .fits_write import Field, table_hdu, text_array, write_hdus
 from .prep3 import VERSION
 from .prep3_tables import BACKGROUND
@@ -29,10 +29,12 @@ def write_prep3(
     bundles: Iterable[Bundle],
     exposure: float | None = None,
     info: Sequence[InfoRow] = (),
+    mjd: float | None = None,
 ) -> None:
     """Write one obsid's bundles; `path` appears only when the file is complete.
 
-    `info` is what else is known of its sources (`source_info`).
+    info : what else is known of its sources (`source_info`); exposure in s, mjd the start of the
+    observation, None if unknown
 
     Raises
     ------
@@ -47,6 +49,8 @@ def write_prep3(
         )
     if exposure is not None and not 0 <= exposure < math.inf:
         raise InputError(f"exposure {exposure}, expected seconds, or None if unknown")
+    if mjd is not None and not 0 <= mjd < math.inf:
+        raise InputError(f"mjd {mjd}, expected a Modified Julian Date, or None if unknown")
     _check_bundles(stack, obsid, instrument, bundles)
     primary = fits.PrimaryHDU()
     primary.header.extend(
@@ -60,6 +64,8 @@ def write_prep3(
     )
     if exposure is not None:
         primary.header["EXPOSURE"] = (float(exposure), "[s] exposure")
+    if mjd is not None:
+        primary.header["MJD-OBS"] = (float(mjd), "[d] start of the observation")
     groups = [(bundle, *pair) for bundle in bundles for pair in bundle.counts]
     psf = _psf_hdus(groups)
     if not psf:
@@ -94,7 +100,7 @@ def _check_bundles(stack: str, obsid: str, instrument: str, bundles: list[Bundle
             if band not in INSTRUMENT_BANDS[instrument] or aperture not in APERTURES:
                 raise InputError(f"bundle {bundle.key}: no band {band}, {aperture} ({instrument})")
         for matrix, F in bundle.F.items():
-            if matrix[2] not in QUANTITIES or matrix[:2] not in bundle.counts:
+            if matrix[2] not in TABLE_1 or matrix[:2] not in bundle.counts:
                 raise InputError(f"{_where(bundle, matrix)}: unknown quantity, or no counts for it")
             alike[len(names), bundle.counts[matrix[:2]].shape, F.shape].append((bundle, matrix))
     for (n, *_), group in alike.items():
@@ -159,6 +165,6 @@ def _psf_hdus(groups: Sequence[tuple[Bundle, str, str]]) -> list[fits.BinTableHD
     comment = "column per component, the background's last"
     return [
         table_hdu(f"PSF_{name}".upper(), [Field("F", tables[name], q.exposure_unit, comment)])
-        for name, q in QUANTITIES.items()
+        for name, q in TABLE_1.items()
         if name in tables
     ]

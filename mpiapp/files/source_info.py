@@ -2,7 +2,7 @@
 
 A row per component, band and aperture that was imported, with the columns
 bundle, component, band, aperture and then the table's own: positions, names,
-whatever it had.  Nothing is measured from it.
+whatever it had.  Of all this only conversion factors are measured with (`conversion_factors`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from astropy.table import Table
 from ..catalog.fault import InputError
 from .fits_read import MAX_FIELDS
 from .fits_write import Field, table_hdu, text_array
+from .prep3_tables import INFO as NAME
+from .prep3_tables import INFO_KEY as KEY
 from .regular import open_regular
 
-NAME = "SRCINFO"
-KEY = ("bundle", "component", "band", "aperture")
 # bundle, component, band, aperture, and the other columns
 InfoRow = tuple[str, str, str, str, dict[str, object]]
 

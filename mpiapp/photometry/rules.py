@@ -6,6 +6,7 @@ import numpy as np
 
 from ..catalog.outcome import Outcome
 from ..catalog.problems import Problems
+from ..catalog.quantities import MODEL_FLUXES
 from ..posterior import Solutions
 
 
@@ -23,7 +24,7 @@ def pegged(found: Solutions, problems: Problems) -> np.ndarray:
 
 def energy_floor(quantity: str, floor: float) -> float:
     """Below which a result of this quantity means nothing: energy fluxes have such a floor."""
-    return floor if quantity == "flux" else -np.inf
+    return floor if quantity == "flux" or quantity in MODEL_FLUXES else -np.inf
 
 
 def judge(numbers: np.ndarray, is_upper_limit: np.ndarray, floors: np.ndarray) -> None:

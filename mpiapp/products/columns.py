@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from astropy.units import Unit
 
-from ..catalog.quantities import APERTURES, BANDS, QUANTITIES, Matrix, Quantity
+from ..catalog.quantities import APERTURES, BANDS, MODEL_FLUXES, QUANTITIES, Matrix, Quantity
 
 
 class CatalogColumn(NamedTuple):
@@ -88,6 +88,7 @@ _PRIMARY = (
     "stat.probability",
 )  # words that come first
 _WORDS = {"flux": "phot.flux", "photflux": "phot.flux", "rate": "phot.count", "cnts": "phot.count"}
+_WORDS |= dict.fromkeys(MODEL_FLUXES, "phot.flux")
 
 KEYS = {
     "obsid": (

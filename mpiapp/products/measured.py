@@ -77,12 +77,12 @@ def _tally_of(counts: Counts, quantity: str, outcomes: np.ndarray) -> str:
     is_limit = outcomes == Outcome.UPPER_LIMIT
     is_null = (outcomes != Outcome.MEASURED) & ~is_limit
     why: dict[str, list[str]] = {}
-    lacking = _lacks_exposure(counts, quantity)
+    lacking, own = counts.lacks(quantity), QUANTITIES[quantity]
     for pair in np.flatnonzero(is_null).tolist():
         if error := counts.problems.get(pair):
             kind, reason = error.kind, str(error).removeprefix("column ")
         elif lacking[pair]:
-            kind = reason = f"no {counts.called(QUANTITIES[quantity].exposure_column)}"
+            kind = reason = f"no {counts.called(own.conversion or own.exposure_column)}"
         else:
             kind = reason = outcome_text(int(outcomes[pair]))
         why.setdefault(kind, []).append(reason)
@@ -99,10 +99,5 @@ def n_failed(counts: Counts, quantities: Sequence[str], found: np.ndarray) -> in
     """How many rows did not end by the memo's rules, for another reason than a missing exposure."""
     failed = unplanned(found["outcome"])
     for k, quantity in enumerate(quantities):
-        failed[_lacks_exposure(counts, quantity), k] = False
+        failed[counts.lacks(quantity), k] = False
     return len(set(counts.problems) | set(np.flatnonzero(failed.any(axis=1)).tolist()))
-
-
-def _lacks_exposure(counts: Counts, quantity: str) -> np.ndarray:
-    """(n,) whether a pair lacks the exposure of this quantity."""
-    return np.isnan(counts.exposures(quantity)).any(axis=1)

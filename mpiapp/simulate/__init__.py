@@ -15,7 +15,7 @@ import numpy as np
 
 from ..catalog.bundle import Bundle, InputError
 from ..catalog.masters import Blocks, Links
-from ..catalog.quantities import QUANTITIES
+from ..catalog.quantities import TABLE_1
 from ..files.mst3 import write_mst3_tables
 from ..files.prep3 import prep3_name
 from ..files.prep3_write import write_prep3
@@ -37,8 +37,8 @@ _NAMES = [("stack", "S24", ""), ("obsid", "S16", ""), ("bundle", "S8", ""), ("co
 TRUTH_COLUMNS = [
     *_NAMES,
     ("band", "S1", ""),
-    *((q.name, "f8", q.unit) for q in QUANTITIES.values()),
-    *((f"bkg_{q.name}", "f8", f"{q.unit} pixel-1") for q in QUANTITIES.values()),
+    *((q.name, "f8", q.unit) for q in TABLE_1.values()),
+    *((f"bkg_{q.name}", "f8", f"{q.unit} pixel-1") for q in TABLE_1.values()),
 ]
 MASTER_COLUMNS = [
     ("master", "S24", ""),
@@ -208,7 +208,7 @@ def _write_truth(table: TruthTable, stack: str, obsid: str, seen) -> None:
     for bundle, components, truth in seen:
         n, n_bands = len(components), len(truth.bands)
         columns = {}
-        for q, name in enumerate(QUANTITIES):
+        for q, name in enumerate(TABLE_1):
             columns[name] = truth.intensity[q].ravel()
             columns[f"bkg_{name}"] = np.repeat(truth.background[q], n)
         table.append(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..catalog.quantities import BANDS, QUANTITIES
+from ..catalog.quantities import BANDS, TABLE_1
 
 ERG_PER_KEV = 1.602e-9
 # Spectrum for which exposure maps are made: a power law of this photon index.
@@ -110,7 +110,7 @@ def efficiency(camera: Camera, off_axis) -> np.ndarray:
 def exposures(camera: Camera, off_axis: float, seconds: float) -> np.ndarray:
     """(n_quantities, n_bands) exposure factors E: F = PSF fraction x E (memo, Eq. 1).
 
-    In the order of QUANTITIES and `camera.bands`: counts per unit of intensity,
+    In the order of TABLE_1 and `camera.bands`: counts per unit of intensity,
     for the nominal spectrum where a band is wide.
     """
     share = np.array([photons(band, NOMINAL_INDEX) for band in camera.narrow])
@@ -125,4 +125,4 @@ def exposures(camera: Camera, off_axis: float, seconds: float) -> np.ndarray:
         "rate": np.full(len(photon), seconds),
         "cnts": np.ones(len(photon)),
     }
-    return np.array([factors[quantity] for quantity in QUANTITIES])
+    return np.array([factors[quantity] for quantity in TABLE_1])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..catalog.bundle import Bundle, ObsidBundle
-from ..catalog.quantities import APERTURES, QUANTITIES, Matrix
+from ..catalog.quantities import APERTURES, TABLE_1, Matrix
 from .instrument import (
     ECF90_APERTURE,
     Camera,
@@ -54,7 +54,7 @@ class Truth:
 
     intensity (n_quantities, n_bands, n_components) and background
     (n_quantities, n_bands), in the units of the quantities (per pixel for the
-    background), in the order of QUANTITIES and of `bands`.
+    background), in the order of TABLE_1 and of `bands`.
     """
 
     bands: tuple[str, ...]
@@ -170,7 +170,7 @@ def _draw(preset, camera, obsid, key, names, position, photons_of, rng) -> tuple
     }
     F = {
         Matrix(band, aperture, quantity): geometry[aperture] * E[q, i]
-        for q, quantity in enumerate(QUANTITIES)
+        for q, quantity in enumerate(TABLE_1)
         for i, band in enumerate(camera.bands)
         for aperture in APERTURES
     }

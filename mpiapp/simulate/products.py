@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from ..catalog.quantities import BANDS, QUANTITIES
+from ..catalog.quantities import BANDS, TABLE_1
 from .instrument import (
     ECF90_APERTURE,
     ERG_PER_KEV,
@@ -161,7 +161,7 @@ class Products:
         angle = obsid.off_axis(place)
         table = np.linspace(0, angle.max(), 200)
         by_angle = np.array([exposures(camera, a, obsid.seconds) for a in table])
-        photon = by_angle[:, list(QUANTITIES).index("photflux")]
+        photon = by_angle[:, list(TABLE_1).index("photflux")]
         peak = np.zeros(len(camera.bands))
         for k, band in enumerate(camera.bands):
             image = (np.interp(angle, table, photon[:, k]) * on).reshape(n, n)
@@ -229,7 +229,7 @@ class Products:
             E = np.array(
                 [exposures(camera, float(angles[i]), obsid.seconds)[:, bands] for i in here]
             )
-            photon = E[:, list(QUANTITIES).index("photflux")].T  # (n_bands, n)
+            photon = E[:, list(TABLE_1).index("photflux")].T  # (n_bands, n)
             counts = sums @ expected[here].T
             even = sums @ density
             with np.errstate(invalid="ignore", divide="ignore"):
@@ -249,8 +249,8 @@ class Products:
             }
             truth = Truth(
                 tuple(camera.bands[k] for k in bands),
-                np.array([values[q] for q in QUANTITIES]),
-                np.array([background[q] for q in QUANTITIES]),
+                np.array([values[q] for q in TABLE_1]),
+                np.array([background[q] for q in TABLE_1]),
             )
             names = tuple(region_name(i) for i in here)
             found.append((f"b{b:04d}", names, truth))

@@ -9,7 +9,7 @@ import numpy as np
 from astropy.table import Table
 
 from ..catalog.bundle import InputError
-from ..catalog.quantities import LEVELS, QUANTITIES
+from ..catalog.quantities import LEVELS, TABLE_1
 from ..report.figures import BLACK, BLUE, GREY, legend, name_panel, panels, save, unit_of
 from ..report.matching import Side, open_side
 from ..report.text import lay_out
@@ -56,7 +56,7 @@ def against_truth(side: Side, catalog: Path) -> Found:
                 parts[level, quantity].append(found)
     if not parts:
         raise InputError(f"{side.path}: no row of it has a truth in {catalog}; is it of another?")
-    order = [(level, quantity) for level in LEVELS for quantity in QUANTITIES]
+    order = [(level, quantity) for level in LEVELS for quantity in TABLE_1]
     return {key: Pulls(*map(np.concatenate, zip(*parts[key]))) for key in order if key in parts}
 
 
@@ -81,7 +81,7 @@ def truth_figures(found: Found, name: str, folder: str | Path) -> list[Path]:
         figure, axes = panels(2, len(mine), height=2.2)
         for row, (quantity, one) in zip(axes, mine.items()):
             _draw_pulls(row[0], one.pulls)
-            name_panel(row[0], QUANTITIES[quantity].description)
+            name_panel(row[0], TABLE_1[quantity].description)
             row[1].axhline(0, color=GREY, lw=0.8, zorder=0)
             row[1].plot(
                 one.truth, one.pulls, "o", ms=2, color=BLUE, rasterized=len(one.pulls) > 500

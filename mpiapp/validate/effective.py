@@ -11,7 +11,7 @@ import numpy as np
 from astropy.table import Table
 
 from ..catalog.assemble import assemble_unnamed
-from ..catalog.quantities import QUANTITIES
+from ..catalog.quantities import TABLE_1
 from ..engines import create
 from ..posterior import Smoothing, Solutions
 from ..tables import measure_table
@@ -86,7 +86,7 @@ def solve(engine: str, counts: np.ndarray, r: np.ndarray, seed: int = 0) -> np.n
         }
     )
     # those of Table 1, but where counts are many
-    source, background = QUANTITIES["cnts"].prior_upper("ACIS")
+    source, background = TABLE_1["cnts"].prior_upper("ACIS")
     most = 20.0 * problems[:, :2].max(axis=0)
     upper = {
         "source": max(source, float(most[0])),

@@ -12,14 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ..catalog.outcome import Outcome
-from ..catalog.quantities import BANDS, QUANTITIES
+from ..catalog.quantities import BANDS, TABLE_1
 from ..files.schema import PHOTOMETRY_DTYPE
 from ..report.compare import Comparison, compare
 from ..report.matching import Side
 from .effective import Responses, fit_rows, fit_scale, solve
 from .real_rows import RealRows
 
-CNTS = list(QUANTITIES).index("cnts")
+CNTS = list(TABLE_1).index("cnts")
 CLASSES = ("value", "value, lolim 0", "limit, C > 0", "limit, C = 0")
 
 
@@ -62,12 +62,12 @@ def recompute(
     found = np.full((n, n_bands, 5), np.nan)
     if known.any():
         found[known] = solve(engine, counts[known], of_bands[known][:, 1], seed)
-    numbers = np.repeat(found[:, None], len(QUANTITIES), axis=1)
-    scale = np.ones((n, len(QUANTITIES), n_bands))
+    numbers = np.repeat(found[:, None], len(TABLE_1), axis=1)
+    scale = np.ones((n, len(TABLE_1), n_bands))
     limit = published[..., 0] == 0
     trivial = np.zeros(limit.shape, bool)
     of_numbers = found[..., [3, 1, 2]]
-    for k, quantity in enumerate(QUANTITIES):
+    for k, quantity in enumerate(TABLE_1):
         if quantity == "cnts":
             scale[:, k] = of_bands[..., 0]
         elif quantity == "rate" and np.isfinite(rows.livetime).any():
@@ -94,7 +94,7 @@ def as_comparison(rows: RealRows, found: Recomputed, sample: str) -> Comparison:
 def _there(rows: RealRows) -> np.ndarray:
     """(n, quantities, bands) what has counts."""
     known = np.isfinite(rows.counts).all(axis=-1)
-    return np.repeat(known[:, None], len(QUANTITIES), axis=1)
+    return np.repeat(known[:, None], len(TABLE_1), axis=1)
 
 
 def _photometry(rows: RealRows, numbers: np.ndarray, has_outcome: bool) -> np.ndarray:
@@ -106,7 +106,7 @@ def _photometry(rows: RealRows, numbers: np.ndarray, has_outcome: bool) -> np.nd
     out["level"], out["component"] = b"obsid", b""
     out["target"] = np.char.encode(rows.label[i].astype(str), "utf-8")
     out["aperture"] = np.char.encode(rows.aperture[i], "ascii")
-    out["quantity"] = np.array(list(QUANTITIES), "S8")[quantity]
+    out["quantity"] = np.array(list(TABLE_1), "S8")[quantity]
     out["band"] = np.array(list(BANDS), "S1")[band]
     own = numbers[there]
     for k, name in enumerate(("value", "lolim", "hilim")):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from astropy.table import Table
 
-from ..catalog.quantities import BANDS, QUANTITIES
+from ..catalog.quantities import BANDS, TABLE_1
 from ..files.schema import MPDF_DTYPE, MPDF_POINTS
 from ..posterior import Smoothing
 from ..products.columns import HARDNESS
@@ -23,7 +23,7 @@ from .effective import posteriors
 from .real_catalog import Recomputed
 from .real_rows import RealRows
 
-_PHOTFLUX = list(QUANTITIES).index("photflux")
+_PHOTFLUX = list(TABLE_1).index("photflux")
 _BANDS = list(BANDS)
 MOST_OBSIDS = 10
 
@@ -161,7 +161,7 @@ def master_fluxes(rows: RealRows, found: Recomputed) -> np.ndarray:
     counts together, with the f, r and exposures of their observations, against the master's
     published flux, to which nothing was fitted.
     """
-    flux, b = list(QUANTITIES).index("flux"), _BANDS.index("b")
+    flux, b = list(TABLE_1).index("flux"), _BANDS.index("b")
     steady = (rows.variability["b"][:, 1] == 0) & rows.is_unique & (rows.aperture == "aper")
     steady &= np.isfinite(rows.master_flux).all(axis=1)
     usable = np.isfinite(rows.counts[:, b]).all(axis=1) & np.isfinite(found.numbers[:, flux, b, 0])

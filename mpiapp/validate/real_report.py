@@ -10,7 +10,7 @@ from astropy.table import Table, vstack
 
 from ..catalog.fault import InputError
 from ..catalog.problem import Problem
-from ..catalog.quantities import BANDS, QUANTITIES
+from ..catalog.quantities import BANDS, TABLE_1
 from ..engines import ENGINES, require
 from ..report.compare import Comparison, formatted, table_3, worst_table, write_table
 from ..report.figures import comparison_figures, save
@@ -185,7 +185,7 @@ def _products(rows: RealRows, found: Recomputed) -> Iterator[Section]:
             "their observations; nothing is fitted to the master's numbers.",
             [table],
         )
-    flux = rows.published[:, list(QUANTITIES).index("photflux"), list(BANDS).index("b")]
+    flux = rows.published[:, list(TABLE_1).index("photflux"), list(BANDS).index("b")]
     with np.errstate(invalid="ignore", divide="ignore"):
         significance = 2 * flux[:, 0] / (flux[:, 2] - flux[:, 1])
         off = np.abs(significance - rows.significance)[np.isfinite(rows.significance)]

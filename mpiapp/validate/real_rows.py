@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..catalog.fault import InputError
-from ..catalog.quantities import APERTURES, BANDS, QUANTITIES
+from ..catalog.quantities import APERTURES, BANDS, TABLE_1
 from ..files.catalog_tables import read_table
 from ..products.columns import HARDNESS
 
@@ -78,7 +78,7 @@ def read_rows(path: str | Path) -> RealRows:
         published = np.stack(
             [
                 [three(f"{q.column}_{aperture}", f"_{band}") for band in BANDS]
-                for q in QUANTITIES.values()
+                for q in TABLE_1.values()
             ]
         ).transpose(2, 0, 1, 3)
         ignored += _drop_nonsense(counts, published)

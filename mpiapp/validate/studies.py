@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..catalog.problem import Problem
-from ..catalog.quantities import QUANTITIES
+from ..catalog.quantities import TABLE_1
 from ..engines import SamplingError, create
 from ..engines.get_draws import prior_range
 from ..posterior.mpdf import Summary, summarise
@@ -80,7 +80,7 @@ def priors(problems: Sequence[Problem], quantity: str) -> Study:
         bins = np.geomspace(low, example[1].max(), 50)
         a.hist(example[0], bins, color=ORANGE, label="5-σ prior")
         a.hist(example[1], bins, histtype="step", color=BLUE, lw=1.5, label="unrestricted prior")
-        a.set(xscale="log", xlabel=f"{QUANTITIES[quantity].description} ({unit})", ylabel="draws")
+        a.set(xscale="log", xlabel=f"{TABLE_1[quantity].description} ({unit})", ylabel="draws")
         name_panel(a, "(a) one run")
         legend(a)
     every = np.array(free + zero + rest)
@@ -94,7 +94,7 @@ def priors(problems: Sequence[Problem], quantity: str) -> Study:
     numbers = {
         "n": len(problems), "n_empty": n_empty, "n_zero": len(zero), "n_rest": len(rest),
         "zero": np.median(zero), "rest": np.median(rest), "free": np.median(free),
-        "unit": QUANTITIES[quantity].unit,
+        "unit": TABLE_1[quantity].unit,
     }  # fmt: skip
     return Study(
         numbers,
@@ -186,7 +186,7 @@ def pegged_background(problem: Problem, quantity: str, seed: int = 6) -> Study:
     figure, axes = panels(2)
     last = len(p.upper) - 1
     label = p.labels[last]
-    numbers = {"background": theta[-1], "unit": QUANTITIES[quantity].unit}
+    numbers = {"background": theta[-1], "unit": TABLE_1[quantity].unit}
     for ax, one, which, title in (
         (axes[0, 0], p, "first", "(a) prior of Table 1: pegged"),
         (axes[0, 1], p.with_prior_factors({label: 10.0}), "raised", "(b) prior × 10"),

@@ -13,7 +13,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from ..catalog.outcome import Outcome
-from ..catalog.quantities import QUANTITIES
+from ..catalog.quantities import TABLE_1
 from ..files.mst3 import read_mst3
 
 # Sources whose truth is so many times what it scatters by; of fainter ones the posterior leans
@@ -96,14 +96,14 @@ def truth_of(catalog: str | Path, level: str) -> Truth:
     label = read_mst3(catalog / "mst3.fits").associations.label
     found: dict[tuple, list[float]] = defaultdict(list)
     links: dict[str, set[str]] = defaultdict(set)  # master sources of each target
-    names = ("stack", "obsid", "bundle", "component", "band", *QUANTITIES)
+    names = ("stack", "obsid", "bundle", "component", "band", *TABLE_1)
     for stack, obsid, bundle, component, band, *values in zip(*(drawn[n].tolist() for n in names)):
         master = label(stack, component)
         target = f"{stack}/{obsid}/{bundle}" if level == "obsid" else f"{stack}/{bundle}"
         links[target].add(master)
         if level == "master":
             component, target = master, f"{master}/avg"
-        for quantity, value in zip(QUANTITIES, values):
+        for quantity, value in zip(TABLE_1, values):
             found[target, component, band, quantity].append(value)
     values = {
         key: float(np.mean(values))
@@ -132,7 +132,7 @@ def pulls(photometry: np.ndarray, truth: Truth) -> dict[str, Pulls]:
     true = np.array([truth.values.get(key, np.nan) for key in keys])
     groups = np.array([truth.groups.get(target, -1) for target, *_ in keys])
     found = {}
-    for quantity in QUANTITIES:
+    for quantity in TABLE_1:
         known = np.isfinite(true) & (photometry["quantity"] == quantity.encode())
         limited = known & (photometry["outcome"] == Outcome.UPPER_LIMIT)
         # Chosen by the truth: what is chosen by its own numbers has fluctuated towards them.

@@ -13,7 +13,7 @@ from astropy.io import fits
 from astropy.table import Table
 from jobs import mpiapp, mpiexec
 
-from mpiapp.catalog.quantities import BANDS, QUANTITIES, Matrix
+from mpiapp.catalog.quantities import BANDS, TABLE_1, Matrix
 from mpiapp.extract.find import find_field
 from mpiapp.extract.observation import extract_observation
 from mpiapp.extract.overlaps import find_bundles
@@ -84,7 +84,7 @@ def truth(mock):
     found = defaultdict(lambda: defaultdict(dict))
     for row in table:
         target = f"{row['stack']}/{row['obsid']}/{row['bundle']}"
-        values = {q: (row[q], row[f"bkg_{q}"]) for q in QUANTITIES}
+        values = {q: (row[q], row[f"bkg_{q}"]) for q in TABLE_1}
         found[target][row["band"]][row["component"]] = values
     return found
 

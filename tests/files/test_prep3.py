@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mpiapp.catalog.bundle import Bundle, InputError, ObsidBundle
-from mpiapp.catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES, Matrix
+from mpiapp.catalog.quantities import APERTURES, INSTRUMENT_BANDS, TABLE_1, Matrix
 from mpiapp.catalog.scan import BundleScan, FileScan
 from mpiapp.files.prep3 import read_prep3, scan_prep3
 from mpiapp.files.prep3_write import write_prep3
@@ -44,7 +44,7 @@ def obsids(draw):
     instrument = draw(st.sampled_from(sorted(INSTRUMENT_BANDS)))
     kinds = [
         Matrix(band, aperture, quantity)
-        for quantity in QUANTITIES
+        for quantity in TABLE_1
         for band in INSTRUMENT_BANDS[instrument]
         for aperture in APERTURES
     ]

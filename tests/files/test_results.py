@@ -18,7 +18,7 @@ from astropy.units import Unit
 from file_changes import at_change
 from results_files import batch, exit_code, in_a_fork, values
 
-from mpiapp.catalog.quantities import QUANTITIES
+from mpiapp.catalog.quantities import TABLE_1
 from mpiapp.files.merge import merge
 from mpiapp.files.results import ResultsError, open_results, work_path
 from mpiapp.files.schema import TABLES
@@ -82,12 +82,12 @@ def test_of_two_jobs_that_start_together_one_wins(tmp_path, monkeypatch):
 
 def test_every_unit_in_a_file_is_one_that_astropy_reads(tmp_path):
     path = tmp_path / "r.h5"
-    one = batch(0, 1, len(QUANTITIES))
-    one.photometry["unit"] = [quantity.unit.encode() for quantity in QUANTITIES.values()]
+    one = batch(0, 1, len(TABLE_1))
+    one.photometry["unit"] = [quantity.unit.encode() for quantity in TABLE_1.values()]
     writer = Writer(work_path(path))
     writer.append(one)
     writer.publish(path)
-    expected = [Unit(quantity.unit, parse_strict="raise") for quantity in QUANTITIES.values()]
+    expected = [Unit(quantity.unit, parse_strict="raise") for quantity in TABLE_1.values()]
     with open_results(path) as results:
         found = results.table("photometry")["unit"]
     assert [Unit(unit.decode(), parse_strict="raise") for unit in found] == expected

@@ -11,7 +11,7 @@ import pytest
 from astropy.table import Table
 
 from mpiapp.catalog.bundle import InputError
-from mpiapp.catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES
+from mpiapp.catalog.quantities import APERTURES, INSTRUMENT_BANDS, TABLE_1
 from mpiapp.catalog.scan import contradictions, obsid_scans
 from mpiapp.config import Config
 from mpiapp.files.mst3 import read_mst3
@@ -58,7 +58,7 @@ def test_a_catalog_has_all_that_makes_catalogs_hard(crowded, crowded_files):
     for file in crowded_files:
         bands = INSTRUMENT_BANDS[file.header.instrument]
         for bundle in file.bundles.values():
-            assert set(bundle.F) == set(product(bands, APERTURES, QUANTITIES))
+            assert set(bundle.F) == set(product(bands, APERTURES, TABLE_1))
     # At the edges of the field a stack's obsids do not all see the same sources.
     seen: dict[str, set] = {}
     several = {stack for stack, n in obsids.items() if n > 1}
@@ -173,7 +173,7 @@ def test_the_faint_preset_stays_in_its_range(tmp_path):
 
 def test_the_bright_preset_exceeds_table_1(tmp_path):
     catalog = simulate(tmp_path, 100, seed=1, preset="bright")
-    assert Table.read(catalog.truth)["flux"].max() > QUANTITIES["flux"].source_upper
+    assert Table.read(catalog.truth)["flux"].max() > TABLE_1["flux"].source_upper
 
 
 def test_fluxes_follow_the_broken_power_law():

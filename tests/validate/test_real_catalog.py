@@ -11,7 +11,7 @@ from astropy.table import Table
 from scipy import integrate, stats
 
 from mpiapp.catalog.fault import InputError
-from mpiapp.catalog.quantities import BANDS, QUANTITIES
+from mpiapp.catalog.quantities import BANDS, TABLE_1
 from mpiapp.validate.effective import Responses, fit_rows, solve
 from mpiapp.validate.real_catalog import CNTS, as_comparison, class_of, distances, recompute
 from mpiapp.validate.real_limits import GRID, IN_PRIORS, ON_GRID, draw, expanded, limits
@@ -71,12 +71,12 @@ def test_published_numbers_come_back(rows, found):
     assert np.mean(f[np.isfinite(f)] <= 1) > 0.999
     assert np.median(f[kinds == 0]) < 0.04
     c = as_comparison(rows, found, "exact")
-    for quantity in QUANTITIES:
+    for quantity in TABLE_1:
         of = np.concatenate([f for group, f in c.f.items() if group[1] == quantity])
         assert np.median(of) < 0.06 and np.mean(of <= 1) > 0.999, quantity
     # a limit whose only number its exposure was fitted to is no test
     flux = sum(len(f) for group, f in c.f.items() if group[1] == "photflux")
-    assert flux == (rows.published[:, list(QUANTITIES).index("photflux"), :, 0] > 0).sum()
+    assert flux == (rows.published[:, list(TABLE_1).index("photflux"), :, 0] > 0).sum()
 
 
 def test_published_numbers_come_back_with_the_fit_of_other_bands(rows, responses):
