@@ -57,7 +57,8 @@ class Blocks:
     """Columns of the block table, a row per master and contributing obsid.
 
     Names are as in Links; block is int64 and exposure float64 in
-    seconds, NaN where the prep3 files have to tell.
+    seconds, NaN where the prep3 files have to tell.  time_block is the int64 number of the block
+    in the order of time, 0 where there is none.
     """
 
     master: np.ndarray
@@ -65,6 +66,7 @@ class Blocks:
     stack: np.ndarray
     obsid: np.ndarray
     exposure: np.ndarray
+    time_block: np.ndarray
 
 
 def names_array(names: Sequence[str]) -> np.ndarray:
@@ -114,10 +116,18 @@ class Associations:
         return list(zip(*(column[rows].astype(str).tolist() for column in columns)))
 
     def blocks_of(self, master: str) -> dict[int, list[tuple[str, str]]]:
-        """(stack, obsid) of each Bayesian Block, the blocks in ascending order."""
+        """(stack, obsid) of each Bayesian Block by flux, the blocks in ascending order."""
         found: dict[int, list[tuple[str, str]]] = {}
-        for block, stack, obsid, _ in self._block_rows(master):
+        for block, stack, obsid, *_ in self._block_rows(master):
             found.setdefault(block, []).append((stack, obsid))
+        return found
+
+    def time_blocks_of(self, master: str) -> dict[int, list[tuple[str, str]]]:
+        """(stack, obsid) of each Bayesian Block by time, the blocks in ascending order."""
+        rows = sorted((block, pair) for _, *pair, _, block in self._block_rows(master) if block)
+        found: dict[int, list[tuple[str, str]]] = {}
+        for block, pair in rows:
+            found.setdefault(block, []).append(tuple(pair))
         return found
 
     def best_block(
@@ -129,7 +139,7 @@ class Associations:
         table does not.  Raises InputError if neither does.
         """
         parts: dict[int, list[float]] = {}
-        for block, stack, obsid, exposure in self._block_rows(master):
+        for block, stack, obsid, exposure, _ in self._block_rows(master):
             if math.isnan(exposure):
                 exposure = exposures.get((stack, obsid))
                 if exposure is None:
@@ -169,13 +179,12 @@ class Associations:
             raise InputError(f"master {master}: not in the association table, or rejected there")
         return i
 
-    def _block_rows(self, master: str) -> Iterator[tuple[int, str, str, float]]:
+    def _block_rows(self, master: str) -> Iterator[tuple[int, str, str, float, int]]:
         start, stop = self._block_edges[self._index(master)]
-        columns = (self.blocks.block, self.blocks.stack, self.blocks.obsid)
-        exposures = self.blocks.exposure[start:stop].tolist()
-        rows = zip(*(column[start:stop].tolist() for column in columns), exposures)
-        for block, stack, obsid, exposure in rows:
-            yield block, stack.decode(), obsid.decode(), exposure
+        _, *columns = vars(self.blocks).values()
+        rows = zip(*(column[start:stop].tolist() for column in columns))
+        for block, stack, obsid, exposure, time_block in rows:
+            yield block, stack.decode(), obsid.decode(), exposure, time_block
 
 
 def associate(links: Links, blocks: Blocks) -> tuple[Associations, list[Conflict]]:
@@ -287,7 +296,7 @@ def _link_conflicts(links: Links) -> Iterator[Conflict]:
 
 
 def _block_conflicts(links: Links, blocks: Blocks) -> Iterator[Conflict]:
-    master, block, stack, obsid, exposure = vars(blocks).values()
+    master, block, stack, obsid, exposure, time_block = vars(blocks).values()
     unknown = ~np.isin(master, links.master)
     no_seconds = ~np.isnan(exposure) & ~((exposure >= 0) & (exposure < np.inf))
     same_obsid = _repeated(np.ones(len(master), dtype=bool), master, stack, obsid)
@@ -296,6 +305,7 @@ def _block_conflicts(links: Links, blocks: Blocks) -> Iterator[Conflict]:
         (_unnamed(stack), "stack", _no_name(stack, "name the stack")),
         (_unnamed(obsid), "obsid", _no_name(obsid, "name the obsid")),
         (block < 0, "block", "negative; number the blocks from 1"),
+        (time_block < 0, "time_block", "negative; number the blocks from 1, 0 for none"),
         (no_seconds, "exposure", "expected seconds, or NaN to take it from the prep3 file"),
         (same_obsid, "obsid", "the obsid is in the master source's blocks twice; keep one"),
     ]

@@ -161,7 +161,7 @@ class WorkList:
         self._bundle_of: dict[tuple[str, str], str] = {}
         self._masters: dict[str, list[str]] = defaultdict(list)
         self._best_block: dict[str, int | None] = {}
-        self._absent: dict[str, dict[int, str]] = {}  # only of masters that lack obsids
+        self._absent: dict[str, dict[tuple[str, int], str]] = {}  # only of masters that lack obsids
         if associations is not None and "master" in selection.levels:
             self._register_masters()
         self.units = [u for level in selection.levels for u in self._units(level, unit_cost)]
@@ -185,7 +185,7 @@ class WorkList:
             doubts = self._absent_components(master)
             if absent := self._absent_obsids(master):
                 self._absent[master] = absent
-                doubts += absent.values()
+                doubts += [said for (kind, _), said in absent.items() if kind == "block"]
             try:
                 self._best_block[master] = self.associations.best_block(master, self._exposures)
             except InputError as error:
@@ -200,14 +200,26 @@ class WorkList:
             if match_type in match_types and (stack, component) not in self._bundle_of
         ]
 
-    def _absent_obsids(self, master: str) -> dict[int, str]:
+    def _blocks_of(self, master: str) -> dict[tuple[str, int], list[tuple[str, str]]]:
+        """The obsids of each Bayesian Block, by flux ("block", n) and by time ("time", n)."""
+        by_flux, by_time = (
+            self.associations.blocks_of(master),
+            self.associations.time_blocks_of(master),
+        )
+        return {
+            (kind, number): obsids
+            for kind, blocks in (("block", by_flux), ("time", by_time))
+            for number, obsids in blocks.items()
+        }
+
+    def _absent_obsids(self, master: str) -> dict[tuple[str, int], str]:
         """For each block with obsids of which there is no file, what is wrong."""
         absent = {
             block: [pair for pair in obsids if pair not in self._exposures]
-            for block, obsids in self.associations.blocks_of(master).items()
+            for block, obsids in self._blocks_of(master).items()
         }
         return {
-            block: f"{master}, block {block}: no prep3 file of this job is of "
+            block: f"{master}, {block[0]} {block[1]}: no prep3 file of this job is of "
             + ", ".join(f"obsid {obsid}, stack {stack}" for stack, obsid in pairs)
             + "; correct the mst3 file or add the prep3 file"
             for block, pairs in absent.items()
@@ -300,10 +312,12 @@ class WorkList:
         best = self._best_block.get(master)
         absent = self._absent.get(master, {})
         wanted = [(f"{master}/avg", seen, False, faults)]
-        for block, obsids in self.associations.blocks_of(master).items():
+        for block, obsids in self._blocks_of(master).items():
+            kind, number = block
             inside = [(s, b) for s, b in seen if (s.stack, s.obsid) in obsids]
             reasons = faults + [absent[block]] if block in absent else faults
-            wanted.append((f"{master}/block{block}", inside, block == best, reasons))
+            is_best = kind == "block" and number == best
+            wanted.append((f"{master}/{kind}{number}", inside, is_best, reasons))
         for name, parts, is_best, reasons in wanted:
             if seen:
                 yield Target(

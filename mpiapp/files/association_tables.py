@@ -61,6 +61,7 @@ def import_associations(
         names_array([r[3] for r in block_rows]),
         names_array([r[4] for r in block_rows]),
         np.array([r[5] for r in block_rows], dtype=np.float64),
+        np.array([r[6] for r in block_rows], dtype=np.int64),
     )
     for conflict in associate(links, block_table)[1]:
         is_link = conflict.table == "links"
@@ -90,7 +91,7 @@ def _link(record: dict) -> tuple[str, str, str, str]:
     return text(record, "master"), kind, text(record, "stack"), component
 
 
-def _block(record: dict) -> tuple[str, int, str, str, float]:
+def _block(record: dict) -> tuple[str, int, str, str, float, int]:
     exposure = record.get("exposure")
     given = not (exposure is None or (isinstance(exposure, float) and math.isnan(exposure)))
     return (
@@ -99,4 +100,5 @@ def _block(record: dict) -> tuple[str, int, str, str, float]:
         text(record, "stack"),
         text(record, "obsid"),
         number(record, "exposure") if given else math.nan,
+        whole(record, "time_block") if "time_block" in record else 0,
     )

@@ -6,7 +6,8 @@ One FITS file; layout version 1, the complete description is in docs/mst3.md:
     MASTER_STACK      a row per master source and stack component:
                       master, match_type (u, a or n), stack, component (blank for n)
     BLOCKS            a row per master source and contributing obsid (may be absent):
-                      master, block, stack, obsid, exposure [s] (may be absent or NaN)
+                      master, block, stack, obsid, exposure [s] (may be absent or NaN),
+                      time_block (may be absent)
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _BLOCK_COLUMNS = {
     "stack": "text",
     "obsid": "text",
     "exposure": "number",
+    "time_block": "number",
 }
 
 
@@ -59,7 +61,7 @@ def read_mst3(path: str | os.PathLike, verify: bool = True) -> Mst3File:
             if hdu.name == name:
                 if name in tables:
                     raise InputError(f"{hdu.place}: a second table {name}; keep one")
-                tables[name] = hdu.columns(wanted, optional=("exposure",))
+                tables[name] = hdu.columns(wanted, optional=("exposure", "time_block"))
                 places[name] = hdu.place
     if "MASTER_STACK" not in tables:
         raise InputError(f"{path}: no table MASTER_STACK; add the associations")
@@ -82,17 +84,21 @@ def read_mst3(path: str | os.PathLike, verify: bool = True) -> Mst3File:
 def _blocks(columns: dict[str, np.ndarray] | None, place: str | None) -> Blocks:
     if columns is None:
         text, number = np.zeros(0, "S1"), np.zeros(0)
-        return Blocks(text, number.astype(np.int64), text, text, number)
-    raw = columns["block"]
-    if raw.dtype.kind == "f":
-        raise InputError(f"{place}, column block: format {raw.dtype}, expected whole numbers (K)")
-    exposure = columns.get("exposure", np.full(len(raw), np.nan))
+        whole = number.astype(np.int64)
+        return Blocks(text, whole, text, text, number, whole)
+    columns.setdefault("time_block", np.zeros(len(columns["block"]), np.int64))
+    for name in ("block", "time_block"):
+        kind = columns[name].dtype
+        if kind.kind == "f":
+            raise InputError(f"{place}, column {name}: format {kind}, expected whole numbers (K)")
+    exposure = columns.get("exposure", np.full(len(columns["block"]), np.nan))
     return Blocks(
         columns["master"],
-        raw.astype(np.int64),
+        columns["block"].astype(np.int64),
         columns["stack"],
         columns["obsid"],
         exposure.astype(np.float64),
+        columns["time_block"].astype(np.int64),
     )
 
 
@@ -115,6 +121,7 @@ def write_mst3(
         names_array(columns[2]),
         names_array(columns[3]),
         np.array([np.nan if e is None else e for e in columns[4]], dtype=np.float64),
+        np.zeros(len(columns[0]), dtype=np.int64),
     )
     write_mst3_tables(path, link_table, block_table)
 
@@ -151,14 +158,14 @@ def write_mst3_tables(
             Field("component", text_array(links.component)),
         ],
     )
-    block_hdu = table_hdu(
-        "BLOCKS",
-        [
-            Field("master", text_array(blocks.master)),
-            Field("block", blocks.block),
-            Field("stack", text_array(blocks.stack)),
-            Field("obsid", text_array(blocks.obsid)),
-            Field("exposure", blocks.exposure, "s"),
-        ],
-    )
-    write_hdus(path, [primary, link_hdu, block_hdu])
+    columns = [
+        Field("master", text_array(blocks.master)),
+        Field("block", blocks.block),
+        Field("stack", text_array(blocks.stack)),
+        Field("obsid", text_array(blocks.obsid)),
+        Field("exposure", blocks.exposure, "s"),
+    ]
+    if blocks.time_block.any():
+        comment = "block in the order of time; 0: none"
+        columns.append(Field("time_block", blocks.time_block, comment=comment))
+    write_hdus(path, [primary, link_hdu, table_hdu("BLOCKS", columns)])

@@ -40,11 +40,11 @@ _KEY = (
     Column("run_id", "u8", "stable 64-bit hash of the run's key: level, target, band, aperture, "
            "quantity"),
     Column("level", "S6", "obsid, stack or master"),
-    Column("target", f"S{NAME_BYTES}", "stack/obsid/bundle, stack/bundle, master/avg or "
-           "master/block N"),
+    Column("target", f"S{NAME_BYTES}", "stack/obsid/bundle, stack/bundle, master/avg, "
+           "master/blockN or master/timeN"),
     Column("band", "S1", "energy band: u, s, m, h, b (ACIS) or w (HRC)"),
     Column("aperture", "S6", "aper, or aper90 (the aperture of 90 % encircled counts)"),
-    Column("quantity", "S8", "flux, photflux, rate or cnts"),
+    Column("quantity", "S8", "flux, photflux, rate, cnts, or a model's flux"),
 )  # fmt: skip
 
 PHOTOMETRY = (

@@ -1,5 +1,7 @@
 """`mpiapp blocks`: the Bayesian Blocks of master sources, from the results of their observations.
 
+By flux, and by time where the start of each observation is known.
+
 The blocks are found in each band by itself, from the photon-flux posteriors at level obsid, and
 what is one block in every band is one in the end; ACIS and HRC share none, as in the catalog's
 blocks3 products.  They go into an mst3 file, with which `mpiapp run` measures them.
@@ -8,6 +10,7 @@ blocks3 products.  They go into an mst3 file, with which `mpiapp run` measures t
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -41,6 +44,7 @@ class FoundBlocks(NamedTuple):
     masters, split : master sources with observations; those that vary for one instrument
     unmeasured : observations without a number in any band, which are in no block
     unobserved : master sources without an observation in the results; they keep their blocks
+    untimed : observations without a start, which are in no block by time
     tables, gammas : posteriors that were compared, from /mpdf and as Gamma distributions
     faults : of the mst3 file; the master sources concerned are not in the new one
     """
@@ -49,6 +53,7 @@ class FoundBlocks(NamedTuple):
     split: int
     unmeasured: int
     unobserved: int
+    untimed: int
     tables: int
     gammas: int
     faults: list[Fault]
@@ -60,10 +65,12 @@ def write_blocks(
     out: str | os.PathLike,
     aperture: str = "aper",
     penalty: float | None = None,
+    starts: Mapping[tuple[str, str], float] | None = None,
 ) -> FoundBlocks:
     """Write the associations of an mst3 file with the blocks that the results tell of.
 
     penalty : per block, in log10; None for that with which 5 % of constant sources are split
+    starts : MJD of each (stack, obsid); with it blocks in the order of time are found too
 
     A posterior is that of /mpdf where an exact one is kept, else the Gamma distribution with its
     mean and rms: smoothed by the kernel it would be too wide.  Exposures stay those of the file.
@@ -78,26 +85,35 @@ def write_blocks(
             f"sources of {file.path}; measure them first"
         )
     posteriors = _Posteriors(results, fluxes)
-    found: list[tuple[bytes, int, bytes, bytes]] = []
+    mjd = _starts(fluxes, starts or {})
+    found: list[tuple[bytes, int, bytes, bytes, int]] = []
     several, unmeasured = set(), 0
-    masters, starts = np.unique(fluxes["master"], return_index=True)
-    for master, first, last in zip(masters, starts, [*starts[1:], len(fluxes)]):
-        n_blocks = 0
+    masters, edges = np.unique(fluxes["master"], return_index=True)
+    for master, first, last in zip(masters, edges, [*edges[1:], len(fluxes)]):
+        n_blocks = n_in_time = 0
         for bands in BANDS_OF.values():
             there = np.isin(fluxes["band"][first:last], np.array(list(bands), "S1"))
             mine = np.flatnonzero(there) + first
             names, blocks = _blocks_of(posteriors, mine, bands, penalty)
+            timed = mine[np.isfinite(mjd[mine])]
+            later = dict(zip(*_blocks_of(posteriors, timed, bands, penalty, mjd[timed])))
             unmeasured += int((blocks < 0).sum())
-            for (stack, obsid), block in zip(names, blocks.tolist()):
+            for name, block in zip(names, blocks.tolist()):
                 if block >= 0:
-                    found.append((master, n_blocks + block + 1, stack, obsid))
+                    in_time = int(later.get(name, -1)) + 1
+                    in_time += n_in_time if in_time else 0
+                    found.append((master, n_blocks + block + 1, *name, in_time))
             if (n := int(blocks.max(initial=-1)) + 1) > 1:
                 several.add(master)
             n_blocks += n
+            n_in_time += max(later.values(), default=-1) + 1
     kept = ~np.isin(associations.blocks.master, masters)
     blocks = _table(found, associations.blocks, kept)
+    untimed = 0
+    if starts is not None:
+        untimed = len(np.unique(fluxes[["master", "stack", "obsid"]][np.isnan(mjd)]))
     history = [
-        f"blocks by flux, aperture {aperture}, penalty "
+        f"blocks by flux{'' if starts is None else ' and time'}, aperture {aperture}, penalty "
         + ("of 5 % false alarms" if penalty is None else f"{penalty:g}")
     ]
     write_mst3_tables(out, associations.links, blocks, history)
@@ -106,10 +122,18 @@ def write_blocks(
         len(several),
         unmeasured,
         len(associations) - len(masters),
+        untimed,
         posteriors.tables,
         posteriors.gammas,
         file.faults,
     )
+
+
+def _starts(fluxes: np.ndarray, starts: Mapping[tuple[str, str], float]) -> np.ndarray:
+    """(n,) MJD of the observation of each flux, NaN where it is not known."""
+    names, which = np.unique(fluxes[["stack", "obsid"]], return_inverse=True)
+    of_names = [starts.get((s.decode(), o.decode()), np.nan) for s, o in names.tolist()]
+    return np.array(of_names, float)[which.reshape(-1)]
 
 
 def _fluxes(results: Results, associations: Associations, aperture: str) -> np.ndarray:
@@ -197,9 +221,16 @@ class _Posteriors:
 
 
 def _blocks_of(
-    posteriors: _Posteriors, mine: np.ndarray, bands: str, penalty: float | None
+    posteriors: _Posteriors,
+    mine: np.ndarray,
+    bands: str,
+    penalty: float | None,
+    mjd: np.ndarray | None = None,
 ) -> tuple[list[tuple[bytes, bytes]], np.ndarray]:
-    """The (stack, obsid) of a master source's observations, and their blocks from 0, or -1."""
+    """The (stack, obsid) of a master source's observations, and their blocks from 0, or -1.
+
+    mjd : of each flux, where they are to be blocks by time
+    """
     rows = posteriors.fluxes[mine]
     names, which = np.unique(rows[["stack", "obsid"]], return_inverse=True)
     which = which.reshape(-1)
@@ -208,10 +239,12 @@ def _blocks_of(
     of_bands = np.full((len(there), len(names)), -1)
     for of_band, band in zip(of_bands, there):
         inside = np.flatnonzero(measured & (rows["band"] == band.encode()))
-        inside = inside[np.lexsort((rows["mean"][inside], rows["mode"][inside]))]
+        keys = (rows["mean"], rows["mode"]) if mjd is None else (mjd,)
+        inside = inside[np.lexsort([key[inside] for key in keys])]
         n = len(inside)
         if n > 1:
-            cost = default_penalty(n, len(there)) if penalty is None else penalty
+            in_time = mjd is not None
+            cost = default_penalty(n, len(there), in_time) if penalty is None else penalty
             of_band[which[inside]] = partition(fitness(posteriors.cells(mine[inside])), cost)
         else:
             of_band[which[inside]] = 0
@@ -226,8 +259,9 @@ def _table(found: list[tuple], old: Blocks, kept: np.ndarray) -> Blocks:
     """The blocks of an mst3 file: those found, with the exposures that the old ones had, and old
     ones that are kept."""
     seconds = dict(zip(zip(old.stack.tolist(), old.obsid.tolist()), old.exposure.tolist()))
-    columns = [np.array(column) for column in zip(*found)] or [old.master[:0]] * 4
-    exposure = np.array([seconds.get(row[2:], np.nan) for row in found])
-    new = Blocks(columns[0], columns[1].astype(np.int64), *columns[2:], exposure)
+    columns = [np.array(column) for column in zip(*found)] or [old.master[:0]] * 5
+    exposure = np.array([seconds.get(row[2:4], np.nan) for row in found])
+    whole = (columns[i].astype(np.int64) for i in (1, 4))
+    new = Blocks(columns[0], next(whole), *columns[2:4], exposure, next(whole))
     pairs = zip(vars(old).values(), vars(new).values())
     return Blocks(*(np.concatenate([a[kept], b]) for a, b in pairs))

@@ -1,7 +1,7 @@
-"""Flux-ordered Bayesian Blocks: which observations of a source have one flux in common.
+"""Bayesian Blocks: which observations of a source have one flux in common.
 
 As Scargle et al. 2013 (ApJ 764, 167), with the flux posterior of an observation as cell and the
-cells ordered by flux.  Blocks that lie beside each other in that order are found exactly, by
+cells in the order of flux, or of time.  Blocks of neighbours in that order are found exactly, by
 dynamic programming.
 """
 
@@ -28,6 +28,11 @@ _N = np.array([1, 2, 3, 4, 5, 8, 12, 20, 40, 80])
 _PENALTY = {
     1: np.array([0.0, 0.40, 0.60, 0.85, 0.98, 1.37, 1.86, 2.70, 5.12, 10.0]),
     4: np.array([0.0, 0.80, 1.05, 1.25, 1.42, 1.95, 2.54, 3.45, 6.51, 11.6]),
+}
+# The same in the order of time, where a constant source is never sorted apart.
+_TIME_PENALTY = {
+    1: np.array([0.0, 0.43, 0.50, 0.57, 0.57, 0.57, 0.68, 0.68, 0.68, 0.93]),
+    4: np.array([0.0, 0.82, 0.93, 1.03, 1.05, 1.09, 1.10, 1.28, 1.28, 1.28]),
 }
 
 
@@ -149,12 +154,13 @@ def partition(fitness: np.ndarray, penalty: float) -> np.ndarray:
     return np.cumsum(starts) - 1
 
 
-def default_penalty(n: int, n_bands: int) -> float:
+def default_penalty(n: int, n_bands: int, in_time: bool = False) -> float:
     """Penalty per block, in log10, with which 5 % of constant sources are split.
 
-    n : observations of the source; n_bands : bands that can split it (1, or the four of ACIS)
+    n : observations of the source; n_bands : bands that can split it (1, or the four of ACIS);
+    in_time : whether the observations are in the order of time, not of flux
     """
-    table = _PENALTY[1 if n_bands == 1 else 4]
+    table = (_TIME_PENALTY if in_time else _PENALTY)[1 if n_bands == 1 else 4]
     if n > _N[-1]:
         return float(table[-1] + (n - _N[-1]) * (table[-1] - table[-2]) / (_N[-1] - _N[-2]))
     return float(np.interp(n, _N, table))

@@ -145,4 +145,5 @@ def _blocks(rows: list[tuple[str, int, str, str]]) -> Blocks:
         np.array(stack, dtype="S24"),
         np.array(obsid, dtype="S16"),
         np.full(len(rows), np.nan),
+        np.zeros(len(rows), dtype=np.int64),
     )

@@ -40,20 +40,22 @@ def main():
     parser.add_argument("--rates-only", action="store_true")
     args = parser.parse_args()
     if not args.rates_only:
-        print_penalties(args.sources)
+        print_penalties(args.sources, in_time=False)
+        print_penalties(args.sources, in_time=True)
     shares = print_rates(args.sources * 2 // 5)
     if args.figure:
         draw(args.figure, shares)
 
 
-def print_penalties(n_sources):
-    print("penalty per block that leaves 95 % of constant sources whole")
+def print_penalties(n_sources, in_time):
+    order = "time" if in_time else "flux"
+    print(f"penalty per block, in the order of {order}, that leaves 95 % of constant sources whole")
     print("observations  sources  band b        any of s m h b")
     for n in NUMBERS:
         rng = np.random.default_rng([1, n])
         found = np.array(
             [
-                [critical_penalty(fitness(cells)) for cells, _ in source(rng, np.ones(n))]
+                [critical_penalty(fitness(c)) for c, _ in source(rng, np.ones(n), in_time=in_time)]
                 for _ in range(max(n_sources * min(n, 8) // n, 1))
             ]
         )
@@ -90,8 +92,8 @@ def flux_factors(rng, kind, factor, n):
     return rng.permutation(factors)
 
 
-def source(rng, factors, net=None):
-    """(cells by flux, order) of one source, for the bands s, m, h and b."""
+def source(rng, factors, net=None, in_time=False):
+    """(cells, order) of one source, for the bands s, m, h and b; by flux, or as observed."""
     n = len(factors)
     net = net or 10 ** rng.uniform(0.5, 3)
     f = net * 10 ** rng.normal(0, 0.4, n)
@@ -99,11 +101,11 @@ def source(rng, factors, net=None):
     rates = f * SHARES[:, None]
     counts = rng.poisson(rates * factors + background)
     each = [*zip(counts, rates, background), (counts.sum(0), f, background.sum(0))]
-    return [cells_of(*band) for band in each]
+    return [cells_of(*band, in_time) for band in each]
 
 
-def cells_of(counts, f, background):
-    """Posteriors of s from counts ~ Poisson(f s + background), flat prior, by flux."""
+def cells_of(counts, f, background, in_time):
+    """Posteriors of s from counts ~ Poisson(f s + background), flat prior."""
 
     def log_p(x):
         x = np.maximum(x, 1e-12)
@@ -122,6 +124,7 @@ def cells_of(counts, f, background):
     p /= (0.5 * (p[:, 1:] + p[:, :-1]).sum(axis=1) * step)[:, None]
     mode = np.maximum(counts - background, 0) / f
     order = np.lexsort(((x * p).sum(axis=1) * step, mode))
+    order = np.arange(len(f)) if in_time else order
     return tabulated_cells(low[order], high[order], p[order]), order
 
 

@@ -35,9 +35,10 @@ def names(*values):
     return np.array([v.encode() for v in values])
 
 
-def masters(links, blocks=()):
+def masters(links, blocks=(), times=None):
     columns = list(zip(*links))
     b = list(zip(*blocks)) or [()] * 5
+    times = times or [0] * len(b[0])
     found, conflicts = associate(
         Links(*(names(*c) for c in columns)),
         Blocks(
@@ -46,6 +47,7 @@ def masters(links, blocks=()):
             names(*b[2]) if b[2] else np.zeros(0, "S1"),
             names(*b[3]) if b[3] else np.zeros(0, "S1"),
             np.array(b[4], float),
+            np.array(times, np.int64),
         ),
     )
     assert not conflicts
@@ -208,3 +210,18 @@ def test_no_unit_is_without_runs():
     scans = [scan("S", "1", {"x": "a", "y": "b"})]
     selection = Selection(("obsid", "stack"), bands=("u",))
     assert WorkList(scans, selection, None, unit_cost=1.0, hdu_cost=5.0).units == []
+
+
+def test_blocks_in_the_order_of_time_are_targets_of_their_own_and_never_the_best():
+    scans = [scan("S", obsid, {"x": "a"}, float(obsid)) for obsid in "123"]
+    blocks = [("M", n, "S", obsid, np.nan) for n, obsid in ((1, "1"), (1, "3"), (2, "2"))]
+    found = targets(
+        WorkList(
+            scans,
+            Selection(("master",)),
+            masters([("M", "u", "S", "a")], blocks, times=[1, 3, 2]),
+        )
+    )
+    assert list(found) == ["M/avg", "M/block1", "M/block2", "M/time1", "M/time2", "M/time3"]
+    assert [len(target.parts) for target in found.values()] == [3, 2, 1, 1, 1, 1]
+    assert [name for name, target in found.items() if target.is_best_block] == ["M/block1"]

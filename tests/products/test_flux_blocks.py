@@ -128,3 +128,21 @@ def test_a_kept_table_of_128_points_gives_the_same_fitness():
     near = exact > -10
     assert near.sum() > 4
     assert kept[near] == pytest.approx(exact[near], abs=0.005)
+
+
+def test_the_default_penalty_in_the_order_of_time_splits_five_percent_of_constant_sources():
+    rng = np.random.default_rng(9)
+    split = 0
+    for _ in range(400):
+        exposure = 10 ** rng.uniform(0.5, 3) * 10 ** rng.normal(0, 0.4, 4)
+        net = rng.poisson(exposure)
+        cells = gamma_cells((net + 1.0) / exposure, np.sqrt(net + 1.0) / exposure)
+        split += partition(fitness(cells), default_penalty(4, 1, in_time=True))[-1] > 0
+    assert abs(split - 20) < 4 * 4.4
+
+
+def test_a_flare_is_one_block_by_flux_and_parts_the_others_by_time():
+    mean = np.array([10.1, 9.8, 41.0, 10.3, 10.0]) * 1e-7
+    cells = gamma_cells(mean, 0.1 * mean)
+    in_time = partition(fitness(cells), default_penalty(5, 1, in_time=True))
+    assert in_time.tolist() == [0, 0, 1, 2, 2]

@@ -51,7 +51,9 @@ def links(counts, match_type="u"):
     n = range(len(counts))
     columns = [list(counts), [match_type for _ in n], [f"S{i}" for i in n], [f"r{i}" for i in n]]
     nothing = names_array([])
-    blocks = Blocks(nothing, np.empty(0, np.int64), nothing, nothing, np.empty(0))
+    blocks = Blocks(
+        nothing, np.empty(0, np.int64), nothing, nothing, np.empty(0), np.empty(0, np.int64)
+    )
     return associate(Links(*map(names_array, columns)), blocks)[0]
 
 

@@ -1,0 +1,69 @@
+"""`mpiapp lightcurve`: the results of a source in its observations, as table and picture."""
+
+from __future__ import annotations
+
+import contextlib
+from argparse import ArgumentParser, Namespace
+
+from ..exit_code import ExitCode
+
+HELP = "a source in each of its observations: table and picture"
+EXAMPLES = (
+    'mpiapp lightcurve results.h5 "2CXO J123456.7+012345" --plot curve.png',
+    "mpiapp lightcurve obsids.h5 M1 --masters masters.h5 --out curve.ecsv --bands b,h",
+)
+
+
+def add_arguments(p: ArgumentParser) -> None:
+    p.add_argument("results", metavar="RESULTS", help="results file with level obsid")
+    p.add_argument("source", metavar="SOURCE", help="a master source, or STACK/COMPONENT")
+    p.add_argument("--out", metavar="FILE", help="table: .fits, .ecsv, .vot, .parquet or .csv")
+    p.add_argument("--plot", metavar="FILE", help="picture: .png, .pdf or .svg")
+    p.add_argument("--bands", default="", metavar="NAMES", help="b,h for instance (all)")
+    p.add_argument("--quantity", default="photflux", metavar="NAME", help="(photflux)")
+    p.add_argument("--aperture", choices=("aper", "aper90"), default="aper", help="(aper)")
+    p.add_argument(
+        "--masters", metavar="RESULTS", help="results file with its average and blocks (RESULTS)"
+    )
+    p.add_argument("--mst3", metavar="FILE", help="the associations (those of the job)")
+    p.add_argument("--inputs", metavar="DIR", help="where the inputs of the job are now")
+
+
+def main(args: Namespace) -> ExitCode:
+    from ..catalog.fault import InputError
+    from ..files.mst3 import read_mst3
+    from ..files.results import open_results
+    from ..products.export import writable, write_table
+    from ..products.light_curve import light_curve
+    from ..products.observations import observations
+    from ..report.light_curve_figure import plot_light_curve
+    from ..report.rerun import job_inputs
+    from ..report.text import lay_out
+
+    if args.out:
+        writable(args.out)
+    with contextlib.ExitStack() as stack:
+        results = stack.enter_context(open_results(args.results))
+        masters = stack.enter_context(open_results(args.masters)) if args.masters else results
+        inputs = []
+        for of in dict.fromkeys((masters, results)):
+            with contextlib.suppress(InputError):
+                inputs += job_inputs(of, args.inputs)
+        mst3 = read_mst3(args.mst3) if args.mst3 else next((f.mst3 for f in inputs if f.mst3), None)
+        table = light_curve(
+            results,
+            args.source,
+            observations(path for files in inputs for path in files.prep3),
+            mst3 and mst3.associations,
+            masters,
+            [band for band in args.bands.split(",") if band],
+            args.quantity,
+            args.aperture,
+        )
+    if args.out:
+        print(f"{write_table(table, args.out)}: {len(table)} rows")
+    if args.plot:
+        print(plot_light_curve(table, args.plot))
+    if not (args.out or args.plot):
+        print(lay_out(table))
+    return ExitCode.OK
