@@ -35,6 +35,7 @@ from .engines.settings import (
     PymcSettings,
     Settings,
 )
+from .files.draws import SUFFIXES as DRAWS_SUFFIXES
 from .files.schema import ENGINE_BYTES
 from .photometry.detection import Detection
 from .photometry.extras import ASKED, Extras
@@ -194,6 +195,11 @@ class Output(_Section):
     """The results file (HDF5), which must not exist yet."""
     mpdf: Annotated[list[str], BeforeValidator(_as_list)] = []
     """Patterns of the runs whose posterior densities are kept (docs: Products); "*" for all."""
+    draws: Annotated[list[str], BeforeValidator(_as_list)] = []
+    """Patterns of the runs whose draws are written (docs: Draws), a file each in a folder beside
+    the results, `results.draws` for `results.h5`."""
+    draws_format: Literal[tuple(DRAWS_SUFFIXES)] = "netcdf"
+    """Of the files of draws: netCDF as ArviZ reads it, or FITS."""
     batch_runs: PositiveInt = 100_000
     """Results are made safe on disk after so many runs …"""
     flush_seconds: Seconds = 10.0

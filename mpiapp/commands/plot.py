@@ -26,7 +26,7 @@ def add_arguments(p: ArgumentParser) -> None:
     p.add_argument("--bands", metavar="NAMES", help="of the source (all that there are)")
     p.add_argument("--obsid", default="", help="of the source (all that there are)")
     p.add_argument("--out", default="run.png", metavar="FILE", help="the figure (run.png)")
-    p.add_argument("--draws", metavar="FILE", help="save the draws for ArviZ (netCDF)")
+    p.add_argument("--draws", metavar="FILE", help="save the draws: .nc (for ArviZ) or .fits")
     p.add_argument(
         "--engine", default="", metavar="MODULE:CLASS", help="trust this engine of your own"
     )

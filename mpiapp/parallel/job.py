@@ -60,6 +60,7 @@ def _work(coordinator: Coordinator | None, world: World, task: Task) -> int:
             task.seed,
             task.run_seconds,
             task.mpdf,
+            task.draws,
             is_stopped=world.stop.poll,
             rank=clock.rank,
             host=clock.host,

@@ -13,13 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from .. import engines, provenance, scheduler
-from ..catalog.fault import ConfigError, Fault
+from ..catalog.fault import ConfigError, Fault, InputError
 from ..catalog.outcome import Outcome, n_unplanned
 from ..catalog.worklist import Target
 from ..config import Config, load
 from ..exit_code import ExitCode
 from ..files import results
+from ..files.draws import SUFFIXES, check_suffix
 from ..files.schema import Batch, row
+from ..photometry.kept_draws import KeptDraws
 from .banner import banner, work
 from .calls import measure_parcel, scan_parcel
 from .checkpoint import check_inputs, next_job, open_work_file
@@ -87,6 +89,7 @@ class Coordinator:
         self.options = options
         self.final = Path(options.output or config.output.results)
         results.work_path(self.final)  # refuses a bad name before a shard's is made of it
+        self.draws = _kept_draws(config, self.final)
         if options.shard:
             self.final = options.shard.path(self.final)
         engines.require(config.engine.name)
@@ -110,6 +113,7 @@ class Coordinator:
             config.seed,
             config.limits.run_seconds,
             config.output.mpdf,
+            self.draws,
             self.stop.seconds_left,
         )
 
@@ -263,6 +267,17 @@ class Coordinator:
             planned=plan.n_runs,
         )
         self.writer.add("jobs", [begun])
+
+
+def _kept_draws(config: Config, results: Path) -> KeptDraws:
+    """Files of draws beside the results; ConfigError if such files cannot be written here."""
+    suffix = SUFFIXES[config.output.draws_format]
+    try:
+        if config.output.draws:
+            check_suffix(suffix)
+    except InputError as error:
+        raise ConfigError(f"output.draws: {error}") from None
+    return KeptDraws(config.output.draws, str(results.with_suffix(".draws")), suffix)
 
 
 def _payloads(plan: Plan, done: Done, n_workers: float) -> Iterator[list[Target]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..photometry.kept_draws import KeptDraws
 from ..photometry.ladder import Policy
 from .shares import Shard
 
@@ -46,4 +47,5 @@ class Task(NamedTuple):
     seed: int
     run_seconds: float
     mpdf: list[str]
+    draws: KeptDraws
     seconds_left: float | None

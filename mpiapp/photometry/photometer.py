@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ..catalog.fault import InputError
 from ..catalog.outcome import Outcome
@@ -18,9 +18,10 @@ from ..files.prep3_cache import Prep3Cache
 from ..files.schema import MPDF_POINTS, Batch
 from ..stopwatch import timed
 from .batching import Assembled, Batcher, NotMeasured, TargetRuns
+from .kept_draws import NO_DRAWS, KeptDraws
 from .ladder import Policy, Run, null_run
 from .measuring import BatchEngine, Measured, measure
-from .rows import Rows
+from .rows import Rows, chosen, keys_of
 from .time_limit import RunTimeLimit
 
 
@@ -36,6 +37,8 @@ class Photometer:
         A run that takes longer ends as NULL_TIME_LIMIT.
     mpdf : sequence of str
         Patterns of the runs whose posterior densities are kept, as in `Rows`.
+    draws : KeptDraws
+        The runs whose draws are written into files of their own.
     is_stopped : callable
         Asked whether to end after the run or batch in hand.
     rank, host, job : columns of /runs
@@ -48,6 +51,7 @@ class Photometer:
         job_seed: int,
         run_seconds: float = math.inf,
         mpdf: Sequence[str] = (),
+        draws: KeptDraws = NO_DRAWS,
         *,
         is_stopped: Callable[[], object] = lambda: False,
         rank: int = 0,
@@ -60,6 +64,7 @@ class Photometer:
         self.run_seconds = run_seconds
         self.is_stopped = is_stopped
         self._mpdf = mpdf
+        self._draws = draws
         name = engine.name.encode() if engine else b""
         self._about = {"engine": name, "rank": rank, "host": host, "job": job}
         self._files = Prep3Cache()
@@ -126,12 +131,30 @@ class Photometer:
         batcher.not_measured.clear()
         for batch in batches:
             # What an engine cannot do at once is not begun when asked to stop.
-            for piece in [batch] if isinstance(self.engine, BatchEngine) else _each(batch):
+            for piece, keep in self._pieces(batch):
                 if self._is_over(rows, end):
                     return
                 ids, seeds = rows.ids_and_seeds(piece.runs)
                 points = MPDF_POINTS if rows.keeps_densities(piece.runs).any() else 0
-                rows.add(piece.runs, ids, seeds, self._numbers(piece, seeds, points), share)
+                measured = self._numbers(piece, seeds, points, keep)
+                if keep:
+                    (key,) = keys_of(piece.runs)
+                    self._draws.write(key, measured.runs[0], int(seeds[0]))
+                rows.add(piece.runs, ids, seeds, measured, share)
+
+    def _pieces(self, batch: Assembled) -> Iterator[tuple[Assembled, bool]]:
+        """What is measured at once, and whether its draws are wanted: then it is one run."""
+        wanted = chosen(batch.runs, self._draws.patterns)
+        if isinstance(self.engine, BatchEngine) and not wanted.any():
+            yield batch, False
+            return
+        pieces = list(zip(_each(batch), wanted.tolist()))
+        if isinstance(self.engine, BatchEngine) and not wanted.all():
+            others = [one for one, keep in pieces if not keep]
+            pieces = [(one, keep) for one, keep in pieces if keep]
+            problems = Problems.of([one.problems[0] for one in others])
+            yield Assembled(problems, [one.runs[0] for one in others]), False
+        yield from pieces
 
     def _numbers(
         self, batch: Assembled, seeds: Sequence[int], points: int = 0, keep: bool = False

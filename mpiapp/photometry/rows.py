@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fnmatch import translate
 from functools import lru_cache
 
@@ -47,7 +47,7 @@ class Rows:
     def __init__(self, job_seed: int, patterns: Sequence[str], about: dict):
         self.job_seed = job_seed
         self.about = about
-        self._matches = re.compile("|".join(map(translate, patterns))).match if patterns else None
+        self._patterns = patterns
         self._parts = [_EMPTY]
 
     @property
@@ -66,10 +66,7 @@ class Rows:
 
     def keeps_densities(self, runs: Sequence[TargetRuns]) -> np.ndarray:
         """(n,) whether the densities of each run are asked for."""
-        if self._matches is None:
-            return np.zeros(sum(len(one.matrices) for one in runs), bool)
-        keys = (RunKey(t.level, t.name, *matrix) for t, matrices in runs for matrix in matrices)
-        return np.array([self._matches(str(key)) is not None for key in keys], bool)
+        return chosen(runs, self._patterns)
 
     def batch(self) -> Batch:
         """The batch of all runs added so far."""
@@ -196,6 +193,19 @@ def _further(ids: np.ndarray, found: dict[int, Further]) -> list[tuple[str, np.n
         if rows:
             tables.append((name, np.array(rows, OPTIONAL_DTYPES[name])))
     return tables
+
+
+def chosen(runs: Sequence[TargetRuns], patterns: Sequence[str]) -> np.ndarray:
+    """(n,) whether one of the patterns, of shell wildcards, matches all of each run's key."""
+    if not patterns:
+        return np.zeros(sum(len(one.matrices) for one in runs), bool)
+    matches = re.compile("|".join(map(translate, patterns))).match
+    return np.array([matches(str(key)) is not None for key in keys_of(runs)], bool)
+
+
+def keys_of(runs: Sequence[TargetRuns]) -> Iterator[RunKey]:
+    """The key of each run."""
+    return (RunKey(t.level, t.name, *matrix) for t, matrices in runs for matrix in matrices)
 
 
 def _key_columns(runs: Sequence[TargetRuns], sizes: Sequence[int]) -> dict[str, np.ndarray]:

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..catalog.bundle import InputError
 from ..catalog.outcome import outcome_text
 from ..catalog.problem import Problem
-from ..catalog.quantities import QUANTITIES
-from ..catalog.runs import RunKey
-from ..engines import Draws, SamplingError, create
+from ..engines import Draws, SamplingError
+from ..files.draws import check_suffix, write_draws
 from ..files.results import Results
+from ..photometry.kept_draws import drawn, run_draws
 from ..photometry.ladder import Run
 from .corner import CHAINS_SHOWN, Parameter, corner
 from .figures import save, unit_of
@@ -36,17 +35,19 @@ def plot_run(
     Of each marginal: the draws, the MPDF with its mode and bounds, and the posterior without the
     catalog's kernel where it is known.  Of more than PARAMETERS_SHOWN parameters the first are
     drawn, sources first, and the title names the others.  All draws go to `draws_path`, if given,
-    for ArviZ (netCDF).  `trusted_engine` is the only engine from outside of this package that may
-    be used, `inputs` the folder where the inputs are now.
+    as netCDF for ArviZ or FITS.  `trusted_engine` is the only engine from outside of this package
+    that may be used, `inputs` the folder where the inputs are now.
 
-    Raises InputError if there is no such run, its input is gone, or xarray or netCDF4 is missing.
+    Raises InputError if there is no such run, its input is gone, or the draws cannot be written.
     """
+    if draws_path:
+        check_suffix(Path(draws_path).suffix)
     found = find_key(results, key)
     run, config = rerun(results, found, trusted_engine, inputs)
     problem, posterior = run.problem, run.posterior
-    draws = _drawn(run, found.seed(config.seed))
+    draws = drawn(run, found.seed(config.seed))
     if draws_path:
-        _save_draws(found, problem, draws, draws_path)
+        write_draws(run_draws(found, run, draws, found.seed(config.seed)), draws_path)
     n = min(problem.n_columns, PARAMETERS_SHOWN)
     smoothing = config.policy().smoothing
     unit = unit_of(found.quantity)
@@ -87,39 +88,6 @@ def _left_out(problem: Problem, draws: Draws, run: Run, n: int) -> list[str]:
     if draws is not run.posterior:
         notes.append(f"draws, traces and pairs: engine gibbs; curves: {run.posterior.method}")
     return notes
-
-
-def _drawn(run: Run, seed: int) -> Draws:
-    """The run's draws; those of gibbs for the same problem where its engine makes none."""
-    if isinstance(run.posterior, Draws):
-        return run.posterior
-    return create("gibbs").sample(run.problem, np.random.SeedSequence([seed]))
-
-
-def _save_draws(key: RunKey, problem: Problem, draws: Draws, path: str | Path) -> None:
-    """As ArviZ's files have it: a group "posterior" with the dimensions chain and draw."""
-    try:
-        import netCDF4  # noqa: F401 (xarray writes through it)
-        from xarray import Dataset
-    except ImportError as error:
-        raise InputError(f"draws need {error.name}: pip install xarray netCDF4") from None
-    values, n = draws.values, problem.n_sources
-    unit = QUANTITIES[key.quantity].unit
-    dims = ("chain", "draw")
-    draws = Dataset(
-        {
-            "source": ((*dims, "component"), values[:, :, :n], {"units": unit}),
-            "background": ((*dims, "obsid"), values[:, :, n:], {"units": f"{unit} pixel-1"}),
-        },
-        {
-            "chain": range(values.shape[0]),
-            "draw": range(values.shape[1]),
-            "component": list(problem.sources),
-            "obsid": list(problem.backgrounds),
-        },
-        {"run": str(key)},
-    )
-    draws.to_netcdf(path, group="posterior", engine="netcdf4")
 
 
 def _label(problem: Problem, i: int) -> str:
