@@ -68,7 +68,8 @@ def measure_table(
         area, area_bkg (pixels) and, for every quantity but net counts,
         exposure_rate (s), exposure_photflux (count photon-1 s cm2),
         exposure_flux (count erg-1 s cm2) or, instead of that, photon_energy_kev; with
-        the suffix _bkg those of the background, if they differ; or those of CIAO srcflux or
+        the suffix _bkg those of the background, if they differ; conversion_powlaw (erg cm-2
+        count-1) and the like for model fluxes; or those of CIAO srcflux or
         CSC's observations.  Columns with units are converted, or refused.
         Sources whose apertures see each other are those with the same `bundle` (and
         stack, obsid, band and aperture, where the table has these columns): then each
@@ -77,7 +78,8 @@ def measure_table(
         The rows of a bundle share one background aperture: they agree in cnts_bkg,
         area_bkg and its exposure.
     quantities : str or sequence of str, optional
-        Of "flux", "photflux", "rate" and "cnts"; all whose exposure is there by default.
+        Of "flux", "photflux", "rate", "cnts" and model fluxes ("powlaw"); all whose exposure
+        and conversion factor are there by default.
     columns : dict, optional
         Where a column has another name in the table: {"cnts": "COUNTS"}.
     engine : str
