@@ -169,6 +169,7 @@ def folder(tmp_path_factory):
     for name in ("out/example/results.h5", "new.h5", "old.h5"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(folder / "results.h5", folder / name)
+    shutil.copy(folder / "prep3" / "S_100_prep3.fits", folder)
     shutil.rmtree(folder / "prep3")
     (folder / "prep3").mkdir()
     return folder
