@@ -281,13 +281,16 @@ def test_values_that_are_missing_or_odd_do_not_cost_the_row(tmp_path):
     assert [value or "" for value in info["odd"].tolist()] == ["h\\xe9", ""]
 
 
-def test_a_csc_table_may_have_conversion_factors_of_its_bands(tmp_path):
+def test_a_csc_table_may_have_starts_and_conversion_factors_of_its_bands(tmp_path):
     path = csc_table(tmp_path / "csc.ecsv")
     table = Table.read(path)
+    table["gti_mjd_obs"] = [51_000.5, 51_000.5, 52_000.0]
     table["conversion_powlaw_s"] = [1e-11, 2e-11, np.nan]
     table.write(path, overwrite=True)
     files = map(read_prep3, import_table(path, tmp_path / "out").files)
-    bundle = next(file for file in files if file.header.obsid == "635").bundles["7"]
+    file = next(file for file in files if file.header.obsid == "635")
+    assert file.header.mjd == 51_000.5
+    bundle = file.bundles["7"]
     assert np.allclose(
         bundle.F["s", "aper", "rate"], 2e-11 * bundle.F["s", "aper", "powlaw"], rtol=1e-12
     )
