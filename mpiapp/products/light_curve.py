@@ -58,12 +58,10 @@ def light_curve(
         raise InputError(f"quantity {quantity!r}: expected one of {', '.join(QUANTITIES)}")
     wanted = {"quantity": [quantity], "aperture": [aperture], "band": bands or list(BANDS)}
     components, of_interval = _members(source, associations)
-    found = []
-    for rows in _chosen(results, "obsid", wanted):
-        for row in rows:
-            stack, obsid, *_ = row["target"].decode().split("/")
-            if (stack, row["component"].decode()) in components:
-                found.append(("obsid", [(stack, obsid)], row))
+    found = [
+        ("obsid", [tuple(row["target"].decode().split("/")[:2])], row)
+        for row in _chosen(results, "obsid", wanted, components)
+    ]
     if not found:
         raise InputError(
             f"{results.path}: no {quantity} of {source} in an observation, aperture {aperture}; "
@@ -106,28 +104,30 @@ def _members(
     return {(stack, component)}, {}
 
 
-def _chosen(results: Results, level: str, wanted: Mapping[str, list]) -> Iterator[np.ndarray]:
+def _chosen(
+    results: Results, level: str, wanted: Mapping[str, list], components: set[tuple[str, str]]
+) -> Iterator[np.void]:
+    """The rows of a level whose columns have wanted values, of some (stack, component)."""
+    wanted = wanted | {"component": [component for _, component in components]}
     for rows in results.chunks("photometry"):
         mine = rows["level"] == level.encode()
         for name, values in wanted.items():
             mine &= np.isin(rows[name], [value.encode() for value in values])
-        yield rows[mine]
+        for row in rows[mine]:
+            # the first part of a target is its stack, or the master source itself
+            if (row["target"].decode().split("/")[0], row["component"].decode()) in components:
+                yield row
 
 
 def _summaries(
     results: Results, source: str, wanted: Mapping[str, list], components: set
 ) -> Iterator[tuple[str, np.void]]:
     """(interval, row) of each result of several observations together."""
-    for rows in _chosen(results, "master", wanted):
-        for row in rows[np.char.startswith(rows["target"], f"{source}/".encode())]:
-            yield row["target"].decode().rpartition("/")[2], row
-    if len(components) > 1 or f"{source}" not in {"/".join(pair) for pair in components}:
-        return
-    for rows in _chosen(results, "stack", wanted):
-        for row in rows:
-            stack = row["target"].decode().split("/")[0]
-            if (stack, row["component"].decode()) in components:
-                yield "avg", row
+    for row in _chosen(results, "master", wanted, {(source, source)}):
+        yield row["target"].decode().rpartition("/")[2], row
+    if {tuple(source.rpartition("/")[::2])} == components:
+        for row in _chosen(results, "stack", wanted, components):
+            yield "avg", row
 
 
 def _order(one: tuple, observed: Mapping[tuple[str, str], Prep3Header]) -> tuple:
