@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from astropy.table import Table
 
-from ..catalog.quantities import QUANTITIES
+from ..catalog.quantities import TABLE_1
 from .effective import Responses, fit_rows, posteriors
 from .real_catalog import CNTS, class_of
 from .real_rows import RealRows
@@ -81,8 +81,8 @@ def limits(rows: RealRows, responses: Responses, most: int = 4000, seed: int = 0
         "68 % quantile": quantile,
     }
     grid_kind = np.select([on_grid[:, 1] > 0, on_grid[:, 0] > 0, counts[:, 0] > 0], range(3), 3)
-    hilim = rows.published[..., 2].reshape(len(kind), len(QUANTITIES), -1)
-    again = hilim[:, list(QUANTITIES).index("rate")] * rows.livetime[:, None]
+    hilim = rows.published[..., 2].reshape(len(kind), len(TABLE_1), -1)
+    again = hilim[:, list(TABLE_1).index("rate")] * rows.livetime[:, None]
     return Limits(
         *counts.T,
         scale,
