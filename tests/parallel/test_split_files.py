@@ -27,7 +27,7 @@ def split(path, folder, parts_of) -> None:
             counts = {pair: c for pair, c in bundle.counts.items() if names[pair] == name}
             F = {m: f for m, f in bundle.F.items() if m[:2] in counts}
             parts.setdefault(name, []).append(replace(bundle, counts=counts, F=F))
-    _, stack, obsid, instrument, exposure = file.header
+    _, stack, obsid, instrument, exposure, _ = file.header
     for name, bundles in parts.items():
         to = folder / f"acisf{obsid}_{stack}_{name}_prep3.fits"
         write_prep3(to, stack, obsid, instrument, bundles, exposure)
