@@ -2,7 +2,7 @@
 
 measure : the photometry of one problem, from counts and a matrix
 measure_table : the photometry of a table of sources, as a table
-Measurement : what `measure` returns for each source
+Measurement : what `measure` returns for each source, in a list that draws itself (`corner`)
 Outcome, Flag : what the numbers of a result are, and what was done to get them
 Policy : the rules for bounds, retries and NULL
 InputError : what is raised for input that cannot be used; says where and what to do

@@ -185,6 +185,28 @@ class Measurement:
         return f"<{self.source} {self.quantity}: {said}{flags}>"
 
 
+class Measurements(list[Measurement]):
+    """The results of one problem, a `Measurement` per source."""
+
+    def corner(self):
+        """matplotlib's figure of the joint posterior: marginals, pairs and traces.
+
+        Of sources and backgrounds the first twelve.  Where the engine makes no draws, those shown
+        are drawn by gibbs.
+
+        Raises ValueError if there is no posterior, InputError if matplotlib is not installed.
+        """
+        from .report.plot import posterior_corner
+
+        found = next((m for m in self if m.posterior is not None), None)
+        if found is None:
+            raise ValueError("no source has a posterior")
+        return posterior_corner(found.problem, found.posterior, found.quantity, found.smoothing)
+
+    def _repr_html_(self) -> str:
+        return "".join(m._repr_html_() for m in self)
+
+
 def measure(
     counts,
     F,
@@ -197,7 +219,7 @@ def measure(
     prior_upper: dict[str, float] | None = None,
     policy: Policy | None = None,
     **settings,
-) -> list[Measurement]:
+) -> Measurements:
     """Mode and 68 % bounds of every source of one problem C ~ Poisson(F·θ).
 
     Parameters
@@ -226,10 +248,11 @@ def measure(
 
     Returns
     -------
-    list of Measurement
-        One per source, in column order: value, lolim, hilim, mode, outcome, flags, rhat, ess,
-        with `unit`, and `pdf`, `cdf` and `quantile` of the posterior; bounds of any level, the
-        detection limit, the chance that there is no source, and the backgrounds.
+    Measurements
+        A list with one `Measurement` per source, in column order: value, lolim, hilim, mode,
+        outcome, flags, rhat, ess, with `unit`, and `pdf`, `cdf` and `quantile` of the posterior;
+        bounds of any level, the detection limit, the chance that there is no source, and the
+        backgrounds.  Its `corner` draws the joint posterior.
 
     Raises
     ------
@@ -252,7 +275,8 @@ def measure(
     run = solve(problems, engine, policy, [seed], [quantity], keep=True).runs[0]
     if run.error is not None:
         raise run.error
-    return [_measurement(run, i, quantity, policy.smoothing) for i in range(len(run.sources))]
+    n = len(run.sources)
+    return Measurements(_measurement(run, i, quantity, policy.smoothing) for i in range(n))
 
 
 def _measurement(run: Run, i: int, quantity: str, smoothing: Smoothing) -> Measurement:

@@ -147,3 +147,15 @@ def test_a_measurement_tells_whether_there_is_a_source():
         assert found.no_source == pytest.approx(expected, rel=1e-6)
     assert faint.detection_limit() == pytest.approx(bright.detection_limit())
     assert faint.detection_limit(1e-3, 0.9) > faint.detection_limit(1e-3) > faint.detection_limit()
+
+
+def test_a_bundle_draws_its_corner_and_its_table_of_results_in_a_notebook():
+    """A panel for each marginal and trace of two sources and a background, and for each pair."""
+    pytest.importorskip("matplotlib")
+    found = mpiapp.measure([60, 40, 900], [[0.9, 0.1, 10], [0.1, 0.9, 10], [0, 0, 1000]], 2, "cnts")
+    figure = found.corner()
+    assert len(figure.axes) == 3 * 2 + 3
+    labels = {axes.get_xlabel().split("\n")[0] for axes in figure.axes}
+    assert {"s0", "s1", "bkg 2"} <= labels
+    html = found._repr_html_()
+    assert html.count("<svg") == 2 and "s1" in html

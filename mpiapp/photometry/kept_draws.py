@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..catalog.problem import Problem
 from ..catalog.runs import RunKey
 from ..engines import create
 from ..files.draws import RunDraws, draws_name, write_draws
-from ..posterior import Draws, SamplingError
+from ..posterior import Draws, Posterior, SamplingError
 from .ladder import Run
 
 
@@ -32,7 +33,7 @@ class KeptDraws(NamedTuple):
         if run.posterior is None:
             return
         try:
-            draws = drawn(run, seed)
+            draws = drawn(run.problem, run.posterior, seed)
         except SamplingError:
             return  # its result stands without
         write_draws(
@@ -49,8 +50,8 @@ def run_draws(key: RunKey, run: Run, draws: Draws, seed: int) -> RunDraws:
     return RunDraws(key, draws.values, problem.sources, problem.backgrounds, draws.method, seed)
 
 
-def drawn(run: Run, seed: int) -> Draws:
-    """The run's draws; those of gibbs for the same problem where its engine makes none."""
-    if isinstance(run.posterior, Draws):
-        return run.posterior
-    return create("gibbs").sample(run.problem, np.random.SeedSequence([seed]))
+def drawn(problem: Problem, posterior: Posterior, seed: int) -> Draws:
+    """A posterior's draws; those of gibbs for the same problem where its engine makes none."""
+    if isinstance(posterior, Draws):
+        return posterior
+    return create("gibbs").sample(problem, np.random.SeedSequence([seed]))

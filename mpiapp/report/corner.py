@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from ..posterior import Summary
 from .figures import BLACK, BLUE, GREEN, GREY, ORANGE, PAGE_WIDTH, styled
 
 CHAINS_SHOWN = 4
+_LETTER = 0.068  # inches that a letter of the title takes
 _CURVES = {"color": BLUE}, {"color": BLACK, "lw": 1, "ls": "--"}
 
 
@@ -55,7 +57,7 @@ def corner(parameters: list[Parameter], title: str):
             y = p.draws.ravel() / scale
             _pair(ax, x, y, [edge / x_scale for edge in ranges[j]], (low, high))
             if n <= 6:
-                _note(ax, f"{np.corrcoef(x, y)[0, 1]:+.2f}")
+                _note(ax, f"{np.corrcoef(x, y)[0, 1]:+.2f}".replace("-", "−"))
             if j == 0:
                 _name(ax.yaxis, labels[i], n)
             else:
@@ -76,7 +78,8 @@ def corner(parameters: list[Parameter], title: str):
     figure.legend(
         shown.values(), shown, loc="outside lower center", ncols=6, frameon=False, fontsize=7
     )
-    figure.suptitle(title, fontsize=8)
+    lines = (fill(line, int(size / _LETTER)) for line in title.splitlines())
+    figure.suptitle("\n".join(lines), fontsize=8)
     return figure
 
 

@@ -13,6 +13,7 @@ from ..files.draws import check_suffix, write_draws
 from ..files.results import Results
 from ..photometry.kept_draws import drawn, run_draws
 from ..photometry.ladder import Run
+from ..posterior import Posterior, Smoothing
 from .corner import CHAINS_SHOWN, Parameter, corner
 from .figures import save, unit_of
 from .rerun import find_key, rerun
@@ -45,17 +46,36 @@ def plot_run(
     found = find_key(results, key)
     run, config = rerun(results, found, trusted_engine, inputs)
     problem, posterior = run.problem, run.posterior
-    draws = drawn(run, found.seed(config.seed))
+    draws = drawn(problem, posterior, found.seed(config.seed))
     if draws_path:
         write_draws(run_draws(found, run, draws, found.seed(config.seed)), draws_path)
-    n = min(problem.n_columns, PARAMETERS_SHOWN)
     smoothing = config.policy().smoothing
-    unit = unit_of(found.quantity)
+    figure = posterior_corner(
+        problem, posterior, found.quantity, smoothing, draws, _title(str(found), run)
+    )
+    return save(figure, Path(path))
+
+
+def posterior_corner(
+    problem: Problem,
+    posterior: Posterior,
+    quantity: str,
+    smoothing: Smoothing,
+    draws: Draws | None = None,
+    title: str = "",
+):
+    """The figure of a posterior; draws are those of gibbs where its engine made none.
+
+    Raises InputError if matplotlib is not installed.
+    """
+    draws = drawn(problem, posterior, 0) if draws is None else draws
+    n = min(problem.n_columns, PARAMETERS_SHOWN)
+    unit = unit_of(quantity)
     parameters = []
     for i in range(n):
         x = np.linspace(draws.of(i).min(), draws.of(i).max(), 400)
         curves = {"MPDF (catalog's kernel)": (x, posterior.mpdf(i, x, smoothing))}
-        if (exact := _exact(run, problem, i)) is not None:
+        if (exact := _exact(problem, posterior, i)) is not None:
             curves["posterior"] = x, exact(x)
         own = unit if i < problem.n_sources else rf"{unit} pixel$^{{-1}}$"
         parameters.append(
@@ -69,14 +89,13 @@ def plot_run(
                 curves,
             )
         )
-    notes = _left_out(problem, draws, run, n)
+    notes = _left_out(problem, posterior, draws, n)
     if n > _UNITS_SHOWN:
         notes.append(rf"sources in {unit}, backgrounds in {unit} pixel$^{{-1}}$")
-    title = "\n".join([_title(str(found), run), *notes])
-    return save(corner(parameters, title), Path(path))
+    return corner(parameters, "\n".join(filter(None, [title, *notes])))
 
 
-def _left_out(problem: Problem, draws: Draws, run: Run, n: int) -> list[str]:
+def _left_out(problem: Problem, posterior: Posterior, draws: Draws, n: int) -> list[str]:
     """What the figure does not show, or shows of another engine."""
     notes = []
     if problem.n_columns > n:
@@ -85,8 +104,8 @@ def _left_out(problem: Problem, draws: Draws, run: Run, n: int) -> list[str]:
         notes.append(f"{len(others)} of {problem.n_columns} parameters are not drawn: {shown}")
     if len(draws.values) > CHAINS_SHOWN:
         notes.append(f"traces: {CHAINS_SHOWN} of {len(draws.values)} chains")
-    if draws is not run.posterior:
-        notes.append(f"draws, traces and pairs: engine gibbs; curves: {run.posterior.method}")
+    if draws is not posterior:
+        notes.append(f"draws, traces and pairs: engine gibbs; curves: {posterior.method}")
     return notes
 
 
@@ -104,10 +123,10 @@ def _title(key: str, run: Run) -> str:
     return f"{key}\n{', '.join(parts)}"
 
 
-def _exact(run: Run, problem: Problem, i: int):
+def _exact(problem: Problem, posterior: Posterior, i: int):
     """The density of a parameter without the kernel, where it is known; or None."""
-    if not isinstance(run.posterior, Draws):
-        return lambda x: run.posterior.pdf(i, x)
+    if not isinstance(posterior, Draws):
+        return lambda x: posterior.pdf(i, x)
     from ..engines.one_source import marginal
 
     if problem.n_sources != 1 or i > 0:

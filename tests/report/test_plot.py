@@ -67,6 +67,18 @@ def test_a_corner_of_many_long_names_has_every_pair_and_labels_that_touch_nothin
         assert box.x0 >= inside.x0 - 1 and box.x1 <= inside.x1 + 1
 
 
+@pytest.mark.parametrize("n", [2, 7])
+def test_a_title_of_many_long_names_stays_inside_of_the_figure(n):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    title = "run\n" + ", ".join(f"2CXO J123456.7-12345{i}: measured" for i in range(9))
+    figure = corner(parameters(n), title)
+    FigureCanvasAgg(figure).draw()
+    box, inside = figure._suptitle.get_window_extent(), figure.bbox
+    assert box.x0 >= inside.x0 and box.x1 <= inside.x1 and box.y1 <= inside.y1
+    assert figure._suptitle.get_text().replace("\n", " ") == title.replace("\n", " ")
+
+
 def test_axes_are_in_plain_numbers_with_the_power_of_ten_in_the_label():
     found = [p._replace(unit="erg") for p in parameters(2, "r{}")]
     figure = corner(found, "")
