@@ -166,8 +166,8 @@ def _field(preset, field, wanted, rng, folder, truth, events) -> tuple[int, int,
                 bundles = [_wanted(preset, bundle) for bundle, _ in drawn]
                 path = folder / prep3_name(stack.name, obsid.name)
                 if bundles:
-                    name = stack.camera.name
-                    write_prep3(path, stack.name, obsid.name, name, bundles, obsid.seconds)
+                    own = stack.name, obsid.name, stack.camera.name
+                    write_prep3(path, *own, bundles, obsid.seconds, mjd=obsid.mjd)
             if seen:
                 written += 1
                 n_detections += sum(len(components) for _, components, _ in seen)

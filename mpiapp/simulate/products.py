@@ -78,6 +78,7 @@ class Products:
             "INSTRUME": camera.name,
             "OBS_ID": obsid.name,
             "EXPOSURE": obsid.seconds,
+            "MJD-OBS": obsid.mjd,
             "RA_PNT": ra,
             "DEC_PNT": dec,
         }

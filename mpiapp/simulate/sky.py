@@ -85,12 +85,16 @@ class Sources:
 
 @dataclass(frozen=True, eq=False)
 class Obsid:
-    """One pointing: centre in arcsec, roll in radian, background factor of its four chips."""
+    """One pointing: centre in arcsec, roll in radian, background factor of its four chips.
+
+    mjd : its start
+    """
 
     name: str
     centre: np.ndarray
     roll: float
     seconds: float
+    mjd: float
     chips: np.ndarray
 
     def on_detector(self, camera: Camera, position: np.ndarray) -> np.ndarray:
@@ -137,6 +141,10 @@ def draw_fluxes(preset: Preset, n: int, rng: np.random.Generator) -> np.ndarray:
     return middle * np.where(u < faint, below, above)
 
 
+# MJD of a field's first observation, and days from one to the next.
+_FIRST, _BETWEEN = 55_000.0, 30.0
+
+
 def draw_stacks(preset: Preset, field: int, rng: np.random.Generator) -> list[Stack]:
     """Stacks of one field: pointings some arcmin apart, obsids within an arcmin or so."""
     stacks = []
@@ -157,6 +165,7 @@ def draw_stacks(preset: Preset, field: int, rng: np.random.Generator) -> list[St
                     centre=centre + rng.normal(0, 40, 2),
                     roll=rng.uniform(0, 2 * np.pi),
                     seconds=round(float(np.clip(seconds, 1e3, 2e5)), 3),
+                    mjd=_FIRST + _BETWEEN * number,
                     chips=10 ** rng.normal(0, 0.2, 4),
                 )
             )

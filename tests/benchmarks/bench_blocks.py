@@ -42,7 +42,8 @@ def main():
     if not args.rates_only:
         print_penalties(args.sources, in_time=False)
         print_penalties(args.sources, in_time=True)
-    shares = print_rates(args.sources * 2 // 5)
+    shares = print_rates(args.sources * 2 // 5, in_time=False)
+    print_rates(args.sources * 2 // 5, in_time=True)
     if args.figure:
         draw(args.figure, shares)
 
@@ -65,10 +66,11 @@ def print_penalties(n_sources, in_time):
         print(flush=True)
 
 
-def print_rates(n_sources):
+def print_rates(n_sources, in_time):
     """{(kind, factor): (4, n of OBSERVATIONS) shares in %}."""
     print(
-        "\nwith the default penalty, % of sources by b alone and by all bands: those in more than"
+        f"\nin the order of {'time' if in_time else 'flux'}, with the default penalty, % of "
+        "sources by b alone and by all bands: those in more than"
     )
     print("one block, and those whose blocks are exactly the true ones")
     print("kind      factor  observations    split         exactly")
@@ -76,19 +78,24 @@ def print_rates(n_sources):
     for kind, factor in CHANGES:
         for n in OBSERVATIONS:
             rng = np.random.default_rng([2, n, int(10 * factor)])
-            found = [rates(rng, flux_factors(rng, kind, factor, n)) for _ in range(n_sources)]
+            found = [
+                rates(rng, flux_factors(rng, kind, factor, n, in_time), in_time)
+                for _ in range(n_sources)
+            ]
             shares.setdefault((kind, factor), []).append(100 * np.mean(found, axis=0))
             numbers = "  ".join(f"{share:5.1f}" for share in shares[kind, factor][-1])
             print(f"{kind:8s}  {factor:6.1f}  {n:12d}  {numbers}", flush=True)
     return {change: np.array(found).T for change, found in shares.items()}
 
 
-def flux_factors(rng, kind, factor, n):
+def flux_factors(rng, kind, factor, n, in_time=False):
     factors = np.ones(n)
     if kind == "flare":
         factors[0] = factor
     elif kind == "step":
         factors[: max(n // 2, 1)] = factor
+        if in_time:  # it stays as bright as it has become
+            return factors
     return rng.permutation(factors)
 
 
@@ -147,20 +154,21 @@ def error(values):
     return np.quantile(draws, 0.95, axis=1).std()
 
 
-def blocks_of(cells, order, fit, n_bands):
+def blocks_of(cells, order, fit, n_bands, in_time):
     blocks = np.empty(len(cells), dtype=int)
-    blocks[order] = partition(fit, default_penalty(len(cells), n_bands))
+    blocks[order] = partition(fit, default_penalty(len(cells), n_bands, in_time))
     return blocks
 
 
-def rates(rng, factors):
+def rates(rng, factors, in_time):
     """Split by b alone, by any band; exactly the truth by b alone, by all bands."""
-    bands = [(cells, order, fitness(cells)) for cells, order in source(rng, factors)]
+    bands = [(c, order, fitness(c)) for c, order in source(rng, factors, in_time=in_time)]
     found = [
-        blocks_of(*bands[-1], 1),
-        intersection([blocks_of(*band, 4) for band in bands]),
+        blocks_of(*bands[-1], 1, in_time),
+        intersection([blocks_of(*band, 4, in_time) for band in bands]),
     ]
-    return [blocks.max() > 0 for blocks in found] + [same(blocks, factors) for blocks in found]
+    truth = np.cumsum(np.append(0, np.diff(factors) != 0)) if in_time else factors
+    return [blocks.max() > 0 for blocks in found] + [same(blocks, truth) for blocks in found]
 
 
 def same(a, b):
