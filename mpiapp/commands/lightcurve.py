@@ -65,5 +65,8 @@ def main(args: Namespace) -> ExitCode:
     if args.plot:
         print(plot_light_curve(table, args.plot))
     if not (args.out or args.plot):
+        formats = dict.fromkeys(("value", "lolim", "hilim", "mode"), ".4g")
+        for name, digits in (formats | {"mjd": ".4f", "mjd_end": ".4f", "exposure": ".0f"}).items():
+            table[name].format = digits
         print(lay_out(table))
     return ExitCode.OK
