@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.special import gammainc
 
 from ..catalog.problem import Problem
 from ..engines.joint import Rows, points
@@ -53,6 +52,14 @@ def own_apertures(problem: Problem) -> list[np.ndarray]:
             if sources[rows[i], j] > 0.0:
                 own[j].append(rows[i])
     return [np.array(rows, int) for rows in own]
+
+
+def _at_least(counts: float, expected: np.ndarray) -> np.ndarray:
+    """P(X >= counts > 0) of X ~ Poisson(expected)."""
+    # Not at the top either.
+    from scipy.special import gammainc
+
+    return gammainc(float(counts), expected)
 
 
 class WithoutSource:
@@ -104,7 +111,7 @@ class WithoutSource:
     def more_than(self, threshold: int, source: float = 0.0) -> float:
         """P(X > threshold), `source` more counts being expected."""
         _, expected, share = self._posterior
-        return float(share @ gammainc(threshold + 1.0, expected + source))
+        return float(share @ _at_least(threshold + 1.0, expected + source))
 
     @property
     def chance(self) -> float:
@@ -119,7 +126,7 @@ class WithoutSource:
             return self.more_than(self.counts - 1)
         at = points(Rows(*(np.concatenate(pair) for pair in zip(self._rest, self._own))))
         with np.errstate(divide="ignore"):
-            tail = np.log(gammainc(float(self.counts), self._expected(at.theta)))
+            tail = np.log(_at_least(self.counts, self._expected(at.theta)))
         if tail.max() == -np.inf:
             return 0.0
         log_integral, *_ = at.integral(self._rest.log_likelihood(at.theta) + tail)
