@@ -42,6 +42,23 @@ class InputWarning(UserWarning):
     """What of a table cannot be used, rows above all: which, and why."""
 
 
+class Photometry(QTable):
+    """What `measure_table` returns: a QTable of which notebooks show results with four digits."""
+
+    def _repr_html_(self) -> str:
+        shown = QTable(self, copy=False)
+        stems = tuple(q.column for q in QUANTITIES.values())
+        for name in shown.colnames:
+            if shown[name].dtype.kind == "f" and name.removesuffix(_end(name)).endswith(stems):
+                shown[name].info.format = shown[name].info.format or ".4g"
+        return shown._repr_html_()
+
+
+def _end(name: str) -> str:
+    """What tells the numbers of a quantity apart: the longest end of a name that is one."""
+    return max((end for end in _NUMBERS if name.endswith(end)), key=len)
+
+
 def measure_table(
     table,
     quantities: str | Sequence[str] | None = None,
@@ -58,7 +75,7 @@ def measure_table(
     extras: Sequence[str] = (),
     levels: Sequence[float] = (),
     **settings,
-) -> QTable:
+) -> Photometry:
     """Mode and 68 % bounds of many sources, a row of a table each, alone or in bundles (Eq. 1).
 
     Parameters
@@ -108,9 +125,9 @@ def measure_table(
 
     Returns
     -------
-    QTable
-        The table as it was, and for each quantity the columns q, q_lolim, q_hilim, q_mode,
-        q_mean and q_rms with units, q_outcome (code of `Outcome`) and q_flags (bits
+    Photometry
+        A QTable: the table as it was, and for each quantity the columns q, q_lolim, q_hilim,
+        q_mode, q_mean and q_rms with units, q_outcome (code of `Outcome`) and q_flags (bits
         of `Flag`), q being flux, photflux, src_rate or src_cnts.  A row that cannot
         be measured is NaN, with the outcome NULL_BAD_INPUT where numbers of its bundle
         make no sense or do not agree, or another NULL.  With the engine "exact" the numbers
@@ -135,7 +152,7 @@ def measure_table(
     counts = find_counts(source, given)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyUserWarning)  # units that astropy does not know
-        out = QTable(table if isinstance(table, (Table, Mapping)) else source.table)
+        out = Photometry(table if isinstance(table, (Table, Mapping)) else source.table)
     if counts.layout.is_wide:
         out = out[counts.rows]
         for name in {"band", "aperture"} - set(out.colnames):

@@ -219,3 +219,13 @@ def test_results_may_have_a_prefix_and_replace_no_column():
 
 def test_a_table_without_rows_has_results_without_rows():
     assert "src_rate_hilim" in measure_table(sources()[:0], "rate", progress=False).colnames
+
+
+def test_a_notebook_shows_results_with_four_digits_and_the_users_columns_as_they_are():
+    table = {"ra": [123.4567891], "cnts": [51], "cnts_bkg": [692], "psf_frac": [0.939]}
+    table |= {"psf_frac_bkg": [0.049], "area": [1791.0], "area_bkg": [42634.0]}
+    found = measure_table(table, "cnts", progress=False)
+    html = found._repr_html_()
+    assert f"<td>{found['src_cnts'][0].value:.4g}</td>" in html and "<td>123.4567891</td>" in html
+    assert str(found["src_cnts"][0].value) not in html
+    assert found["src_cnts"].info.format is None  # so that files keep all digits

@@ -11,24 +11,23 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[1] / "tests")]
 
-import matplotlib  # noqa: E402
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 from gammas import Gamma  # noqa: E402
 from mpiapp.products._compiled import hardness_tables, smoothed  # noqa: E402
 
 from mpiapp.products.hardness import hardness_ratios  # noqa: E402
 from mpiapp.products.variability import chances, flux_constancy  # noqa: E402
+from mpiapp.report.figures import BLACK, BLUE, GREEN, GREY, ORANGE, name_panel, panels, save  # noqa: E402
+
+COLORS = (BLUE, ORANGE, GREEN, BLACK)
 
 PAIRS = {"12 and 5 counts": (13, 6), "40 and 60": (41, 61), "0 and 8": (1, 9), "4 and 0": (5, 1)}
 SOURCES = {"30, 34, 27, 31 counts": (30, 34, 27, 31), "30, 0, 2, 14 counts": (30, 0, 2, 14)}
 
 
 def hardness(path):
-    figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-    for i, (name, shapes) in enumerate(PAIRS.items()):
+    figure, ((axes,),) = panels(1, height=3.2)
+    for i, ((name, shapes), color) in enumerate(zip(PAIRS.items(), COLORS)):
         bands = []
         for shape in shapes:
             table = tuple(np.array([column]) for column in Gamma(shape, 1.0).table())
@@ -40,32 +39,32 @@ def hardness(path):
         x, y = shapes[0] * (1 + w), shapes[1] * (1 - w)
         h = (x - y) / (x + y)
         density /= 0.5 * ((density[1:] + density[:-1]) * np.diff(h)).sum()
-        (line,) = axes.plot(h, density, label=name)
+        axes.plot(h, density, color=color, label=name)
         height = -0.12 * (i + 1)
-        axes.plot([low, high], [height, height], color=line.get_color(), lw=2)
-        axes.plot(mode, height, "o", color=line.get_color())
-    axes.axhline(0, color="0.8", lw=0.8)
+        axes.plot([low, high], [height, height], color=color, lw=2)
+        axes.plot(mode, height, "o", ms=4, color=color)
+    axes.axhline(0, color=GREY, lw=0.8)
     axes.set(xlabel="hardness ratio $H$", ylabel="density", xlim=(-1.02, 1.02))
-    axes.legend(title="harder and softer band", frameon=False, fontsize=8, title_fontsize=8)
-    figure.savefig(path, dpi=130)
+    axes.legend(title="harder and softer band", frameon=False, fontsize=7, title_fontsize=7)
+    save(figure, path)
 
 
 def variability(path):
-    figure, panels = plt.subplots(1, 2, figsize=(7.6, 3.2), layout="constrained", sharey=True)
-    for axes, (name, counts) in zip(panels, SOURCES.items()):
+    figure, (both,) = panels(2, height=2.8)
+    for axes, (name, counts) in zip(both, SOURCES.items()):
         tables = [Gamma(c + 1, 1.0).table() for c in counts]
-        for low, high, density in tables:
-            axes.plot(np.linspace(low, high, len(density)), density / density.max())
+        for (low, high, density), color in zip(tables, COLORS):
+            axes.plot(np.linspace(low, high, len(density)), density / density.max(), color=color)
         low, high, density = (np.array(column, dtype=float) for column in zip(*tables))
         mean = np.array(counts) + 1.0
         found = flux_constancy(low, high, density, mean, np.sqrt(mean), np.array([0, len(counts)]))
         chance = chances(found)[0]
         index = min(8, int(-np.log10(chance)))
         about = f"$D$ = {found[0, 0]:.1f}, $Q$ = {chance:.2g}, index {index}"
-        axes.set_title(f"{name}\n{about}", fontsize=9)
+        name_panel(axes, f"{name}\n{about}")
         axes.set(xlabel="flux (counts per exposure)", xlim=(0, 60))
-    panels[0].set_ylabel(r"$p_j(s)$ / max $p_j$")
-    figure.savefig(path, dpi=130)
+    both[0].set_ylabel(r"$p_j(s)$ / max $p_j$")
+    save(figure, path)
 
 
 if __name__ == "__main__":

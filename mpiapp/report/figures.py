@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,10 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "savefig.dpi": 150,
+    # letters stay letters: journals embed fonts of type 42, and SVG can be searched
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "axes.formatter.useoffset": False,
     # texts depend on nothing but their words, so that a rerun gives the same file
     "svg.hashsalt": "mpiapp",
 }
@@ -55,8 +60,16 @@ def styled(**more) -> Iterator[type]:
         raise InputError(
             "figures need matplotlib, which is not installed: pip install 'mpiapp[plot]'"
         ) from None
+
+    class Shown(Figure):
+        def _repr_png_(self) -> bytes:
+            """What notebooks show, which know figures of pyplot alone."""
+            picture = BytesIO()
+            self.savefig(picture, format="png")
+            return picture.getvalue()
+
     with rc_context(STYLE | more):
-        yield Figure
+        yield Shown
 
 
 def save(figure, path: Path) -> Path:

@@ -19,6 +19,7 @@ import argparse
 import logging
 import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 from problems import simulated
@@ -26,6 +27,7 @@ from problems import simulated
 from mpiapp.engines import create
 from mpiapp.parallel import compiledir
 from mpiapp.posterior.diagnostics import rhat_and_ess
+from mpiapp.report.figures import BLUE, GREEN, ORANGE, RED, panels, save
 
 SHAPES = {
     "1x1": (1, 1, 0.0),
@@ -90,18 +92,13 @@ def matched(ess):
 
 def draw_figure(path, points):
     """Seconds per run against shape, a marker per engine; points: (shape, level, engine, s)."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    figure, ((axes,),) = panels(1, height=3.2)
     shapes = list(SHAPES)
     markers = {
-        "gibbs": ("o", "tab:blue"),
-        "memo": ("s", "tab:red"),
-        "pymc3": ("^", "tab:orange"),
-        "get_draws": ("D", "tab:green"),
+        "gibbs": ("o", BLUE),
+        "memo": ("s", RED),
+        "pymc3": ("^", ORANGE),
+        "get_draws": ("D", GREEN),
     }
     for engine, (marker, color) in markers.items():
         for level, fill in (("faint", "none"), ("bright", color)):
@@ -109,14 +106,11 @@ def draw_figure(path, points):
             if mine:
                 x, y = np.transpose(mine)
                 label = f"{'the memo' if engine == 'memo' else engine}, {level}"
-                axes.plot(x, y, marker, color=color, markerfacecolor=fill, label=label)
-    axes.set_yscale("log")
-    axes.set_xticks(range(len(shapes)), shapes)
-    axes.set_xlabel("sources × obsids")
-    axes.set_ylabel("processor time per run (s)")
-    axes.grid(axis="y", alpha=0.3)
-    axes.legend(ncols=2, fontsize="small", loc="center left", bbox_to_anchor=(0.3, 0.55))
-    figure.savefig(path, dpi=150)
+                axes.plot(x, y, marker, ms=5, color=color, mfc=fill, label=label)
+    axes.set(yscale="log", xlabel="sources × obsids", ylabel="processor time per run (s)")
+    axes.set_xticks(range(len(shapes)), [shape.replace("x", " × ") for shape in shapes])
+    axes.legend(ncols=2, frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(0.45, 0.62))
+    save(figure, Path(path))
 
 
 def exponent(function, n_sources):
