@@ -323,9 +323,9 @@ def _measure(part: tuple) -> np.ndarray:
 def _nothing(*shape: int, more: Sequence[Field], outcome: int = 0) -> np.ndarray:
     """Records without numbers: NUMBERS, and those of more fields."""
     empty = no_numbers(*shape, outcome=outcome)
-    records = np.full(shape, np.nan, empty.dtype.descr + [(field.source, "f8") for field in more])
-    for name in empty.dtype.names:
-        records[name] = empty[name]
+    records = np.empty(shape, empty.dtype.descr + [(field.source, "f8") for field in more])
+    for name in records.dtype.names:
+        records[name] = empty[name] if name in empty.dtype.names else np.nan
     return records
 
 

@@ -19,9 +19,11 @@ from jobs import mpiapp, table, write_job
 from results_files import exit_code, in_a_fork
 
 from mpiapp.cli import main
+from mpiapp.files.hdf5_tables import create_table
 from mpiapp.files.results import ResultsError
 from mpiapp.files.schema import TABLES
 from mpiapp.files.writer import Writer
+from mpiapp.photometry.extras import ASKED
 
 NUMBERS = (-1, 0, 1, 77, 2**62, np.nan, np.inf, -1e300)
 FIXED = (b"", b"\xff\xfe", b"x", b"\x1b[2J", b"obsid", b"77")
@@ -32,9 +34,10 @@ COLUMNS = [(name, column) for name, (columns, _) in TABLES.items() for column in
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A small results file, with an input that failed."""
+    """A small results file with all that may be asked for, and with an input that failed."""
     folder = tmp_path_factory.mktemp("job")
-    config = write_job(folder, text=table(1, 1))
+    extras = f"[extras]\nnumbers = {[*ASKED]}\n"
+    config = write_job(folder, extra=extras, text=table(1, 1))
     (folder / "prep3" / "broken_prep3.fits").write_text("broken")
     assert mpiapp("run", config).returncode == 4
     return folder / "results.h5"
@@ -43,6 +46,8 @@ def finished(tmp_path_factory):
 def spoilt(path, name: str, column, value) -> None:
     """Write one value into a column of a table's first row, or of a row made for it."""
     with h5py.File(path, "r+") as file:
+        if name not in file:
+            create_table(file, name, 0)
         rows = file[name]
         if not len(rows):
             rows.resize((1,))
@@ -60,7 +65,7 @@ def commands(path, out) -> list[tuple]:
         ("show", path, "--failures"),
         ("timing", path),
         ("compare", path, path),
-        ("export", path, out / "e.csv", "--level", "obsid"),
+        ("export", path, out / "e.csv", "--level", "obsid", "--with", "no_source,hdi_lo"),
         ("check", path, "--sample", "0"),
         ("merge", out / "merged.h5", path),
     ]

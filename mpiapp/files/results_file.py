@@ -62,7 +62,9 @@ class ResultsFile:
     def dataset(self, name: str) -> h5py.Dataset | None:
         """A table as HDF5 has it, its layout checked; None if there is none."""
         if name not in self._tables:
-            if reason := wrong_with(self.file, name, self.columns[name], self.text_kind):
+            with readable(self.path, f"/{name}"):
+                reason = wrong_with(self.file, name, self.columns[name], self.text_kind)
+            if reason:
                 raise ResultsError(
                     f"{self.path}: /{name} {reason}; the file is damaged or no results file: "
                     "restore it"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..files.results import Results, disagreement
-from ..files.schema import TABLES
+from ..files.schema import OPTIONAL, TABLES
 
 
 def check_tables(results: Results) -> np.ndarray:
@@ -34,9 +34,10 @@ def check_tables(results: Results) -> np.ndarray:
     results.mpdf_rows()
     if results.n_rows("attempts") != n_attempts:
         raise disagreement(results.path, "attempts")
-    failed = results.table("failures")["run_id"]
-    if not np.isin(failed[failed != 0], ids).all():
-        raise disagreement(results.path, "failures")
+    for name in ("failures", *OPTIONAL):
+        whose = results.column(name, "run_id")
+        if not np.isin(whose[whose != 0], ids).all():
+            raise disagreement(results.path, name)
     for name in TABLES.keys() - {"photometry", "runs", "failures"}:
         for _ in results.chunks(name, 20_000):
             pass

@@ -7,6 +7,8 @@ import pytest
 from problems import matrix, problem
 from scipy import stats
 
+from mpiapp.catalog.assemble import assemble_unnamed
+from mpiapp.catalog.bundle import KNOWN
 from mpiapp.catalog.problem import Problem
 from mpiapp.photometry.detection import Detection, WithoutSource, own_apertures
 
@@ -175,3 +177,14 @@ def test_what_tells_nothing_of_its_apertures_is_left_out():
     F[:3, [0, 1, 3]], F[3:, [2, 4]] = matrix(2, 1), matrix(1, 1)
     far = Problem.of([4, 3, 30, 70, 60], F, 3, "cnts")
     assert without(far).chance == without(near).chance
+
+
+@pytest.mark.parametrize("error", [0.0, 0.1, 0.7])
+def test_a_background_of_a_map_is_poisson_or_with_an_error_negative_binomial(error):
+    """APE_POIS of eROSITA; an error makes of μ a Gamma variate of that relative rms."""
+    counts, F = np.array([[4, KNOWN]]), np.array([[[0.9, 1.23], [0.0, error]]])
+    p = assemble_unnamed([counts], [F], np.array([[1e6, 10.0]]))[0]
+    expected = stats.poisson.sf(3, 1.23)
+    if error:
+        expected = stats.nbinom.sf(3, error**-2, 1 / (1 + 1.23 * error**2))
+    assert without(p).chance == pytest.approx(expected, rel=1e-6)
