@@ -12,7 +12,6 @@ FLAGS = [
     "-fno-trapping-math",
     "-fassociative-math",
     "-fno-signed-zeros",
-    "-freciprocal-math",
 ]
 ROOMS = ("engines", "posterior", "products")
 

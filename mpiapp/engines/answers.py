@@ -11,14 +11,15 @@ from ..posterior import SamplingError, Smoothing, Summary
 from ..posterior.marginals import Marginal, MarginalAnswers
 from ..posterior.tabulated import Tabulated
 from ..stopwatch import timed
+from ._compiled import LIMITED, SOLVED
 from .canonical import Found
 from .compressed import compress
 from .cubature import LEVELS
 from .joint import joint
 from .one_source import NOT_RESOLVED, background_marginal, marginal
-from .one_source_summary import SOLVED, summarise_problems
+from .one_source_summary import summarise_problems
 from .several import NOT_FINITE, fit, marginals, with_background_as_source
-from .several_summary import LIMITED, MARGIN, SHIFTS, summarise_several
+from .several_summary import MARGIN, SHIFTS, summarise_several
 
 
 class OneSource(MarginalAnswers):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from ..catalog.problem import Problem
-from ..compiled import OPTIONS
 from ..posterior.draws import SamplingError
+from . import _compiled
 
 
 class Compressed(NamedTuple):
@@ -36,60 +35,13 @@ class Compressed(NamedTuple):
 
 def compress(problem: Problem) -> Compressed:
     """Drop the rows without counts; raise SamplingError for counts that nothing can explain."""
-    impossible, compressed = compress_rows(
-        problem.counts,
-        problem.F,
-        problem.offset,
-        problem.row_obsid,
-        problem.upper,
-        problem.n_sources,
+    p = problem
+    impossible, arrays = _compiled.compress(
+        (p.counts, p.F, p.offset, p.row_obsid, p.upper, p.n_sources)
     )
     if impossible >= 0:
         raise SamplingError(
             f"row {impossible} holds {problem.counts[impossible]} counts but all its elements of F "
             "are zero: correct the matrix or leave this aperture out"
         )
-    return compressed
-
-
-@njit(**OPTIONS)
-def compress_rows(counts, F, offset, row_obsid, upper, sources):
-    """The first row whose counts nothing explains, or −1, and the problem compressed."""
-    backgrounds = F.shape[1] - sources
-    sums = np.zeros(F.shape[1])
-    rows = np.empty(len(counts), dtype=np.int64)
-    first = np.zeros(backgrounds + 1, dtype=np.int64)
-    impossible = -1
-    n = 0
-    for r in range(len(counts)):
-        seen = False
-        for j in range(F.shape[1]):
-            sums[j] += F[r, j]
-            seen = seen or F[r, j] != 0.0
-        if counts[r] == 0:
-            continue
-        if not seen:
-            if offset[r] <= 0.0 and impossible < 0:
-                impossible = r
-            continue
-        rows[n] = r
-        n += 1
-        if backgrounds:
-            first[row_obsid[r] + 1] += 1
-    rows = rows[:n].copy()
-    for k in range(backgrounds):
-        first[k + 1] += first[k]
-    kept = np.empty(n)
-    f = np.empty((n, sources))
-    omega = np.zeros(n)
-    rest = np.empty(n)
-    for i in range(n):
-        r = rows[i]
-        kept[i] = counts[r]
-        rest[i] = offset[r]
-        for j in range(sources):
-            f[i, j] = F[r, j]
-        if backgrounds:
-            omega[i] = F[r, sources + row_obsid[r]]
-    f_sum, omega_sum = sums[:sources].copy(), sums[sources:].copy()
-    return impossible, Compressed(rows, kept, f, omega, rest, first, f_sum, omega_sum, upper)
+    return Compressed(*arrays)

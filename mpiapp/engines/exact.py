@@ -8,7 +8,6 @@ for.  What error is left is measured: from independent repeats and from finer ru
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 
@@ -19,10 +18,10 @@ from ..posterior.marginals import MarginalAnswers
 from ..posterior.numbers import no_numbers
 from ..posterior.tabulated import Tabulated
 from ..stopwatch import timed
+from ._compiled import SOLVED
 from .answers import InUnits, OneSource, SeveralSources
 from .canonical import canonical
-from .gibbs import warm_up_problem
-from .one_source_summary import SOLVED, summarise_problems
+from .one_source_summary import summarise_problems
 from .settings import ExactSettings
 from .several_summary import summarise_several
 
@@ -42,17 +41,12 @@ class ExactEngine(ExactSettings):
         self._last: tuple[bytes, MarginalAnswers | None] = (b"", None)
 
     def warm(self) -> None:
-        """Compile every kernel, or load it from numba's cache."""
-        for n_sources in (1, 2):
-            found = self.sample(warm_up_problem(n_sources), np.random.SeedSequence(0))
-            found.summary(0, Smoothing())
-            found.tabulated(0, 2, Smoothing())
+        """Nothing to compile."""
 
     def sample(
         self, problem: Problem, seed: np.random.SeedSequence, *, tune_factor: int = 1
     ) -> Posterior:
         """The marginals of every source; see `Engine`."""
-        _load()
         if problem.n_sources == 1:
             return OneSource(problem)
         return self._several(problem)
@@ -64,7 +58,6 @@ class ExactEngine(ExactSettings):
 
         Of sources that are not reported there is only `eq11`; their numbers are NaN.
         """
-        _load()
         arrays = _arrays(problems)
         if problems.n_sources > 1:
             found = summarise_several(
@@ -87,17 +80,6 @@ class ExactEngine(ExactSettings):
             if own.digest != self._last[0]:
                 self._last = own.digest, SeveralSources(own.problem, self.accuracy)
         return InUnits(self._last[1], own.units, problem.upper, seconds)
-
-
-@cache
-def _load() -> None:
-    """Load what solves batches, one source first, before anything else.
-
-    Compiled files have copies of what they share, and a process takes those of the first that
-    it loads; they differ in the last digits.
-    """
-    summarise_problems(*_arrays(Problems.of([warm_up_problem(1)])), Smoothing())
-    summarise_several(*_arrays(Problems.of([warm_up_problem(2)])), 2, Smoothing(), 1.0)
 
 
 def _arrays(problems: Problems) -> tuple[np.ndarray, ...]:

@@ -19,13 +19,13 @@ from ..compiled import OPTIONS
 from ..posterior.diagnostics import remember_start, rhat_and_ess
 from ..posterior.draws import Draws, SamplingError
 from ..stopwatch import timed
-from ._compiled import maximise
+from ._compiled import draw_one_source, maximise
 from .centre import Centre, centre
 from .compressed import Compressed, compress
-from .kernels import draw_on_lines, lane_states, scratch
+from .kernels import draw_on_lines, scratch
 from .lines import lines
-from .one_source import draw as draw_exact
 from .one_source import tabulate
+from .random_lanes import lane_states
 from .settings import GibbsSettings
 
 _EXACT_LANES = 64
@@ -170,7 +170,7 @@ class GibbsEngine(GibbsSettings):
         values = np.empty((-(-n // _EXACT_LANES) * _EXACT_LANES, len(p.upper)))
         state = lane_states(seed, _EXACT_LANES)
         with timed(seconds, "sample"):
-            failed = draw_exact(p, m, state, scratch(_EXACT_LANES), values)
+            failed = draw_one_source(p, m, state, values)
         if failed:
             raise SamplingError(f"{failed} draws of a background found no value")
         columns = len(p.upper)

@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from ..catalog.problem import Problem
-from ..compiled import OPTIONS
 from ._compiled import INSIDE
 
 _CLEAR = 4.0  # a source fewer standard deviations from a bound counts as cut by it
 _CORRELATED = 0.2  # exchange counts between sources correlated more than this
 _INTERIOR = 2.5  # a background this many standard deviations from its bounds follows the sources
 _STEEP = 5.0  # decay lengths in a standard deviation beyond which zero decides the width
-
-
-@njit(**OPTIONS)
-def gains(p, theta, gain):
-    """gain (n_columns,), written: Σ_r C_r F_rj / μ_r at theta, for Richardson and Lucy."""
-    counts, f, omega, offset = p.counts, p.f, p.omega, p.offset
-    sources, blocks = len(p.f_sum), len(p.omega_sum)
-    gain[:] = 0.0
-    for k in range(max(blocks, 1)):
-        begin, end = (p.first[k], p.first[k + 1]) if blocks else (0, len(counts))
-        b = theta[sources + k] if blocks else 0.0
-        for r in range(begin, end):
-            mu = offset[r] + omega[r] * b
-            for j in range(sources):
-                mu += f[r, j] * theta[j]
-            ratio = counts[r] / mu
-            for j in range(sources):
-                gain[j] += f[r, j] * ratio
-            if blocks:
-                gain[sources + k] += omega[r] * ratio
 
 
 def _information(problem: Problem, theta: np.ndarray):

@@ -11,9 +11,10 @@ from problems import matrix, problem, simulated
 from scipy import stats
 
 from mpiapp.engines import SamplingError, create
+from mpiapp.engines._compiled import draw_on_lines
 from mpiapp.engines.gibbs import GibbsEngine
-from mpiapp.engines.kernels import draw_on_lines, lane_states, scratch
 from mpiapp.engines.one_source import marginal
+from mpiapp.engines.random_lanes import lane_states
 from mpiapp.posterior.diagnostics import remember_start
 from mpiapp.posterior.mpdf import Smoothing, summarise
 
@@ -227,15 +228,14 @@ def test_draws_along_a_line_follow_its_density(counts, mu, v, total, lo, hi):
     lanes, rounds = 64, 1000
     counts, v = np.array(counts), np.array(v)
     mu = np.repeat(np.array(mu, dtype=float).reshape(-1, 1), lanes, axis=1)
-    state, work = lane_states(seed(1), lanes), scratch(lanes)
+    state = lane_states(seed(1), lanes)
     start = min(hi, lo + 1.0) * 0.5 + lo * 0.5
     draws = np.empty((rounds, lanes))
     for n in range(rounds):
         t = np.full(lanes, start)
         missed = draw_on_lines(
-            counts, mu, v, 0, len(counts), total, np.full(lanes, lo), np.full(lanes, hi),
-            t, state, work,
-        )  # fmt: skip
+            counts, mu, v, total, np.full(lanes, lo), np.full(lanes, hi), t, state
+        )
         assert missed == 0
         draws[n] = t
     end = min(hi, draws.max() + draws.std())

@@ -24,7 +24,7 @@ inline void gains(const Compressed& p, View<const double> theta, View<double> ga
 }
 
 // Improve the positive estimate theta (columns) inside the box of the prior.
-VECTORISED void maximise(Compressed p, View<double> theta) {
+VECTORISED inline void maximise(Compressed p, View<double> theta) {
     Array<double> gain({theta.size()});
     for (int round = 0; round < em_rounds; ++round) {
         gains(p, theta, gain);

@@ -93,6 +93,9 @@ class Integrals {
 
     // What a kernel of half-width h makes of it at y.
     Smoothed smoothed(double h, double y) const {
+        // Farther out nothing changes, and differences of equal numbers, which rounding may leave,
+        // would be multiplied by (y/h)³.
+        y = std::clamp(y, -1.0 - h, 1.0 + h);
         const auto [a, b] = between(y - h, y + h);
         const double d0 = b[0] - a[0], d1 = b[1] - a[1], d2 = b[2] - a[2], d3 = b[3] - a[3];
         const double h2 = h * h, h3 = h2 * h, y2 = y * y;
