@@ -13,8 +13,8 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[1] / "tests")]
 
 import numpy as np  # noqa: E402
 from gammas import Gamma  # noqa: E402
-from mpiapp.products._compiled import hardness_tables, smoothed  # noqa: E402
 
+from mpiapp.products._compiled import hardness_tables, smoothed  # noqa: E402
 from mpiapp.products.hardness import hardness_ratios  # noqa: E402
 from mpiapp.products.variability import chances, flux_constancy  # noqa: E402
 from mpiapp.report.figures import BLACK, BLUE, GREEN, GREY, ORANGE, name_panel, panels, save  # noqa: E402

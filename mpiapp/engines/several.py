@@ -28,8 +28,8 @@ class Fit(NamedTuple):
     seen : (n_seen,) the sources that any aperture sees
     upper : (n_seen + n_backgrounds,) prior bounds of these and of the backgrounds
     reach : (n_columns,) 13 standard deviations beyond the centre, even where that is beyond the
-        prior's bound (no density's Eq. 11 exceeds it: docs/engine-exact.md); the bound itself of unseen
-        sources
+        prior's bound (no density's Eq. 11 exceeds it: docs/engine-exact.md); the bound itself of
+        unseen sources
     posterior : its centre and the rules of its backgrounds
     """
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from gammas import Gamma, hardness, write_results
-from mpiapp.products._compiled import hardness_tables
-from mpiapp.products._compiled import smoothed as smoothed_tables
 
 from mpiapp.catalog.outcome import Flag
 from mpiapp.files.results import open_results
+from mpiapp.products._compiled import hardness_tables
+from mpiapp.products._compiled import smoothed as smoothed_tables
 from mpiapp.products.export import catalog_table
 from mpiapp.products.hardness import hardness_ratios
 
