@@ -9,3 +9,11 @@
 #else
 #define VECTORISED
 #endif
+
+// INDEPENDENT before a loop says that its arrays do not overlap, where they are too many for the
+// compiler to have that checked.
+#if defined(__GNUC__) && !defined(__clang__)
+#define INDEPENDENT _Pragma("GCC ivdep")
+#else
+#define INDEPENDENT
+#endif

@@ -1,4 +1,4 @@
-"""The compiled engine: exact draws for one source, Gibbs sampling along lines for more.
+"""The engine gibbs: exact draws for one source, Gibbs sampling along lines for more.
 
 With several sources each sweep draws the sources along conjugate directions,
 the backgrounds following as their regression on the sources says, and then each
@@ -12,17 +12,14 @@ lanes of vector instructions.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from ..catalog.problem import Problem
-from ..compiled import OPTIONS
 from ..posterior.diagnostics import remember_start, rhat_and_ess
 from ..posterior.draws import Draws, SamplingError
 from ..stopwatch import timed
-from ._compiled import draw_one_source, maximise
+from ._compiled import draw_one_source, maximise, sweep
 from .centre import Centre, centre
 from .compressed import Compressed, compress
-from .kernels import draw_on_lines, scratch
 from .lines import lines
 from .one_source import tabulate
 from .random_lanes import lane_states
@@ -32,101 +29,8 @@ _EXACT_LANES = 64
 _BURN_IN = 10.0  # of it at least so many autocorrelation times
 
 
-@njit(**OPTIONS)
-def sweep(p, directions, moves, totals, theta, state, work, values):
-    """Advance every chain by len(values[0]) sweeps and record where each ends.
-
-    directions : (n_lines, n_columns); moves : (n_lines, n) their effect on μ of
-    the rows with counts; totals : (n_lines,) and on Σ μ; theta : (n_columns,
-    chains); values : (chains, sweeps, n_columns), written.
-    Returns the number of lines that gave no draw.
-    """
-    counts, f, omega, offset, first = p.counts, p.f, p.omega, p.offset, p.first
-    omega_sum, upper = p.omega_sum, p.upper
-    columns, chains = theta.shape
-    backgrounds = len(omega_sum)
-    sources = columns - backgrounds
-    mu = np.empty((len(counts), chains))
-    lo = np.empty(chains)
-    hi = np.empty(chains)
-    t = np.empty(chains)
-    failed = 0
-    for n in range(values.shape[1]):
-        for r in range(len(counts)):
-            for i in range(chains):
-                mu[r, i] = offset[r]
-            for j in range(sources):
-                for i in range(chains):
-                    mu[r, i] += f[r, j] * theta[j, i]
-        for k in range(backgrounds):
-            for r in range(first[k], first[k + 1]):
-                for i in range(chains):
-                    mu[r, i] += omega[r] * theta[sources + k, i]
-        for line in range(len(directions)):
-            lo[:] = -np.inf
-            hi[:] = np.inf
-            for j in range(columns):
-                if directions[line, j] != 0.0:
-                    for i in range(chains):
-                        down, up = (
-                            -theta[j, i] / directions[line, j],
-                            (upper[j] - theta[j, i]) / directions[line, j],
-                        )
-                        lo[i] = max(lo[i], min(down, up))
-                        hi[i] = min(hi[i], max(down, up))
-            for i in range(chains):
-                inset = 1e-6 * (hi[i] - lo[i])
-                t[i] = min(max(0.0, lo[i] + inset), hi[i] - inset)
-            failed += draw_on_lines(
-                counts, mu, moves[line], 0, len(counts), totals[line], lo, hi, t, state, work
-            )
-            for j in range(columns):
-                if directions[line, j] != 0.0:
-                    for i in range(chains):
-                        theta[j, i] = min(
-                            max(theta[j, i] + t[i] * directions[line, j], 0.0), upper[j]
-                        )
-            for r in range(len(counts)):
-                for i in range(chains):
-                    mu[r, i] += t[i] * moves[line, r]
-        for k in range(backgrounds):
-            for i in range(chains):
-                b = theta[sources + k, i]
-                lo[i] = -b
-                hi[i] = upper[sources + k] - b
-                inset = 1e-6 * (hi[i] - lo[i])
-                t[i] = min(max(0.0, lo[i] + inset), hi[i] - inset)
-            failed += draw_on_lines(
-                counts, mu, omega, first[k], first[k + 1], omega_sum[k], lo, hi, t, state, work
-            )
-            for i in range(chains):
-                b = theta[sources + k, i] + t[i]
-                theta[sources + k, i] = min(max(b, 0.0), upper[sources + k])
-            for r in range(first[k], first[k + 1]):
-                for i in range(chains):
-                    mu[r, i] += t[i] * omega[r]
-        for j in range(columns):
-            for i in range(chains):
-                values[i, n, j] = theta[j, i]
-    return failed
-
-
-def warm_up_problem(n_sources: int) -> Problem:
-    """A small problem in one obsid, to have the kernels compiled."""
-    rows = n_sources + 1
-    return Problem(
-        counts=np.full(rows, 5),
-        F=np.eye(rows) + 0.1,
-        upper=np.full(rows, 100.0),
-        sources=("s",) * n_sources,
-        backgrounds=("b",),
-        row_obsid=np.zeros(rows, dtype=int),
-        offset=np.zeros(rows),
-    )
-
-
 class GibbsEngine(GibbsSettings):
-    """Compiled sampler in one thread; exact for one source.
+    """Sampler in one thread; exact for one source.
 
     Settings: `GibbsSettings`.
 
@@ -146,9 +50,7 @@ class GibbsEngine(GibbsSettings):
         self.exact = exact
 
     def warm(self) -> None:
-        """Compile every kernel, or load it from numba's cache."""
-        for n_sources in (1, 2):
-            self.sample(warm_up_problem(n_sources), np.random.SeedSequence(0))
+        """Nothing to compile."""
 
     def sample(
         self, problem: Problem, seed: np.random.SeedSequence, *, tune_factor: int = 1
@@ -194,7 +96,7 @@ class GibbsEngine(GibbsSettings):
         rng = np.random.Generator(np.random.PCG64(seed))
         start = _spread(middle, p.upper, rng.uniform(-2.0, 2.0, (problem.n_columns, self.chains)))
         state = lane_states(seed.spawn(1)[0], self.chains)
-        return p, directions, moves, totals, start, state, scratch(self.chains)
+        return p, directions, moves, totals, start, state
 
     def _gibbs(self, problem: Problem, p: Compressed, seed, tune_factor, seconds) -> Draws:
         with timed(seconds, "init"):

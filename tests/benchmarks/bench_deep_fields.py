@@ -17,10 +17,9 @@ import time
 from multiprocessing import get_context
 
 import numpy as np
-from problems import problem
+from problems import problem, simulated
 
 from mpiapp.engines import create
-from mpiapp.engines.gibbs import warm_up_problem
 from mpiapp.posterior import Smoothing
 
 # Sources, obsids, and the distance to the nearest source, in radii of an aperture.
@@ -70,7 +69,7 @@ def answer(engine, p, seed):
 def alone(name, shape):
     """The answer in a process of its own, with its seconds and what memory it added, in MB."""
     engine = create(name)
-    answer(engine, warm_up_problem(2), 0)
+    answer(engine, simulated(2, 1, 5.0, 0.1, np.random.default_rng(0)), 0)
     p = field(*SHAPES[shape])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     t0 = time.process_time()

@@ -4,11 +4,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from numpy.polynomial.chebyshev import chebinterpolate
 from scipy import integrate, optimize, stats
 
 from mpiapp.posterior.marginals import Marginal
 from mpiapp.posterior.mpdf import Smoothing, summarise
-from mpiapp.posterior.series import interpolate, nodes
 
 
 def gamma_marginal(shape, upper, order=96):
@@ -16,11 +16,12 @@ def gamma_marginal(shape, upper, order=96):
     peak = max(shape - 1.0, 0.0)
     lo = max(0.0, peak - 7.5 * np.sqrt(shape) - 24.0)
     hi = min(upper, peak + 7.5 * np.sqrt(shape) + 24.0)
-    x = nodes(order)
-    log_density = stats.gamma(shape).logpdf(lo + 0.5 * (hi - lo) * (1.0 + x))
-    c = np.empty(order)
-    interpolate(x, np.exp(log_density - log_density.max()), c)
-    return Marginal(lo, hi, upper, c)
+
+    def density(x):
+        logs = stats.gamma(shape).logpdf(lo + 0.5 * (hi - lo) * (1.0 + x))
+        return np.exp(logs - logs.max())
+
+    return Marginal(lo, hi, upper, chebinterpolate(density, order - 1))
 
 
 def by_quadrature(shape, upper, smoothing):

@@ -37,6 +37,7 @@ PYBIND11_MODULE(_compiled, m) {
     m.def("compress", &compressed, "problem"_a);
     m.def("in_own_units", &in_own_units, "counts"_a, "F"_a, "upper"_a, "sources"_a, "room"_a);
     m.def("maximise", &maximise, "p"_a, "theta"_a);
+    bind_gibbs(m);
     bind_one_source(m);
     bind_several(m);
 }

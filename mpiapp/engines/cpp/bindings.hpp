@@ -5,5 +5,6 @@
 
 #include <pybind11/pybind11.h>
 
+void bind_gibbs(pybind11::module_& m);
 void bind_one_source(pybind11::module_& m);
 void bind_several(pybind11::module_& m);

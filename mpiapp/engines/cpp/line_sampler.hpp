@@ -5,6 +5,7 @@
 
 #include <limits>
 
+#include "cpp/vectorised.hpp"
 #include "engines/cpp/lines.hpp"
 #include "engines/cpp/random_lanes.hpp"
 
@@ -55,6 +56,7 @@ class LineSampler {
 
     // Where the tangents at a and b meet, and the integrals under either up to a common factor.
     void build_hats(ConstLanes lo, ConstLanes hi) {
+        INDEPENDENT
         for (Index i = 0; i < u.size(); ++i) {
             double ga = slope_a[i], gb = slope_b[i];
             const double turn = ga - gb;
@@ -81,6 +83,7 @@ class LineSampler {
 
     // Invert the distribution under the tangents at u: the trials, and ln hat − ψ(a) there.
     void draw_from_hats(ConstLanes lo, ConstLanes hi) {
+        INDEPENDENT
         for (Index i = 0; i < u.size(); ++i) {
             const double area = left[i], other = right[i], z = joint[i], top = hi[i];
             const double ga = slope_a[i], gb = slope_b[i], ta = a[i], tb = b[i], hb = height[i];

@@ -67,7 +67,6 @@ VECTORISED std::tuple<Array<double>, Array<double>> rhat_and_ess(View<const doub
 }  // namespace
 
 PYBIND11_MODULE(_compiled, m) {
-    m.def("interpolate", &interpolate, "x"_a, "values"_a, "c"_a);
     m.def("summary_of_series", &summary_of_series, "c"_a, "zero"_a, "top"_a, "bandwidth"_a,
           "level"_a, "wants_quantile"_a);
     m.def("moments_of_series", &moments_of_series, "c"_a);

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
 #include "cpp/arrays.hpp"
 #include "posterior/cpp/buckets.hpp"
@@ -45,6 +44,7 @@ inline double normal_quantile(double p) {
     return q * polynomial(middle, q * q) / polynomial(under_middle, q * q);
 }
 
+// Of parameters one after the other, with room for the chains of one.
 class Diagnostics {
   public:
     struct Found {
@@ -53,59 +53,69 @@ class Diagnostics {
 
     // Of so many chains and draws of each, which are split in halves.
     Diagnostics(Index chains, Index draws)
-        : draws_(draws), half_(draws / 2), x_({2 * chains * half_}), scores_(x_.shape()),
-          z_({2 * chains, half_}), means_({2 * chains}), places_(x_.shape()), order_(x_.shape()) {
-        for (Index i = 0; i < x_.size(); ++i) scores_[i] = score(double(i));
-        std::iota(places_.begin(), places_.end(), 0);
+        : draws_(draws),
+          half_(draws / 2),
+          n_(2 * chains * half_),
+          x_({n_}),
+          sorted_({n_}),
+          scores_({n_}),
+          z_({2 * chains, half_}),
+          means_({2 * chains}) {
+        for (Index i = 0; i < n_; ++i) scores_[i] = score(static_cast<double>(i));
     }
 
     // values: of all parameters (chains, draws, columns).  r-hat is the larger of that of the ranks
     // and that of the ranks of |x − median|, NaN for a column that never moves; both are NaN for one
-    // with draws that are not finite.
+    // with draws that are not finite, or a single one.
     Found of(View<const double, 3> values, Index column) {
         constexpr double nan = std::numeric_limits<double>::quiet_NaN();
         if (!split(values, column)) return {nan, nan};
         rank_normalise();
         const Variances bulk = variances();
         const double ess = effective_size(bulk), of_ranks = rhat(bulk);
-        const Index n = x_.size();
-        const double median = 0.5 * (x_[order_[(n - 1) / 2]] + x_[order_[n / 2]]);
-        for (double& x : x_) x = std::abs(x - median);
+        const double median = 0.5 * (sorted_[(n_ - 1) / 2].x + sorted_[n_ / 2].x);
+        for (Draw& draw : x_) draw.x = std::abs(draw.x - median);
         rank_normalise();
         return {std::fmax(of_ranks, rhat(variances())), ess};
     }
 
   private:
+    struct Draw {
+        double x;
+        Index place;  // in the half chains one after the other
+    };
+
     // Between the means of chains, and the mean of those within chains.
     struct Variances {
         double between, within;
     };
 
-    // x: half chains one after the other; whether all is finite.
+    // x: the half chains; whether there are any and all is finite.
     bool split(View<const double, 3> values, Index column) {
-        double* half = x_.begin();
+        if (half_ == 0) return false;
+        Index place = 0;
         for (Index c = 0; c < values.shape(0); ++c) {
             for (Index i = 0; i < draws_; ++i)
                 if (!std::isfinite(values(c, i, column))) return false;
             for (Index begin : {Index(0), draws_ - half_})
-                for (Index i = begin; i < begin + half_; ++i) *half++ = values(c, i, column);
+                for (Index i = begin; i < begin + half_; ++i, ++place)
+                    x_[place] = {values(c, i, column), place};
         }
         return true;
     }
 
     // The normal score of a rank, counted from 0.
-    double score(double rank) const { return normal_quantile((rank + 0.625) / (x_.size() + 0.25)); }
+    double score(double rank) const { return normal_quantile((rank + 0.625) / (n_ + 0.25)); }
 
     // z: the normal scores of the ranks of x, of ties that of their mean rank.
     void rank_normalise() {
-        const Index n = x_.size();
-        sort_by_buckets<Index>(places_, order_, [this](Index i) { return x_[i]; });
-        if (x_[order_[0]] == x_[order_[n - 1]]) return z_.fill(0.0);  // without rounding
-        for (Index i = 0, j; i < n; i = j + 1) {
+        sort_by_buckets<Draw>(x_, sorted_, [](const Draw& draw) { return draw.x; });
+        if (sorted_[0].x == sorted_[n_ - 1].x) return z_.fill(0.0);  // without rounding
+        for (Index i = 0, j; i < n_; i = j + 1) {
             j = i;
-            while (j + 1 < n && x_[order_[j + 1]] == x_[order_[i]]) ++j;
+            while (j + 1 < n_ && sorted_[j + 1].x == sorted_[i].x) ++j;
             const double tied = j > i ? score(0.5 * (i + j)) : scores_[i];
-            for (Index k = i; k <= j; ++k) z_.data()[order_[k]] = tied;
+            for (Index k = i; k <= j; ++k) z_.data()[sorted_[k].place] = tied;
         }
     }
 
@@ -164,11 +174,11 @@ class Diagnostics {
                                    : std::numeric_limits<double>::quiet_NaN();
     }
 
-    Index draws_, half_;
-    Array<double> x_, scores_;
+    Index draws_, half_, n_;  // n: of all half chains
+    Array<Draw> x_, sorted_;
+    Array<double> scores_;
     Array<double, 2> z_;
     Array<double> means_;
-    Array<Index> places_, order_;
 };
 
 }  // namespace mpiapp
