@@ -21,7 +21,6 @@ import numpy as np
 from ..catalog.fault import InputError
 from ..catalog.outcome import Flag, Outcome, worst
 from ..catalog.problem import Problem
-from ..catalog.problems import Problems
 from ..engines import Engine
 from ..posterior import Posterior, Smoothing, Solutions
 from ..posterior.numbers import no_numbers
@@ -197,7 +196,7 @@ class Ladder:
         self._spent(run.posterior.seconds)
         self._spent({"summarise": spent["summarise"]})
 
-        beyond = np.flatnonzero(pegged(found, Problems.of([run.problem]))[0])
+        beyond = np.flatnonzero(pegged(found, run.problem.wanted, run.problem.upper)[0])
         if beyond.size:
             labels = [run.problem.labels[i] for i in beyond]
             self._record(rung, f"pegged: {', '.join(labels)}", spent)

@@ -201,7 +201,8 @@ def _measure_together(
         return np.zeros(len(problems), bool)
     judge(found.numbers, found.is_upper_limit, floors)
     unseen = are_unseen(problems.F, problems.upper, problems.n_sources, policy.prior_factor)
-    done = found.is_solved & ~unseen.any(axis=1) & ~pegged(found, problems).any(axis=1)
+    are_pegged = pegged(found, problems.reported, problems.upper)
+    done = found.is_solved & ~unseen.any(axis=1) & ~are_pegged.any(axis=1)
     reported = list(problems.reported)
     measured.numbers[:] = found.numbers[:, reported]
     measured.method[:] = found.method

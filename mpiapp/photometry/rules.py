@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..catalog.outcome import Outcome
-from ..catalog.problems import Problems
 from ..catalog.quantities import MODEL_FLUXES
 from ..posterior import Solutions
 
@@ -15,11 +16,11 @@ def eq11(mode, lolim, hilim):
     return mode + 1.5 * (hilim - lolim)
 
 
-def pegged(found: Solutions, problems: Problems) -> np.ndarray:
-    """(n, n_columns) which parameters do not stay below their prior bounds (Eq. 11)."""
-    reached, numbers = found.eq11.copy(), found.numbers[:, problems.reported]
-    reached[:, problems.reported] = eq11(numbers["mode"], numbers["lolim"], numbers["hilim"])
-    return ~(reached <= problems.upper)
+def pegged(found: Solutions, reported: Sequence[int], upper: np.ndarray) -> np.ndarray:
+    """(n, n_columns) which parameters do not stay below their prior bounds `upper` (Eq. 11)."""
+    reached, numbers = found.eq11.copy(), found.numbers[:, reported]
+    reached[:, reported] = eq11(numbers["mode"], numbers["lolim"], numbers["hilim"])
+    return ~(reached <= upper)
 
 
 def energy_floor(quantity: str, floor: float) -> float:

@@ -16,14 +16,14 @@ NUMBERS = np.dtype(
     [(name, "f8") for name in ("value", "lolim", "hilim", "mode", "mean", "rms", "noise")]
     + [("n_draws", "i4"), ("rhat", "f8"), ("ess", "f8"), ("outcome", "i2"), ("flags", "i4")]
 )
+_NOTHING = np.array(
+    tuple(np.nan if kind.kind == "f" else 0 for kind, _ in NUMBERS.fields.values()), NUMBERS
+)
 
 
 def no_numbers(*shape: int, outcome=0, flags=0) -> np.ndarray:
     """Records (NUMBERS) without numbers; with an outcome and flags, or arrays of them."""
-    records = np.zeros(shape, NUMBERS)
-    for name, (kind, _) in NUMBERS.fields.items():
-        if kind.kind == "f":
-            records[name] = np.nan
+    records = np.full(shape, _NOTHING)
     records["outcome"], records["flags"] = outcome, flags
     return records
 
