@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from functools import cache
@@ -65,6 +66,8 @@ def rooms() -> dict[str, set[str]]:
         room = file.split("/")[0]
         if room in folders:
             known[room] |= {name.split(".")[1] for name in names if name.startswith("mpiapp.")}
+    for path in HOME.glob("*/cpp/*.?pp"):
+        known[path.parts[-3]] |= set(re.findall(r'#include "(\w+)/cpp/', path.read_text()))
     return {room: (others & folders) - {room} for room, others in known.items()}
 
 
