@@ -36,6 +36,7 @@ ERG_PER_KEV = 1.602176634e-9
 class MadeBundle:
     """A bundle as it goes into the prep3 file; `bundle` is None if no source is seen here."""
 
+    name: str
     bundle: Bundle | None = None
     info: list[InfoRow] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -50,7 +51,7 @@ def make_bundle(
     A source with a file that cannot be used is left out, alone or with the band that it costs;
     its neighbours go on without it and say so.
     """
-    made = MadeBundle()
+    made = MadeBundle(name)
     sources = []
     for source in files:
         try:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..catalog.fault import InputError
 from ..files.prep3 import prep3_name
 from ..files.prep3_write import write_prep3
-from .bundle_files import open_observation
+from .bundle_files import OpenObservation, open_observation
 from .bundles import MadeBundle, make_bundle
 from .field import ObservationFiles, Settings
 from .sky import start_of
@@ -36,6 +36,17 @@ class Extracted:
     seconds: float = 0.0
 
 
+@dataclass
+class Piece:
+    """Some bundles of an observation, measured; `fault` is what costs them all."""
+
+    made: list[MadeBundle] = field(default_factory=list)
+    instrument: str = ""
+    exposure: float | None = None
+    fault: str = ""
+    seconds: float = 0.0
+
+
 def extract_observation(
     files: ObservationFiles,
     bundles: Mapping[str, tuple[str, ...]],
@@ -46,36 +57,63 @@ def extract_observation(
 
     bundles : components of the stack's bundles, by name
     """
+    return write_pieces(files, [measure_piece(files, bundles, settings)], folder)
+
+
+def measure_piece(
+    files: ObservationFiles,
+    bundles: Mapping[str, tuple[str, ...]],
+    settings: Settings,
+    opened: Callable[[ObservationFiles, Settings], OpenObservation] = open_observation,
+) -> Piece:
+    """Counts and matrices of some bundles of an observation; never raises for bad input.
+
+    bundles : their components, by name
+    opened : reads what all sources share, or knows it already
+    """
     begun = time.perf_counter()
-    done = Extracted(files.name)
+    piece = Piece()
     of_source = {source.name: source for source in files.sources}
     try:
-        observation = open_observation(files, settings)
-        made: list[MadeBundle] = []
+        observation = opened(files, settings)
+        piece.instrument, piece.exposure = observation.instrument, observation.seconds
         for name, components in bundles.items():
             here = [of_source[c] for c in components if c in of_source]
             if here:
-                made.append(_make(observation, name, here, files))
-        done.faults = [fault for one in made for fault in one.faults]
-        done.missing = [name for one in made for name in one.missing]
-        usable = [one for one in made if one.bundle]
+                piece.made.append(_make(observation, name, here, files))
+    except InputError as error:
+        piece.fault = str(error)
+    piece.seconds = time.perf_counter() - begun
+    return piece
+
+
+def write_pieces(files: ObservationFiles, pieces: Sequence[Piece], folder: str) -> Extracted:
+    """Write the prep3 file of an observation, all pieces of which are there."""
+    begun = time.perf_counter()
+    done = Extracted(files.name, seconds=sum(piece.seconds for piece in pieces))
+    made = sorted((one for piece in pieces for one in piece.made), key=lambda one: one.name)
+    done.faults = [*dict.fromkeys(piece.fault for piece in pieces if piece.fault)]
+    done.faults += [fault for one in made for fault in one.faults]
+    done.missing = [name for one in made for name in one.missing]
+    usable = [one for one in made if one.bundle]
+    try:
         if usable:
-            done.path = str(Path(folder) / prep3_name(files.stack, files.obsid))
+            path = str(Path(folder) / prep3_name(files.stack, files.obsid))
             write_prep3(
-                done.path,
+                path,
                 files.stack,
                 files.obsid,
-                observation.instrument,
+                pieces[0].instrument,
                 [one.bundle for one in usable],
-                observation.seconds,
+                pieces[0].exposure,
                 [row for one in usable for row in one.info],
                 start_of(observation.header),
             )
+            done.path = path
         _count(done, usable)
     except InputError as error:
-        done.path = ""
         done.faults.append(str(error))
-    done.seconds = time.perf_counter() - begun
+    done.seconds += time.perf_counter() - begun
     return done
 
 
@@ -84,7 +122,7 @@ def _make(observation, name: str, here, files: ObservationFiles) -> MadeBundle:
         return make_bundle(observation, name, here)
     except InputError as error:
         place = f"{files.name}, bundle {name} ({', '.join(s.name for s in here)})"
-        return MadeBundle(faults=[f"{place}: {error}"])
+        return MadeBundle(name, faults=[f"{place}: {error}"])
 
 
 def _count(done: Extracted, made: list[MadeBundle]) -> None:

@@ -1,4 +1,6 @@
-"""A job that extracts the observations of a field, each by one rank, and goes on where it was.
+"""A job that extracts the observations of a field on all ranks, and goes on where it was.
+
+A rank takes an observation, or some of its bundles if there would else be too few for all ranks.
 
 `extract.jsonl` in the folder of the files has a line for every observation that is done: what it
 was made from, what was wrong, what was noticed.  An observation whose line and files are still as
@@ -11,7 +13,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -20,8 +22,9 @@ from typing import NamedTuple
 
 from ..catalog.fault import InputError
 from ..exit_code import ExitCode
+from ..extract.bundle_files import OpenObservation, open_observation
 from ..extract.field import Field, ObservationFiles, Settings
-from ..extract.observation import Extracted, extract_observation
+from ..extract.observation import Extracted, Piece, measure_piece, write_pieces
 from ..extract.overlaps import StackSources, find_bundles
 from .dispatch import stream
 from .progress import Progress, say
@@ -31,16 +34,28 @@ from .world import World
 RECORD = "extract.jsonl"
 # Work for each worker beside that at which it is.
 _AHEAD = 2
+# An observation with more than this part of a worker's share of all sources is cut, but pieces have
+# so many sources that what all of them read once more does not count.
+_SHARE, _WORTHWHILE = 0.25, 20
 
 
 class Unit(NamedTuple):
-    """An observation to extract, and the bundles of its stack."""
+    """An observation to extract, or some bundles of it.
+
+    bundles : components by name
+    digest : of all that decides the observation's prep3 file
+    """
 
     files: ObservationFiles
     bundles: dict[str, tuple[str, ...]]
     settings: Settings
     folder: str
     digest: str
+    is_whole: bool = True
+
+    @property
+    def n_sources(self) -> int:
+        return sum(map(len, self.bundles.values()))
 
 
 @dataclass
@@ -76,11 +91,11 @@ def run(
             with world.executor() as executor:
                 if executor is not None:
                     extraction = _lead(found, str(folder), world, executor)
-            if world.rank == 0:
-                try:
-                    code = finish(extraction, found)
-                except InputError as error:
-                    code = _told(error)
+                    try:
+                        code = finish(extraction, found)
+                    except InputError as error:
+                        code = _told(error)
+                    world.end(code)
         world.part()
         return code
 
@@ -124,7 +139,7 @@ def _lead(found: Field, folder: str, world: World, executor) -> Extraction:
     order = list(stacks)
     extraction.stacks.sort(key=lambda stack: order.index(stack.stack))
     record = Record(Path(folder) / RECORD)
-    units, total = [], 0
+    units: dict[str, Unit] = {}
     for stack in extraction.stacks:
         for files in stacks[stack.stack]:
             unit = _unit(files, stack, found.settings, folder)
@@ -132,15 +147,21 @@ def _lead(found: Field, folder: str, world: World, executor) -> Extraction:
                 extraction.done.append(earlier)
                 extraction.kept += 1
             else:
-                units.append(unit)
-                total += len(files.sources)
-    # The largest first, so that no rank is left with one at the end.
-    units.sort(key=lambda unit: -len(unit.files.sources))
-    with Progress(total, unit="source") as progress:
-        for digest, n, done in send(_extract, iter(units)):
+                units[unit.digest] = unit
+    cut = _cut(units.values(), world.n_workers)
+    pieces: dict[str, list[Piece]] = {}
+    awaited = Counter(piece.digest for piece in cut)
+    with Progress(sum(piece.n_sources for piece in cut), unit="source") as progress:
+        for digest, n_sources, done in send(_extract, iter(cut)):
+            if isinstance(done, Piece):
+                pieces.setdefault(digest, []).append(done)
+                if len(pieces[digest]) < awaited[digest]:
+                    progress.add(n_sources, 0)
+                    continue
+                done = write_pieces(units[digest].files, pieces.pop(digest), folder)
             record.add(digest, done)
             extraction.done.append(done)
-            progress.add(n, len(done.faults))
+            progress.add(n_sources, len(done.faults))
     extraction.stopped = world.stop.reason
     return extraction
 
@@ -167,9 +188,37 @@ def _state(path: str) -> tuple[int, int]:
     return state.st_size, state.st_mtime_ns
 
 
-def _extract(unit: Unit) -> tuple[str, int, Extracted]:
-    done = extract_observation(unit.files, unit.bundles, unit.settings, unit.folder)
-    return unit.digest, len(unit.files.sources), done
+def _cut(units: Collection[Unit], n_workers: int) -> list[Unit]:
+    """The units with large ones in pieces, the largest first: no rank is left with one alone."""
+    total = sum(unit.n_sources for unit in units)
+    at_once = max(_WORTHWHILE, int(_SHARE * total / n_workers)) if n_workers > 1 else total
+    cut = []
+    for unit in sorted(units, key=lambda unit: -unit.n_sources):
+        names = list(unit.bundles)
+        n = min(len(names), -(-unit.n_sources // at_once))
+        for k in range(n):
+            bundles = {name: unit.bundles[name] for name in names[k::n]}
+            cut.append(unit._replace(bundles=bundles, is_whole=n == 1))
+    return cut
+
+
+def _extract(unit: Unit) -> tuple[str, int, Extracted | Piece]:
+    """Digest and number of sources of a unit, and what has become of it."""
+    piece = measure_piece(unit.files, unit.bundles, unit.settings, partial(_opened, unit.digest))
+    done = write_pieces(unit.files, [piece], unit.folder) if unit.is_whole else piece
+    return unit.digest, unit.n_sources, done
+
+
+# The observation of which this process has had the last piece.
+_open: dict[str, OpenObservation] = {}
+
+
+def _opened(digest: str, files: ObservationFiles, settings: Settings) -> OpenObservation:
+    """The observation, read once for all its pieces."""
+    if digest not in _open:
+        _open.clear()
+        _open[digest] = open_observation(files, settings)
+    return _open[digest]
 
 
 class Record:

@@ -14,11 +14,13 @@ from astropy.table import Table
 from jobs import mpiapp, mpiexec
 
 from mpiapp.catalog.quantities import BANDS, TABLE_1, Matrix
+from mpiapp.extract.bundle_files import open_observation
 from mpiapp.extract.find import find_field
-from mpiapp.extract.observation import extract_observation
+from mpiapp.extract.observation import extract_observation, measure_piece
 from mpiapp.extract.overlaps import find_bundles
 from mpiapp.files.prep3 import read_prep3
 from mpiapp.files.source_info import read_source_info
+from mpiapp.parallel import extraction
 from mpiapp.parallel.extraction import RECORD, run
 from mpiapp.parallel.world import World
 from mpiapp.simulate import PRESETS, simulate
@@ -309,3 +311,43 @@ def test_ranks_write_the_same_files_as_one_process(one_stack, tmp_path):
     assert files_of(tmp_path / "ranks") == files_of(tmp_path / "alone")
     again = mpiapp("extract", str(one_stack), str(tmp_path / "ranks"), ranks=2)
     assert "2 observations of them as they were" in again.stdout
+
+
+class RanksInTurn(World):
+    """A world of four workers whose calls are made in this process."""
+
+    n_workers = property(lambda self: 4, lambda self, value: None)
+
+
+def test_an_observation_is_shared_by_ranks_that_read_its_events_once(mock, tmp_path, monkeypatch):
+    field = find_field(str(mock / "products"))
+    one = max(field.observations, key=lambda one: len(one.sources))
+    field = replace(field, observations=(one,))
+    read = []
+    monkeypatch.setattr(extraction, "_WORTHWHILE", 3)
+    monkeypatch.setattr(
+        extraction, "open_observation", lambda *a: read.append(a) or open_observation(*a)
+    )
+    outs = [tmp_path / "pieces", tmp_path / "whole"]
+    found, pieces = [], []
+    monkeypatch.setattr(
+        extraction, "measure_piece", lambda *a: pieces.append(a) or measure_piece(*a)
+    )
+    for out, world in zip(outs, (RanksInTurn(), World())):
+        assert run(lambda: field, out, world, lambda done, _: found.append(done) or 0) == 0
+    assert files_of(outs[0]) == files_of(outs[1]) and len(files_of(outs[0])) == 1
+    assert len(pieces) > 3 and len(read) == 1  # for all pieces, and the whole that follows
+    assert [(d.source_bands, d.missing, d.flags) for d in found[0].done] == [
+        (d.source_bands, d.missing, d.flags) for d in found[1].done
+    ]
+
+
+def test_what_costs_an_observation_is_said_once_of_all_its_pieces(one_stack, tmp_path, monkeypatch):
+    monkeypatch.setattr(extraction, "_WORTHWHILE", 3)
+    field = find_field(str(one_stack))
+    Path(field.observations[0].events).write_bytes(b"SIMPLE  =                    T")
+    found = []
+    run(lambda: field, tmp_path, RanksInTurn(), lambda done, _: found.append(done) or 0)
+    lost, kept = sorted(found[0].done, key=lambda one: bool(one.path))
+    assert len(lost.faults) == 1 and field.observations[0].events in lost.faults[0]
+    assert kept.path and not kept.faults
