@@ -11,7 +11,6 @@ import os
 import re
 import sys
 
-from . import numba_home
 from ._version import __version__
 from .commands import COMMANDS
 from .exit_code import ExitCode
@@ -70,7 +69,6 @@ def main(argv: list[str] | None = None) -> int:
     # One thread a rank, unless the user wants otherwise; it must be set before numpy loads.
     for name in _THREADS:
         os.environ.setdefault(name, "1")
-    numba_home.find()
     parser = build_parser()
     if not (sys.argv[1:] if argv is None else argv):
         parser.print_help(sys.stderr)

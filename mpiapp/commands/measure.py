@@ -57,7 +57,6 @@ def main(args: Namespace) -> ExitCode:
     from ..files.catalog_tables import read_table
     from ..files.counts_table import find_counts
     from ..files.layouts import NUMBERS, Given, suits
-    from ..parallel.warmup import compile_once
     from ..photometry.detection import Detection
     from ..photometry.extras import Extras
     from ..photometry.ladder import Policy
@@ -94,7 +93,6 @@ def main(args: Namespace) -> ExitCode:
         raise InputError(
             f"{args.table}: column {again}: the result has one of that name; rename it"
         )
-    compile_once(args.engine)
     found = measure_counts(
         counts,
         quantities,

@@ -24,7 +24,6 @@ class PyMpiapp(PythonPackage):
     depends_on("py-astropy@6:", type=("build", "run"))
     depends_on("py-h5py@3.10:", type=("build", "run"))
     depends_on("py-mpi4py@4:", type=("build", "run"))
-    depends_on("py-numba@0.60:", type=("build", "run"))
     depends_on("py-pydantic@2.7:", type=("build", "run"))
     depends_on("py-tomli@2:", type=("build", "run"), when="^python@:3.10")
     depends_on("py-regions@0.8:", type=("build", "run"))

@@ -45,9 +45,8 @@ class Host(World):
 
 @pytest.fixture
 def log(monkeypatch):
-    """What happens in order; numba's cache is filled by no process of its own."""
+    """What happens in order."""
     events = []
-    monkeypatch.setattr(warmup.subprocess, "run", lambda *args, **kwargs: events.append("cache"))
     for name in ("THEANO_FLAGS", "PYTENSOR_FLAGS"):
         monkeypatch.setenv(name, "")
     return events
@@ -60,12 +59,6 @@ def directories(tmp_path, monkeypatch):
         (tmp_path / f"rank{rank}").mkdir()
     monkeypatch.setattr(warmup, "claim", lambda rank, scratch: tmp_path / f"rank{rank}")
     return tmp_path / "rank0", tmp_path / "rank1"
-
-
-def test_the_first_rank_of_a_host_fills_the_cache_before_it_loads_from_it(log, directories):
-    """Code just compiled and code from the cache differ in the last digits."""
-    warmup.warm_up(Engine(False, log, None), Host(0, None, log), None)
-    assert log == ["cache", "warm", "node"]
 
 
 def test_the_others_wait_and_take_what_the_first_has_compiled(log, directories):
@@ -88,7 +81,7 @@ def test_a_rank_without_a_directory_is_named_and_nothing_is_compiled(log, monkey
     assert log == []
 
 
-def test_an_engine_that_numba_compiles_needs_no_directory(log, monkeypatch):
+def test_an_engine_that_compiles_nothing_needs_no_directory(log, monkeypatch):
     def claim(*args):
         raise AssertionError("claimed")
 

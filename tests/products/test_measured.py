@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 
 import numpy as np
 import pytest
@@ -197,14 +196,6 @@ def test_help_lists_every_name_that_map_and_set_know():
     known = set(re.findall(r"\w+", COLUMNS))
     ends = {name for name in OWN if name.startswith("exposure") and name.endswith("_bkg")}
     assert set(OWN) - ends <= known
-
-
-def test_a_first_call_says_that_it_compiles(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("mpiapp.parallel.numba_cache.stamp", lambda engine: tmp_path / "none")
-    monkeypatch.setattr("mpiapp.parallel.progress._FIRST_SECONDS", 0.1)
-    monkeypatch.setattr("subprocess.run", lambda *args, **kwargs: time.sleep(0.5))
-    assert measured(tmp_path, rows=ROWS[:1])[0] == 0
-    assert "compiling for this processor" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("suffix", [".vot", ".fits", ".ecsv", ".parquet", ".csv"])
