@@ -79,6 +79,7 @@ pictures: .venv/test ## Run the tutorials and put their pictures beside them in 
 lint: .venv/lint ## Check style, formatting and shell scripts
 	$(bin)/ruff check
 	$(bin)/ruff format --check
+	$(bin)/clang-format --dry-run --Werror $(sources)
 	@if command -v shellcheck >/dev/null; then \
 	    shellcheck .ci/run .ci/packages .make/find-python .make/freeze tests/parallel/slurm_node.sh $(wildcard jobscripts/*.slurm jobscripts/*.pbs); \
 	else echo "shellcheck is not installed: shell scripts were not checked"; fi

@@ -58,11 +58,10 @@ inline double quick_exp(double x) {
     const double k = std::floor(x * 1.4426950408889634 + 0.5);
     const double high = x - k * ln2_high, low = k * ln2_low;
     const double r = high - low, t = r * r;
-    const double c =
-        r - t * (0.16666666666666602 +
-                 t * (-0.0027777777777015593 +
-                      t * (6.613756321437934e-05 +
-                           t * (-1.6533902205465252e-06 + t * 4.1381367970572385e-08))));
+    const double c = r - t * (0.16666666666666602 +
+                              t * (-0.0027777777777015593 +
+                                   t * (6.613756321437934e-05 + t * (-1.6533902205465252e-06 +
+                                                                     t * 4.1381367970572385e-08))));
     const double y = 1.0 - ((low - (r * c) / (2.0 - c)) - high);
     return y * from_bits(bits_of(k + (0x1p52 + 1023.0)) << 52);
 }

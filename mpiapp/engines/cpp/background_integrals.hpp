@@ -103,8 +103,7 @@ class ObsidIntegral {
         }
         const Lines lines{p_.counts.part(begin_, end_), mu_.part(0, end_ - begin_),
                           p_.omega.part(begin_, end_), p_.omega_sum[obsid_]};
-        reach_down(lines, bound, drop, peak, lo, hi,
-                   scratch_.part(3, 3 + reach_scratch));
+        reach_down(lines, bound, drop, peak, lo, hi, scratch_.part(3, 3 + reach_scratch));
         for (Index i = 0; i < lanes_; ++i) {
             out[i] += log_integral(rule, lines, i, peak[i], lo[i], hi[i]);
         }

@@ -11,7 +11,7 @@
 
 namespace mpiapp {
 
-constexpr Index most_nodes = 16;  // of a fixed rule; moving nodes cost no more
+constexpr Index most_nodes = 16;           // of a fixed rule; moving nodes cost no more
 constexpr Index more_nodes[] = {0, 2, 5};  // than the number decided first, one after the other
 constexpr double node_error = 3e-5;        // relative, that decides their number
 constexpr double near_root = 4.0;  // standard deviations of b, within which W leaves a factor out
@@ -63,7 +63,8 @@ class RuleFinder {
         Index at = 0;
         for (Index k = 0; k < blocks; ++k) {
             const Index room = at + most_nodes;
-            if (p_.backgrounds() == 0 || (p_.omega_sum[k] <= 0.0 && p_.first[k + 1] > p_.first[k])) {
+            if (p_.backgrounds() == 0 ||
+                (p_.omega_sum[k] <= 0.0 && p_.first[k + 1] > p_.first[k])) {
                 nodes[at] = logs[at] = 0.0;
                 ++at;
             } else if (p_.first[k + 1] > p_.first[k]) {

@@ -13,11 +13,11 @@ namespace {
 
 auto compressed(const Given& problem) {
     auto c = compress(problem);
-    return std::make_tuple(c.impossible,
-                           std::make_tuple(std::move(c.rows), std::move(c.counts), std::move(c.f),
-                                           std::move(c.omega), std::move(c.offset),
-                                           std::move(c.first), std::move(c.f_sum),
-                                           std::move(c.omega_sum), std::move(c.upper)));
+    return std::make_tuple(
+        c.impossible,
+        std::make_tuple(std::move(c.rows), std::move(c.counts), std::move(c.f), std::move(c.omega),
+                        std::move(c.offset), std::move(c.first), std::move(c.f_sum),
+                        std::move(c.omega_sum), std::move(c.upper)));
 }
 
 auto in_own_units(View<const double> counts, View<const double, 2> F, View<const double> upper,

@@ -79,9 +79,9 @@ inline OwnProblems own_problems(const Batch& given, double room) {
         own.same[i] = i;
         if (i == 0) continue;
         const Index k = own.same[i - 1];
-        const bool is_same =
-            are_equal(given.counts[i], given.counts[k]) && are_equal(upper[i], upper[k]) &&
-            are_equal(F[i], F[k]) && are_equal(given.offset[i], given.offset[k]);
+        const bool is_same = are_equal(given.counts[i], given.counts[k]) &&
+                             are_equal(upper[i], upper[k]) && are_equal(F[i], F[k]) &&
+                             are_equal(given.offset[i], given.offset[k]);
         if (is_same) own.same[i] = k;
     }
     return own;

@@ -127,17 +127,16 @@ inline void collapse(const Compressed& p, ConstLanes s, View<double> start, View
             powers[1][k].fill(2.0 / (total * total));
             continue;
         }
-        const Lines lines{p.counts.part(begin, end), mu.part(begin, end),
-                          p.omega.part(begin, end), total};
+        const Lines lines{p.counts.part(begin, end), mu.part(begin, end), p.omega.part(begin, end),
+                          total};
         peak.fill(start[k]);
         reach_down(lines, p.upper[1 + k], collapse_drop, peak, lo, hi,
                    work.part(3, 3 + reach_scratch));
         start[k] = peak[lanes / 2];
         for (Index i = 0; i < lanes; ++i) {
             for (Index r = 0; r < lines.rows(); ++r) mu_of_lane[r] = lines.mu(r, i);
-            const auto found =
-                integrate_background(lines.counts, mu_of_lane, p.f.part(begin, end), lines.v,
-                                     total, peak[i], lo[i], hi[i]);
+            const auto found = integrate_background(lines.counts, mu_of_lane, p.f.part(begin, end),
+                                                    lines.v, total, peak[i], lo[i], hi[i]);
             out(0, i) += found.log_mass;
             out(1, i) += found.slope;
             out(2, i) += found.bend;

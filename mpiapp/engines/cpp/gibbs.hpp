@@ -129,9 +129,9 @@ class Chains {
 // values : (chains, sweeps, columns), written: where each chain ends after each sweep.
 //
 // The other arguments are those of `Chains`.  Returns the number of draws that found no value.
-VECTORISED Index sweep(Compressed p, View<const double, 2> directions,
-                       View<const double, 2> moves, View<const double> totals,
-                       View<double, 2> theta, States state, View<double, 3> values) {
+VECTORISED Index sweep(Compressed p, View<const double, 2> directions, View<const double, 2> moves,
+                       View<const double> totals, View<double, 2> theta, States state,
+                       View<double, 3> values) {
     Chains chains(p, directions, moves, totals, theta, state);
     Index failed = 0;
     for (Index n = 0; n < values.shape(1); ++n) {

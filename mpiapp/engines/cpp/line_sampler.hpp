@@ -129,11 +129,11 @@ class LineSampler {
 
     Array<double, 2> scratch_;
     const Lanes slope = scratch_[0], curvature = scratch_[1];
-    const Lanes a = scratch_[2], b = scratch_[3];                // where the tangents touch
-    const Lanes slope_a = scratch_[4], slope_b = scratch_[5];    // ψ' there
-    const Lanes height = scratch_[6];                            // ψ(b) − ψ(a)
-    const Lanes joint = scratch_[7];                             // where the tangents meet
-    const Lanes left = scratch_[8], right = scratch_[9];         // integrals under them
+    const Lanes a = scratch_[2], b = scratch_[3];              // where the tangents touch
+    const Lanes slope_a = scratch_[4], slope_b = scratch_[5];  // ψ' there
+    const Lanes height = scratch_[6];                          // ψ(b) − ψ(a)
+    const Lanes joint = scratch_[7];                           // where the tangents meet
+    const Lanes left = scratch_[8], right = scratch_[9];       // integrals under them
     const Lanes trial = scratch_[10], hat = scratch_[11], gain = scratch_[12], u = scratch_[13];
 };
 

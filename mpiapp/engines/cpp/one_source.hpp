@@ -83,7 +83,11 @@ inline SourceSeries find_series(const Compressed& p) {
         // Nothing is known of the source; of the backgrounds no more than this is asked.
         mean.fill(std::numeric_limits<double>::infinity());
         std.fill(std::numeric_limits<double>::infinity());
-        return {0.0, bound, Array<double>({1}, 1.0 / bound), std::move(start), std::move(mean),
+        return {0.0,
+                bound,
+                Array<double>({1}, 1.0 / bound),
+                std::move(start),
+                std::move(mean),
                 std::move(std)};
     }
     const auto [lo, hi, top] = BracketSearch(p, start).from(guess_source(p));
@@ -98,8 +102,8 @@ inline SourceSeries find_series(const Compressed& p) {
         interpolate(x, values, coefficients);
         if (is_resolved(coefficients, values)) {
             background_moments(x, values, powers, mean, std);
-            return {lo, hi, std::move(coefficients), std::move(start), std::move(mean),
-                    std::move(std)};
+            return {
+                lo, hi, std::move(coefficients), std::move(start), std::move(mean), std::move(std)};
         }
     }
     return {lo, hi, {}, std::move(start), {}, {}};
@@ -116,13 +120,12 @@ inline void summarise_one(const Compressed& p, const Smoothing& smoothing, View<
     // The smoothed density is log-concave.  Its mode is within √3 of its standard deviations of
     // the mean, and within w of the mode lies all but (4/9) (2σ/w)² (Gauss); 1/e at least lies
     // above the mean, and so within the prior (less a hundredth, where its end is as far as this).
-    const double spread =
-        std::sqrt(1.0 + 0.2 * smoothing.bandwidth * smoothing.bandwidth) *
-        (std::sqrt(3.0) + 4.0 / std::sqrt(0.36 * (1.0 - smoothing.level)));
+    const double spread = std::sqrt(1.0 + 0.2 * smoothing.bandwidth * smoothing.bandwidth) *
+                          (std::sqrt(3.0) + 4.0 / std::sqrt(0.36 * (1.0 - smoothing.level)));
     const Integrals integrals(series.coefficients);
-    found.is_limit(i, 0) = catalog_numbers(integrals, series.lo, series.hi, p.upper[0], smoothing,
-                                           found.numbers[i][0])
-                               .is_limit;
+    found.is_limit(i, 0) =
+        catalog_numbers(integrals, series.lo, series.hi, p.upper[0], smoothing, found.numbers[i][0])
+            .is_limit;
     for (Index k = 0; k < p.backgrounds(); ++k) {
         found.reach(i, 1 + k) = series.mean[k] + spread * series.std[k];
     }
@@ -133,14 +136,15 @@ inline void summarise_one(const Compressed& p, const Smoothing& smoothing, View<
 }
 
 // at : where in [−1, 1] to tabulate each density
-VECTORISED inline Found summarise_one_source(Batch batch, Smoothing smoothing, View<const double> at) {
+VECTORISED inline Found summarise_one_source(Batch batch, Smoothing smoothing,
+                                             View<const double> at) {
     const auto own = own_problems(batch, 4.0 + smoothing.bandwidth);
     Found found(own, 1, at.size());
     for (Index i = 0; i < batch.size(); ++i) {
         found.numbers(i, 0, 6) = 0.0;
         if (own.is_scaled(i)) continue;
-        const auto p = compress({batch.counts[i], own.F[i], batch.offset[i], batch.row_obsid,
-                                 own.upper[i], 1});
+        const auto p = compress(
+            {batch.counts[i], own.F[i], batch.offset[i], batch.row_obsid, own.upper[i], 1});
         if (p.impossible >= 0) {
             found.status[i] = impossible;
         } else {
@@ -162,10 +166,7 @@ struct SourceTable {
 class TableInverse {
   public:
     explicit TableInverse(const SourceTable& table)
-        : table_(table),
-          cells_(table.values.size() - 1),
-          cdf_({cells_ + 1}),
-          guide_({cells_ + 1}) {
+        : table_(table), cells_(table.values.size() - 1), cdf_({cells_ + 1}), guide_({cells_ + 1}) {
         cdf_[0] = 0.0;
         for (Index i = 0; i < cells_; ++i) {
             cdf_[i + 1] = cdf_[i] + 0.5 * (table.values[i] + table.values[i + 1]);
@@ -204,7 +205,7 @@ class TableInverse {
 //
 // Returns the number of background draws that failed.
 VECTORISED inline Index draw_one_source(Compressed p, SourceTable table, States state,
-                                 View<double, 2> values) {
+                                        View<double, 2> values) {
     const Index lanes = state.shape(1), rows = p.counts.size();
     const TableInverse inverse(table);
     LineSampler sampler(lanes);

@@ -24,10 +24,9 @@ struct type_caster<mpiapp::Given>
 
 template <>
 struct type_caster<mpiapp::Batch>
-    : structure_caster<mpiapp::Batch, mpiapp::View<const double, 2>,
-                       mpiapp::View<const double, 3>, mpiapp::View<const double, 2>,
-                       mpiapp::View<const mpiapp::Index>, mpiapp::View<const double, 2>,
-                       mpiapp::Index> {};
+    : structure_caster<mpiapp::Batch, mpiapp::View<const double, 2>, mpiapp::View<const double, 3>,
+                       mpiapp::View<const double, 2>, mpiapp::View<const mpiapp::Index>,
+                       mpiapp::View<const double, 2>, mpiapp::Index> {};
 
 template <>
 struct type_caster<mpiapp::Smoothing> : structure_caster<mpiapp::Smoothing, double, double, bool> {

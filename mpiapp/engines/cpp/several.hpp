@@ -31,7 +31,7 @@ struct Fit {
 };
 
 constexpr double found_within = 1e-3;  // standard deviations that a centre may be off
-constexpr double fit_reach = 13.0;  // that no density's Eq. 11 exceeds: docs/engine-exact.md
+constexpr double fit_reach = 13.0;     // that no density's Eq. 11 exceeds: docs/engine-exact.md
 
 VECTORISED inline Fit fit_posterior(const Compressed& p) {
     Fit fit{p, CentreSearch(p).find(), {}, Array<double>({p.columns()}), false};
@@ -171,8 +171,8 @@ inline double moments_error(View<const double> x, View<const double> weight,
         std_square += std * std;
     }
     const double mean = mean_sum / n, std = std_sum / n;
-    const double scatter = std::max(mean_square / n - mean * mean, 0.0) +
-                           std::max(std_square / n - std * std, 0.0);
+    const double scatter =
+        std::max(mean_square / n - mean * mean, 0.0) + std::max(std_square / n - std * std, 0.0);
     return std::sqrt(scatter / std::max<Index>(n - 1, 1)) / std;
 }
 

@@ -16,7 +16,7 @@ namespace mpiapp {
 
 // How far the numbers of several sources are driven.
 struct Accuracy {
-    double asked;  // standard deviation that chance may leave in mode and bounds, in half-widths
+    double asked;   // standard deviation that chance may leave in mode and bounds, in half-widths
     double margin;  // of it, what the moments of the repeats may disagree by
     double limit;   // times it, beyond which the noise is too large
 };
@@ -52,8 +52,7 @@ inline double noise_of(const std::vector<Integrals>& parts, const Integrals& bes
     const double bend = (best.smoothed(width_of_kernel, mode + step).slope -
                          best.smoothed(width_of_kernel, mode - step).slope) /
                         (2.0 * step);
-    const bool moves =
-        std::abs(here.slope) * width_of_kernel < at_end * here.density && bend < 0.0;
+    const bool moves = std::abs(here.slope) * width_of_kernel < at_end * here.density && bend < 0.0;
     const double w = is_limit ? hilim - zero : std::max(mode - lolim, hilim - mode);
     const Index n = parts.size();
     Array<double> modes({n}), lows({n}, 0.0), highs({n});
@@ -71,8 +70,7 @@ inline double noise_of(const std::vector<Integrals>& parts, const Integrals& bes
             smoothing.level * (A.smoothed(h, top).below - A.smoothed(h, zero).below);
         const auto high = A.smoothed(h, std::min(right, top));
         const auto low = A.smoothed(h, std::max(left, zero));
-        const double rate =
-            (right < top ? high.density : 0.0) + (left > zero ? low.density : 0.0);
+        const double rate = (right < top ? high.density : 0.0) + (left > zero ? low.density : 0.0);
         const double change = rate > 0.0 ? (target - high.below + low.below) / rate : 0.0;
         highs[k] = std::min(right + change, top);
         lows[k] = is_limit ? 0.0 : std::max(left - change, zero);
@@ -86,15 +84,15 @@ inline double noise_of(const std::vector<Integrals>& parts, const Integrals& bes
 //
 // more : noise that the repeats have in common
 VECTORISED inline bool summarise_repeats(const Repeats& found, double upper, double more,
-                              const Smoothing& smoothing, View<double> out) {
+                                         const Smoothing& smoothing, View<double> out) {
     const View<const double, 2> series = found.series;
     const Integrals best(series[0]);
     std::vector<Integrals> parts;
     for (Index k = 1; k < series.size(); ++k) parts.emplace_back(series[k]);
     const auto interval = catalog_numbers(best, found.lo, found.hi, upper, smoothing, out);
     const double centre = 0.5 * (found.hi + found.lo), half = 0.5 * (found.hi - found.lo);
-    out[6] = more + noise_of(parts, best, -centre / half, (upper - centre) / half, interval,
-                             smoothing);
+    out[6] =
+        more + noise_of(parts, best, -centre / half, (upper - centre) / half, interval, smoothing);
     return interval.is_limit;
 }
 

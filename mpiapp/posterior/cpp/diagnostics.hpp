@@ -65,8 +65,8 @@ class Diagnostics {
     }
 
     // values: of all parameters (chains, draws, columns).  r-hat is the larger of that of the ranks
-    // and that of the ranks of |x − median|, NaN for a column that never moves; both are NaN for one
-    // with draws that are not finite, or a single one.
+    // and that of the ranks of |x − median|, NaN for a column that never moves; both are NaN for
+    // one with draws that are not finite, or a single one.
     Found of(View<const double, 3> values, Index column) {
         constexpr double nan = std::numeric_limits<double>::quiet_NaN();
         if (!split(values, column)) return {nan, nan};

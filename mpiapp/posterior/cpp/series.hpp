@@ -101,8 +101,7 @@ class Integrals {
         const double h2 = h * h, h3 = h2 * h, y2 = y * y;
         const double cubic = y2 * y * d0 - 3.0 * y2 * d1 + 3.0 * y * d2 - d3;
         return {a[0] + 0.25 * (2.0 * d0 + 3.0 * (y * d0 - d1) / h - cubic / h3),
-                0.75 / h * (d0 - (y2 * d0 - 2.0 * y * d1 + d2) / h2),
-                1.5 / h3 * (d1 - y * d0)};
+                0.75 / h * (d0 - (y2 * d0 - 2.0 * y * d1 + d2) / h2), 1.5 / h3 * (d1 - y * d0)};
     }
 
   private:
@@ -152,7 +151,8 @@ inline double smoothed_mode(const Integrals& A, double h, double left, double ri
         const double room = right - left, least = 0.4 * series_tolerance * h;
         if (room < series_tolerance * h || slope == 0.0) break;
         const double step = room * slope_left / (slope_left - slope_right);
-        x = n % 8 == 7 ? 0.5 * (left + right) : left + std::min(std::max(step, least), room - least);
+        x = n % 8 == 7 ? 0.5 * (left + right)
+                       : left + std::min(std::max(step, least), room - least);
     }
     return x;
 }
@@ -167,8 +167,8 @@ inline double smoothed_half_width(const Integrals& A, double h, double middle, d
         const auto lower = A.smoothed(h, std::max(middle - w, zero));
         const double excess = upper.below - lower.below - target;
         (excess < 0.0 ? narrow : wide) = w;
-        const double slope = (middle + w < top ? upper.density : 0.0) +
-                             (middle - w > zero ? lower.density : 0.0);
+        const double slope =
+            (middle + w < top ? upper.density : 0.0) + (middle - w > zero ? lower.density : 0.0);
         const double step = slope > 0.0 ? excess / slope : std::numeric_limits<double>::infinity();
         if (std::abs(step) < series_tolerance * h || wide - narrow < series_tolerance * h) break;
         w -= step;

@@ -206,9 +206,9 @@ class SmoothedDraws {
         double variance(double n) const { return square / n - sum / n * (sum / n); }
     };
 
-    double mean_, h_;                           // of the draws, and the kernel's half-width
-    std::vector<double> z_;                     // draws in units of it about their mean, ascending
-    std::vector<std::array<double, 4>> sums_;   // of z⁰ … z³ of the draws before each
+    double mean_, h_;                          // of the draws, and the kernel's half-width
+    std::vector<double> z_;                    // draws in units of it about their mean, ascending
+    std::vector<std::array<double, 4>> sums_;  // of z⁰ … z³ of the draws before each
 };
 
 }  // namespace mpiapp

@@ -47,8 +47,9 @@ PYBIND11_MODULE(_compiled, m) {
             return py::make_tuple(std::move(low), std::move(high), std::move(density));
         },
         "tables"_a, "bandwidth"_a);
-    m.def("hardness_ratios", [](Tables x, Tables y, double level) { return ratios(x, y, level); },
-          "x"_a, "y"_a, "level"_a);
+    m.def(
+        "hardness_ratios", [](Tables x, Tables y, double level) { return ratios(x, y, level); },
+        "x"_a, "y"_a, "level"_a);
     m.def(
         "hardness_tables",
         [](Tables x, Tables y, View<const double> x_unit, View<const double> y_unit) {
@@ -57,7 +58,8 @@ PYBIND11_MODULE(_compiled, m) {
                                   std::move(mean), std::move(rms));
         },
         "x"_a, "y"_a, "x_unit"_a, "y_unit"_a);
-    m.def("common_values",
-          [](Tables tables, View<const Index> first) { return compare(tables, first); },
-          "tables"_a, "first"_a);
+    m.def(
+        "common_values",
+        [](Tables tables, View<const Index> first) { return compare(tables, first); }, "tables"_a,
+        "first"_a);
 }

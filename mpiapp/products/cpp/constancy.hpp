@@ -21,9 +21,10 @@ namespace mpiapp {
 // The logarithm of a likelihood.
 //
 // Of its table what is below e⁻¹² of its peak is not used: there a density that was computed as a
-// series of polynomials may be all rounding.  Beyond, its logarithm is at most that, and at most the
-// parabola below and the straight line above: a Poisson likelihood, whose logarithm has a negative
-// second derivative and a positive third one, lies nowhere above these.  D is not too large.
+// series of polynomials may be all rounding.  Beyond, its logarithm is at most that, and at most
+// the parabola below and the straight line above: a Poisson likelihood, whose logarithm has a
+// negative second derivative and a positive third one, lies nowhere above these.  D is not too
+// large.
 class LogLikelihood {
   public:
     double mode, at_mode;

@@ -48,8 +48,7 @@ inline double density_of_w(const Table& a, const Table& b, double w) {
     static const GaussLegendre<nodes> rule;
     const double p = 1.0 + w, q = 1.0 - w;
     const double left = std::max(a.low > 0.0 ? a.low / p : 0.0, b.low > 0.0 ? b.low / q : 0.0);
-    const double right =
-        std::min(p > 0.0 ? a.high / p : infinity, q > 0.0 ? b.high / q : infinity);
+    const double right = std::min(p > 0.0 ? a.high / p : infinity, q > 0.0 ? b.high / q : infinity);
     if (!(left < right)) return 0.0;
     const double half = 0.5 * (right - left);
     const double *const node = rule.nodes.data(), *const weight = rule.weights.data();
@@ -125,10 +124,10 @@ class Cumulative {
         for (Index i = 0; i + 1 < n; ++i) {
             // of the cubic through four points, between the first two, the middle or the last two
             const Index k = std::min(std::max(i - 1, Index{0}), n - 4);
-            const double part =
-                i == k       ? 9.0 * p[k] + 19.0 * p[k + 1] - 5.0 * p[k + 2] + p[k + 3]
-                : i == k + 1 ? -p[k] + 13.0 * p[k + 1] + 13.0 * p[k + 2] - p[k + 3]
-                             : p[k] - 5.0 * p[k + 1] + 19.0 * p[k + 2] + 9.0 * p[k + 3];
+            const double part = i == k ? 9.0 * p[k] + 19.0 * p[k + 1] - 5.0 * p[k + 2] + p[k + 3]
+                                : i == k + 1
+                                    ? -p[k] + 13.0 * p[k + 1] + 13.0 * p[k + 2] - p[k + 3]
+                                    : p[k] - 5.0 * p[k + 1] + 19.0 * p[k + 2] + 9.0 * p[k + 3];
             up_to_[i + 1] = up_to_[i] + part * table.step() / 24.0;
         }
     }
@@ -144,8 +143,8 @@ class Cumulative {
         const double u = place - i, rise = up_to_[i + 1] - up_to_[i];
         const double left = table_.density[i] * table_.step();
         const double right = table_.density[i + 1] * table_.step();
-        return up_to_[i] + u * (left + u * (3.0 * rise - 2.0 * left - right +
-                                            u * (left + right - 2.0 * rise)));
+        return up_to_[i] +
+               u * (left + u * (3.0 * rise - 2.0 * left - right + u * (left + right - 2.0 * rise)));
     }
 
   private:
