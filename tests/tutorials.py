@@ -78,6 +78,11 @@ def _compare(shown: Block, printed: str) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("MPLBACKEND", "Agg")
+    from matplotlib import rcParams
+
+    from mpiapp.report.figures import STYLE
+
+    rcParams.update(STYLE)
     chosen = [Path(name).resolve() for name in sys.argv[1:]]
     for page in chosen or PAGES:
         with tempfile.TemporaryDirectory() as folder:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -26,6 +28,11 @@ from .fields import RowError, json_lines
 from .regular import open_regular
 from .text_tables import read_text
 
+_OF_A_TABLE = re.compile(r"[A-Za-z]\w*\.([A-Za-z]\w*)")
+# Names between bars, and below these the types of the columns.
+_IPAC = re.compile(
+    rb"(\\.*\r?\n)*\|.*\r?\n(\|\s*-?(char|c|date|int|i|long|l|double|d|float|f|real|r)\s*)+\|\s*\n"
+)
 _GZIP = b"\x1f\x8b"
 # Most bytes that a packed table may take in memory.
 _MAX_UNPACKED = 1 << 32
@@ -139,6 +146,14 @@ def _from_file(source: str | os.PathLike, suits: Suits) -> CatalogTable:
         }
         records = [record or {} for _, record in found]
         return of_records(path, [line for line, _ in found], records, spoiled)
+    if data[:1] == b"[":
+        with suppress(ValueError, RecursionError):
+            records = json.loads(data)
+            if all(isinstance(record, dict) for record in records):
+                found = of_records(path, [], records)
+                found.lines = None
+                return found
+        raise InputError(f"{path}: no array of JSON objects; correct it")
     if data.startswith(b"\x89HD"):
         said = "cannot be read as a table (HDF5); `mpiapp export` makes one of results"
         raise InputError(f"{path}: {said}")
@@ -151,6 +166,9 @@ def _from_file(source: str | os.PathLike, suits: Suits) -> CatalogTable:
                 found = _from_parquet(path, data)
             elif start.startswith(b"<"):
                 found = _from_votable(path, data, start, suits)
+            elif _IPAC.match(data):
+                ipac = Table.read(data.decode("utf-8", "replace"), format="ascii.ipac")
+                found = CatalogTable(path, ipac, path=path)
             else:
                 found = _from_text(path, data, start.startswith(b"# %ECSV"))
     except InputError:
@@ -161,7 +179,15 @@ def _from_file(source: str | os.PathLike, suits: Suits) -> CatalogTable:
             f"{path}: cannot be read as a table ({type(error).__name__}: {reason}); check the file"
         ) from error
     found.table = _clean(found.table)
+    _drop_table_names(found.table)
     return found
+
+
+def _drop_table_names(table: Table) -> None:
+    """Drop the tables' names, where a query put one before each column's name."""
+    parts = [_OF_A_TABLE.fullmatch(name) for name in table.colnames]
+    if all(parts) and len({part[1] for part in parts}) == len(parts):
+        table.rename_columns(table.colnames, [part[1] for part in parts])
 
 
 def _from_text(path: str, data: bytes, is_ecsv: bool) -> CatalogTable:

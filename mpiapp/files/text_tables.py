@@ -3,6 +3,7 @@
 The head tells what separates the fields (tab, semicolon, comma, bar or blanks).  Lines that begin
 with # are comments, unless they describe columns, as those of csccli (`#Column name (format)
 description (table.column) [unit] [ucd]`) and of ECSV do, or are the only place of the names.
+Below the names may be units, and a line of dashes, as VizieR writes them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from astropy.table import Column, MaskedColumn, Table
 from astropy.table.meta import get_header_from_yaml
+from astropy.units import Unit
 
 from ..catalog.fault import InputError
 from .column_units import split_unit
@@ -31,6 +33,7 @@ _SEPARATORS = ";,\t|"
 # Digits that leading zeros make a name, and spellings that only Python takes for a number.
 _NO_NUMBERS = re.compile(r"^0\d+$|_", re.MULTILINE)
 _WHOLE = re.compile(r"(-?\d+\n)*-?\d+")
+_DASHES = re.compile(r":?-+:?")
 _COMMA_NUMBER = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 
 
@@ -90,13 +93,17 @@ def read_text(path: str, data: bytes) -> TextTable:
     except csv.Error as error:
         line = n_above + reader.line_num
         raise InputError(f"{path}, line {line}: not a table of text ({error})") from error
-    table = _table(names, rows, _described(comments), separator != ",")
+    units, n_below = _units_below(rows)
+    rows, numbers = rows[n_below:], numbers[n_below:]
+    spoiled = {i - n_below: said for i, said in spoiled.items() if i >= n_below}
+    table = _table(names, rows, units, _described(comments), separator != ",")
     return TextTable(table, np.array(numbers, dtype=int), spoiled, notes)
 
 
 def _table(
     names: Sequence[str],
     rows: Sequence[Sequence[str]],
+    units: Sequence[str],
     described: dict[str, dict[str, str]],
     decimal_comma: bool,
 ) -> Table:
@@ -110,7 +117,8 @@ def _table(
         name, unit = split_unit(name) if name else (f"col{i + 1}", "")
         column = typed(cells, decimal_comma)
         about = described.get(name, {})
-        column.unit, column.description = about.get("unit") or unit or None, about.get("about")
+        unit = about.get("unit") or unit or (units[i] if units else None) or None
+        column.unit, column.description = unit, about.get("about")
         column.meta.update({k: about[k] for k in ("ucd", "table") if about.get(k)})
         taken[name] = taken.get(name, 0) + 1
         table[name if taken[name] == 1 else f"{name}_{taken[name]}"] = column
@@ -132,12 +140,31 @@ def _decoded(path: str, data: bytes) -> tuple[str, list[str]]:
 
 
 def _names_above(comments: Sequence[str], separator: str, first: Sequence[str]) -> list[str]:
-    """The names in the last comment, where the first line holds values; none otherwise."""
+    """The names in the comments, where the first line holds values; none otherwise."""
+    told = [line.split("\t")[1] for line in comments if line.startswith("#Column\t")]
+    if len(told) == len(first) and not set(told) & set(first):
+        return told
     if not comments or 2 * sum(map(_is_number, first)) < len(first):
         return []
     names = next(csv.reader([comments[-1].lstrip("# \t")], delimiter=separator,
                             skipinitialspace=True), [])  # fmt: skip
     return [name.strip() for name in names] if len(names) == len(first) else []
+
+
+def _units_below(rows: Sequence[Sequence[str]]) -> tuple[Sequence[str], int]:
+    """(the units of the columns, how many rows below the names are no data)."""
+    dashes = next((i for i, row in enumerate(rows[:2]) if all(map(_DASHES.fullmatch, row))), None)
+    if dashes is not None:
+        return (rows[0] if dashes else []), dashes + 1
+    if len(rows) < 2 or not any(rows[0]) or any(map(_is_number, filter(None, rows[0]))):
+        return [], 0
+    if not any(map(_is_unit, filter(None, rows[0]))):
+        return [], 0
+    # words where all that follows is numbers, and nothing elsewhere
+    below = list(zip(*rows[1:]))
+    is_number = [all(_is_number(c) or c.lower() in MISSING for c in cells) for cells in below]
+    is_units = all(number or not cell for cell, number in zip(rows[0], is_number))
+    return (rows[0], 1) if is_units else ([], 0)
 
 
 def _described(comments: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -187,6 +214,14 @@ def _plain_numbers(cells: Sequence[str]) -> np.ndarray | None:
     with suppress(ValueError, OverflowError):
         return np.array(cells).astype(np.int64 if _WHOLE.fullmatch(text) else np.float64)
     return None
+
+
+def _is_unit(text: str) -> bool:
+    try:
+        Unit(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_number(text: str) -> bool:

@@ -22,11 +22,14 @@ PAGE_WIDTH = 6.5  # inches
 BLUE, ORANGE, GREEN, RED, BLACK, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#000000", "#888888",
 )  # fmt: skip
+_CYCLE = ", ".join(f"'{color}'" for color in (BLUE, ORANGE, GREEN, RED, BLACK, GREY))
 _BARS = 300
 STYLE = {
     "font.size": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.prop_cycle": f"cycler('color', [{_CYCLE}])",
+    "legend.frameon": False,
     "savefig.dpi": 150,
     # letters stay letters: journals embed fonts of type 42, and SVG can be searched
     "pdf.fonttype": 42,

@@ -69,14 +69,14 @@ def values(rows: np.ndarray):
             use &= (value[column] > 0) & (counts[column] > 0)
             if use.any():
                 ax.plot(
-                    counts[column][use], value[column][use], marker, ms=2, mew=0, alpha=0.5,
-                    color=_COLORS[outcome], label=label, rasterized=True,
+                    counts[column][use], value[column][use], marker, color=_COLORS[outcome],
+                    label=label, rasterized=True, **_points(len(value)),
                 )  # fmt: skip
         label = f"{QUANTITIES[quantity].description} ({unit_of(quantity)})"
         ax.set(xlabel="net counts", ylabel=label)
         _log(ax, "xy")
         if ax.get_legend_handles_labels()[0]:
-            ax.legend(loc="upper left", frameon=False, fontsize=7, markerscale=3)
+            ax.legend(loc="upper left", frameon=False, fontsize=7)
     return figure
 
 
@@ -102,7 +102,7 @@ def errors(rows: np.ndarray):
     if len(counts):
         half = (rows["hilim"][use] - rows["lolim"][use]) / 2
         left.plot(
-            counts, 100 * half / counts, ".", ms=2, mew=0, alpha=0.5, color=BLUE, rasterized=True
+            counts, 100 * half / counts, ".", color=BLUE, rasterized=True, **_points(len(counts))
         )
         x = np.geomspace(counts.min(), counts.max(), 50)
         left.plot(x, 100 / np.sqrt(x), "--", color=BLACK, lw=1, label=r"$1/\sqrt{n}$")
@@ -143,8 +143,8 @@ def sizes(runs: np.ndarray):
     # Points of one size beside each other, by their place in the file.
     shift = 1 + 0.16 * ((np.arange(len(size)) * 0.6180339887) % 1 - 0.5)
     ax.plot(
-        size * shift, seconds, ".", ms=2, mew=0, alpha=0.4, color=BLUE, label="runs",
-        rasterized=True,
+        size * shift, seconds, ".", color=BLUE, label="runs", rasterized=True,
+        **_points(len(size)),
     )  # fmt: skip
     found = np.unique(size)
     middle = [np.median(seconds[size == n]) for n in found]
@@ -152,7 +152,7 @@ def sizes(runs: np.ndarray):
     ax.set(xlabel="sources and backgrounds of the problem", ylabel="time per run (s)")
     _log(ax, "xy")
     _plain_ticks(ax, found)
-    ax.legend(loc="upper left", frameon=False, fontsize=7, markerscale=2)
+    ax.legend(loc="upper left", frameon=False, fontsize=7)
     return figure
 
 
@@ -213,6 +213,11 @@ def _by_rank(figure, ax, times: np.ndarray, edges: np.ndarray, done: np.ndarray)
     bar = figure.colorbar(image, ax=ax, pad=0.01, format="%g")
     bar.set_label("runs/s", size=8)
     bar.ax.tick_params(labelsize=7)
+
+
+def _points(n: int) -> dict[str, float]:
+    """Markers of n points: seen where they are few, apart where they are many."""
+    return {"ms": min(max(12.0 / n**0.2, 2.0), 6.0), "mew": 0, "alpha": 0.8 if n < 300 else 0.5}
 
 
 def _histogram(ax, values: np.ndarray, label: str) -> None:

@@ -54,7 +54,11 @@ def read_rows(path: str | Path) -> RealRows:
 
     Raises InputError if it is no table, or has no counts with published net counts.
     """
-    table = read_table(path, lambda names: "cnts_aper_b" in names or "cnts_aper_w" in names).table
+    counted = {"cnts_aper_b", "cnts_aper_w"}
+    table = read_table(path, lambda names: bool(counted & set(map(str.lower, names)))).table
+    lower = [name.lower() for name in table.colnames]
+    if len(set(lower)) == len(lower):
+        table.rename_columns(table.colnames, lower)
     n = len(table)
 
     def numbers(name: str) -> np.ndarray:

@@ -185,6 +185,8 @@ def pegged_background(problem: Problem, quantity: str, seed: int = 6) -> Study:
     engine = create("gibbs")
     figure, axes = panels(2)
     last = len(p.upper) - 1
+    power = int(np.floor(np.log10(p.upper[last])))
+    unit, in_unit = 10.0**power, rf"$10^{{{power}}}$ {unit_of(quantity)} pixel$^{{-1}}$"
     label = p.labels[last]
     numbers = {"background": theta[-1], "unit": TABLE_1[quantity].unit}
     for ax, one, which, title in (
@@ -194,12 +196,12 @@ def pegged_background(problem: Problem, quantity: str, seed: int = 6) -> Study:
         draws = engine.sample(one, np.random.SeedSequence(seed)).of(last)
         s = summarise(draws)
         reach = s.mode + 1.5 * (s.hilim - s.lolim)
-        ax.hist(draws, np.linspace(0.8, 2.0, 61) * p.upper[last], color=BLUE)
-        ax.axvline(p.upper[last], color=RED, lw=1.5, label=r"$P_\mathrm{upper}$ of Table 1")
-        ax.axvline(theta[-1], color=BLACK, lw=1, ls="--", label="true background")
-        ax.axvline(reach, color=ORANGE, lw=1.5, label="mode + 3σ (Eq. 11)")
+        ax.hist(draws / unit, np.linspace(0.8, 2.0, 61) * p.upper[last] / unit, color=BLUE)
+        ax.axvline(p.upper[last] / unit, color=RED, lw=1.5, label=r"$P_\mathrm{upper}$ of Table 1")
+        ax.axvline(theta[-1] / unit, color=BLACK, lw=1, ls="--", label="true background")
+        ax.axvline(reach / unit, color=ORANGE, lw=1.5, label="mode + 3σ (Eq. 11)")
         ax.set_ylim(top=1.5 * ax.get_ylim()[1])
-        ax.set(xlabel=f"background\n({unit_of(quantity)} pixel$^{{-1}}$)", ylabel="draws")
+        ax.set(xlabel=f"background\n({in_unit})", ylabel="draws")
         name_panel(ax, title)
         legend(ax)
         numbers |= {f"{which}_reach": reach, f"{which}_bound": one.upper[last]}

@@ -209,3 +209,41 @@ def test_tables_of_python_are_taken_as_they_are(tmp_path):
     assert values(read_table({"n": [1, 2]})) == [1, 2]
     with pytest.raises(InputError, match="a table is a path, an astropy table"):
         read_table(17)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "n\tname\ns\t \n---\t----\n1\ta b\n2.5\tc\n",
+        "n,name\ns,\n1,a b\n2.5,c\n",
+        '#Column\tn\t(F5)\ta time\t(t.n)\t["s"]\t[]\n'
+        '#Column\tname\t(A3)\t\t(t.name)\t[""]\t[]\n'
+        " 1\ta b\n2.5\tc\n",
+        "\\a = 1\n|  n  | name |\n|double| char |\n|  s  |      |\n| null| null |\n"
+        "  1.0    a b  \n  2.5    c    \n",
+        "t.n [s],t.name\n1,a b\n2.5,c\n",
+    ],
+    ids=["VizieR", "row of units", "names in #Column alone", "IPAC", "names of a table"],
+)  # fmt: skip
+def test_names_and_units_are_found_where_services_write_them(tmp_path, text):
+    source = read_text(tmp_path, text, "t.dat")
+    assert values(source) == [1, 2.5] and source.table["n"].unit == u.s
+    assert values(source, "name") == ["a b", "c"]
+
+
+def test_words_below_names_are_values_where_the_column_has_others(tmp_path):
+    assert len(read_text(tmp_path, "n,name\nnan,s\n1,a\n2,b\n").table) == 3
+    assert len(read_text(tmp_path, "flag,name\nTRUE,s\nFALSE,a\n").table) == 2
+    assert len(read_text(tmp_path, "n,m\nbad,\n1,2\n").table) == 2  # no unit is called so
+
+
+def test_names_of_two_tables_stay_apart(tmp_path):
+    names = read_text(tmp_path, "o.name,m.name\na,b\n").table.colnames
+    assert names == ["o.name", "m.name"]
+
+
+def test_an_array_of_json_objects_is_a_table(tmp_path):
+    source = read_text(tmp_path, '[{"n": 1, "name": "a"}, {"n": 2.5}]', "t.json")
+    assert values(source) == [1, 2.5]
+    with pytest.raises(InputError, match="no array of JSON objects"):
+        read_text(tmp_path, "[1, 2]", "u.json")
