@@ -43,6 +43,7 @@ class Piece:
     made: list[MadeBundle] = field(default_factory=list)
     instrument: str = ""
     exposure: float | None = None
+    mjd: float | None = None
     fault: str = ""
     seconds: float = 0.0
 
@@ -77,6 +78,7 @@ def measure_piece(
     try:
         observation = opened(files, settings)
         piece.instrument, piece.exposure = observation.instrument, observation.seconds
+        piece.mjd = start_of(observation.header)
         for name, components in bundles.items():
             here = [of_source[c] for c in components if c in of_source]
             if here:
@@ -107,7 +109,7 @@ def write_pieces(files: ObservationFiles, pieces: Sequence[Piece], folder: str) 
                 [one.bundle for one in usable],
                 pieces[0].exposure,
                 [row for one in usable for row in one.info],
-                start_of(observation.header),
+                pieces[0].mjd,
             )
             done.path = path
         _count(done, usable)

@@ -91,6 +91,14 @@ def truth(mock):
     return found
 
 
+def test_the_start_of_every_observation_comes_along(extracted):
+    starts = {}
+    for header in (read_prep3(one.path).header for one in extracted):
+        starts[header.obsid] = header.mjd
+    # a field's are a month apart, in the order of their numbers
+    assert starts == {name: 55_000.0 + 30.0 * (int(name) % 100) for name in starts}
+
+
 def test_bundles_and_missing_sources_are_those_of_the_sky(bundles, truth):
     assert bundles.keys() == truth.keys()
     for target, bundle in bundles.items():
