@@ -60,8 +60,12 @@ PositiveInt = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, le=366 * 86_400, allow_inf_nan=False)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+class _Keys(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Section(_Keys):
+    model_config = ConfigDict(use_attribute_docstrings=True)  # which reads the source: slow
 
 
 class Input(_Section):
@@ -87,11 +91,11 @@ class Select(_Section):
     """Energy flux, photon flux, count rate, net counts."""
 
 
-def _section_of(settings: type[Settings]) -> type[_Section]:
+def _section_of(settings: type[Settings]) -> type[_Keys]:
     """The section [engine.NAME] with an engine's settings."""
     types = get_type_hints(settings)
     keys = {f.name: (types[f.name], Field(f.default, **f.metadata)) for f in fields(settings)}
-    return create_model(settings.__name__, __base__=_Section, __doc__=settings.__doc__, **keys)
+    return create_model(settings.__name__, __base__=_Keys, __doc__=settings.__doc__, **keys)
 
 
 PymcConfig = _section_of(PymcSettings)
@@ -318,7 +322,7 @@ def load(path: str | Path) -> Config:
 
 def _meant(place: tuple) -> str:
     """What to do about an unknown key: the one it is like, or those that there are."""
-    section: type[_Section] = Config
+    section: type[_Keys] = Config
     for part in place[:-1]:
         if isinstance(part, str) and part in section.model_fields:
             of = section.model_fields[part].annotation
@@ -329,7 +333,7 @@ def _meant(place: tuple) -> str:
 
 
 def _is_section(kind: object) -> bool:
-    return isinstance(kind, type) and issubclass(kind, _Section)
+    return isinstance(kind, type) and issubclass(kind, _Keys)
 
 
 def _explain(problem: dict) -> str:
