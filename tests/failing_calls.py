@@ -86,13 +86,13 @@ def main(folder: Path, every: int, kinds: list[str]) -> None:
     whole = photometry(final)
 
     def is_whole(code: int) -> bool:
-        """Whether all rows are there, but those of an input that is named."""
+        """Whether all rows are there, but those of an input that is named, and of its stack."""
         rows = photometry(final)
         if code != 4:
             return rows.tobytes() == whole.tobytes()
         with open_results(final) as results:
             failures = results.table("failures")
-        done = rows[np.isfinite(rows["value"])]
+        done = rows[np.isfinite(rows["value"]) & (rows["level"] == b"obsid")]
         return len(failures) > 0 and np.isin(done["value"], whole["value"]).all()
 
     for kind in kinds:
