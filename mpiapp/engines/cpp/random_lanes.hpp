@@ -9,7 +9,7 @@
 
 namespace mpiapp {
 
-using States = View<std::uint64_t, 2>;  // (4, lanes), advanced; seeded in kernels.py
+using States = View<std::uint64_t, 2>;  // (4, lanes), advanced; seeded in random_lanes.py
 
 inline std::uint64_t rotate_left(std::uint64_t x, int k) { return (x << k) | (x >> (64 - k)); }
 
