@@ -61,7 +61,13 @@ def add_arguments(p: ArgumentParser) -> None:
         "--carry",
         default="",
         metavar="NAMES",
-        help="columns that came along into the prep3 files, ra,dec for instance, or all",
+        help="columns that came along into the prep3 files, ra,dec for instance, or all; "
+        "theta_b or theta_aper90_b for the value in one band",
+    )
+    p.add_argument(
+        "--energy-errors",
+        action="store_true",
+        help="have bounds of energy fluxes allow for the error of the mean photon energies",
     )
     p.add_argument("--inputs", metavar="DIR", help="where the inputs of the job are now")
     p.add_argument(
@@ -88,12 +94,21 @@ def main(args: Namespace) -> ExitCode:
     levels = level_fields(percentages(args.levels), args.hdi)
     with open_results(args.results) as results:
         inputs = []
-        if carry or (args.level == "master" and not args.mst3):
-            with contextlib.nullcontext() if carry else contextlib.suppress(InputError):
+        is_needed = carry or args.energy_errors
+        if is_needed or (args.level == "master" and not args.mst3):
+            with contextlib.nullcontext() if is_needed else contextlib.suppress(InputError):
                 inputs = job_inputs(results, args.inputs)
         mst3 = read_mst3(args.mst3) if args.mst3 else None
         table, mst3 = write_catalog(
-            results, args.out, args.level, inputs, mst3, extras, carry, levels
+            results,
+            args.out,
+            args.level,
+            inputs,
+            mst3,
+            extras,
+            carry,
+            levels,
+            args.energy_errors,
         )
     if not any(name.startswith("hard_") for name in table.colnames):
         print("no hardness ratios: [output] mpdf keeps no photon fluxes of two bands at this level")
@@ -112,12 +127,13 @@ def write_catalog(
     extras: Sequence[str] = (),
     carry: Sequence[str] = (),
     levels: Sequence[Field] = (),
+    energy_errors: bool = False,
 ) -> tuple[Table, Mst3File | None]:
     """Write the catalog's table of a level, and say so; the table, and the associations in it.
 
     inputs : the files of the job, as far as they are needed and found
     mst3 : the associations, instead of those of the job, if it has one file of them
-    extras, carry, levels : more columns, see `catalog_table`
+    extras, carry, levels, energy_errors : see `catalog_table`
     """
     from ..products.export import catalog_table, write_table
 
@@ -128,6 +144,6 @@ def write_catalog(
         print(f"mpiapp: {fault.message}", file=sys.stderr)
     prep3 = [path for files in inputs for path in files.prep3]
     associations = mst3 and mst3.associations
-    table = catalog_table(results, level, extras, associations, carry, prep3, levels)
+    table = catalog_table(results, level, extras, associations, carry, prep3, levels, energy_errors)
     print(f"{write_table(table, out)}: {len(table)} rows, {len(table.columns)} columns")
     return table, mst3

@@ -12,7 +12,7 @@ from ..catalog.bundle import Bundle, ObsidBundle, check_matrices
 from ..catalog.fault import InputError
 from ..catalog.quantities import APERTURES, Matrix
 from ..files.source_info import InfoRow
-from .arf import band_area, power_law_kev, read_arf
+from .arf import band_area, read_arf
 from .bundle_files import (
     OpenObservation,
     OpenSource,
@@ -23,7 +23,7 @@ from .bundle_files import (
 )
 from .field import SourceFiles, of_band
 from .matrix import Columns, ExposureMap, Row
-from .photon_energy import source_kev
+from .photon_energy import PhotonEnergy, assumed_energy, source_energy
 from .psf import ECF90, PsfFraction
 from .quality import Quality
 from .region import Region, union
@@ -204,7 +204,7 @@ class _Work:
             mean = np.mean([area.area for area in areas])
             F["photflux"] = seen * observation.seconds * mean
         if "photflux" in F:
-            kev = [self._photon_energy(i, band) for i in range(len(rows))]
+            kev = [self.photon_energy(i, band).kev for i in range(len(rows))]
             F["flux"] = F["photflux"] / (np.array(kev) * ERG_PER_KEV)
         return F
 
@@ -215,8 +215,8 @@ class _Work:
         arf = read_arf(source.files.arf)
         return band_area(arf, settings.energies[band], settings.photon_index)
 
-    def _photon_energy(self, i: int, band: str) -> float:
-        """Mean energy in keV of the photons of source i, or of the background.
+    def photon_energy(self, i: int, band: str) -> PhotonEnergy:
+        """Mean energy of the photons of source i, or of the background.
 
         That of the settings, else of the ARF's power law, else by the events of the source, or of
         the background, which has that of a power law if there are none.
@@ -224,17 +224,18 @@ class _Work:
         settings = self.observation.settings
         given = of_band(settings.photon_energy_kev, band)
         if given is not None:
-            return given
+            return PhotonEnergy(given, 0.0, 0.0)
         limits = settings.energies[band]
+        assumed = assumed_energy(limits, settings.photon_index)
         if i == len(self.sources):
             mean = self.mean_energy(i, band)
-            return mean if mean > 0 else power_law_kev(limits, settings.photon_index)
+            return assumed._replace(kev=mean) if mean > 0 else assumed
         if (area := self._arf(self.sources[i], band)) is not None:
-            return area.kev
+            return assumed._replace(kev=area.kev)
         region = self._region(i, band)
         here, beside = (self._energies(r, band) for r in (region, self.background))
         ratio = region.area / self.background.area
-        return source_kev(here, beside, ratio, limits, settings.photon_index)
+        return source_energy(here, beside, ratio, limits, settings.photon_index)
 
     def mean_energy(self, i: int, band: str) -> float:
         """Mean in keV over the events of source i's largest aperture, or of the background."""
@@ -261,12 +262,15 @@ class _Work:
         frame, header = self.observation.frame, self.observation.header
         ra, dec = source.files.position or frame.celestial(*region.outline.centre)
         pointing = number_in(header, "RA_PNT", "RA_NOM"), number_in(header, "DEC_PNT", "DEC_NOM")
-        exposure = row.exposure
+        exposure, energy = row.exposure, self.photon_energy(i, band)
         return Quality(
             ra=ra,
             dec=dec,
             theta=_separation_arcmin(ra, dec, *pointing) if None not in pointing else np.nan,
             mean_energy=self.mean_energy(i, band),
+            photon_energy=energy.kev,
+            photon_energy_err=energy.error,
+            photon_energy_assumed=energy.assumed,
             frac_off_chip=1 - exposure.lit if exposure else np.nan,
             frac_off_psf=off_psf,
             frac_overlap=_overlap(region, tuple(o for o in regions if o is not region)),

@@ -27,6 +27,8 @@ class Quality:
     ra, dec : degrees
     theta : off-axis angle in arcmin
     mean_energy : keV, of the events in the aperture `aper`, before any subtraction
+    photon_energy, photon_energy_err : keV, of the source's photons, which makes its energy flux
+    photon_energy_assumed : part of that which is a power law's, not of the events, 0 to 1
     frac_off_chip, frac_off_psf, frac_overlap, frac_hole : parts of the aperture
     expmap_min, expmap_max : exposure in cm² s over the aperture's exposed pixels
     neighbour_lost : whether a source of its bundle could not be extracted
@@ -36,6 +38,9 @@ class Quality:
     dec: float
     theta: float
     mean_energy: float
+    photon_energy: float
+    photon_energy_err: float
+    photon_energy_assumed: float
     frac_off_chip: float
     frac_off_psf: float
     frac_overlap: float

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..catalog.fault import InputError
 from ..catalog.masters import Associations
+from ..catalog.quantities import APERTURES
 from ..files.source_info import KEY, as_array, read_source_info
 from .columns import CatalogColumn
 from .rows import RowsOf
@@ -27,6 +28,7 @@ def carried_columns(
 ) -> Iterator[tuple[CatalogColumn, np.ma.MaskedArray]]:
     """The named columns of SRCINFO, or all of them for "all", (len(rows_of),) each.
 
+    names : a column's, or that with _BAND or _APERTURE_BAND after it for its value there
     paths : prep3 files.  A source has the value that the first file and row with one give it;
     without any it is NULL
     associations : which components make which master source, at the levels master and block
@@ -47,29 +49,52 @@ def carried_columns(
         if info is None:
             continue
         stack, obsid = info.meta["STACKID"], info.meta["OBS_ID"]
-        wanted = [n for n in info.colnames[len(KEY) :] if n in names or "all" in names]
-        bundles, components = (np.char.strip(np.asarray(info[n], str)) for n in KEY[:2])
-        _, first = np.unique(np.char.add(np.char.add(bundles, "/"), components), return_index=True)
-        columns = {name: info[name].tolist() for name in wanted}
-        for i in first.tolist():
-            bundle, component = str(bundles[i]), str(components[i])
-            if level in ("master", "block"):
-                rows = masters.get(associations.label(stack, component), ())
-            else:
-                target = (stack, obsid, bundle) if level == "obsid" else (stack, bundle)
-                key = *target, component
-                rows = [rows_of[key]] if key in rows_of else ()
-            for name in wanted:
-                values = found.setdefault(name, [None] * len(rows_of))
-                for row in rows:
-                    if values[row] is None:
-                        values[row] = columns[name][i]
+        kinds: dict[tuple[str, str], dict[str, str]] = {}
+        for name in info.colnames[len(KEY) :] if "all" in names else names:
+            if (place := _place(name, info.colnames[len(KEY) :])) is not None:
+                kinds.setdefault(place[1:], {})[name] = place[0]
+        bundles, components, bands, apertures = (
+            np.char.strip(np.asarray(info[n], str)) for n in KEY
+        )
+        sources = np.char.add(np.char.add(bundles, "/"), components)
+        for (aperture, band), wanted in kinds.items():
+            mine = np.arange(len(info))
+            if band:
+                mine = np.flatnonzero((bands == band) & (apertures == aperture))
+            _, first = np.unique(sources[mine], return_index=True)
+            columns = {name: info[column].tolist() for name, column in wanted.items()}
+            for i in mine[first].tolist():
+                bundle, component = str(bundles[i]), str(components[i])
+                if level in ("master", "block"):
+                    rows = masters.get(associations.label(stack, component), ())
+                else:
+                    target = (stack, obsid, bundle) if level == "obsid" else (stack, bundle)
+                    key = *target, component
+                    rows = [rows_of[key]] if key in rows_of else ()
+                for name in wanted:
+                    values = found.setdefault(name, [None] * len(rows_of))
+                    for row in rows:
+                        if values[row] is None:
+                            values[row] = columns[name][i]
     if missing := [name for name in names if name != "all" and name not in found]:
         raise InputError(
             f"--carry {missing[0]}: no prep3 file has a column of that name in SRCINFO"
         )
     for name, values in found.items():
         yield _carried(name, values)
+
+
+def _place(name: str, columns: Sequence[str]) -> tuple[str, str, str] | None:
+    """Column, aperture and band of a name, "" for the first that there is; None if it has none.
+
+    `theta` is a column, `theta_b` that of band b and aperture aper, `theta_aper90_b` of aper90.
+    """
+    if name in columns:
+        return name, "", ""
+    column, _, band = name.rpartition("_")
+    aperture = next((a for a in APERTURES if column.endswith(f"_{a}")), "")
+    column = column.removesuffix(f"_{aperture}")
+    return (column, aperture or APERTURES[0], band) if column in columns else None
 
 
 def _carried(name: str, values: list) -> tuple[CatalogColumn, np.ma.MaskedArray]:

@@ -29,6 +29,7 @@ from . import hats
 from .beside import Beside
 from .carried import carried_columns
 from .columns import KEYS, CatalogColumn, Field, columns, empty, fields, significance_columns
+from .energy_errors import Errors, best_blocks, relative_errors, widened
 from .hardness import hardness_columns
 from .rows import RowsOf, is_of, name_parts, row_numbers, selected
 from .variability import variability
@@ -42,6 +43,7 @@ def catalog_table(
     carry: Sequence[str] = (),
     prep3: Iterable[str] = (),
     levels: Sequence[Field] = (),
+    energy_errors: bool = False,
 ) -> Table:
     """The product of one level: a row per detection, stack detection, master source or block.
 
@@ -53,6 +55,7 @@ def catalog_table(
     carry, prep3 : columns that came along with the counts ("all" for all), and the files that have
     them
     levels : bounds at other levels, as `level_fields` makes them, from kept densities
+    energy_errors : whether bounds of energy fluxes allow for the error of mean photon energies
 
     The results are read in pieces, so that memory is that of the table.  Column descriptions
     and units are set, UCDs stand in `column.meta["ucd"]`, and `table.meta` holds the jobs.
@@ -76,6 +79,11 @@ def catalog_table(
             table[what.name] = _column(what, empty(len(table), what.dtype))
             places[matrix, field] = table[what.name]
         _fill(results, level, average, rows_of, places)
+        if energy_errors:
+            blocks = None
+            if level == "master" and not average and associations is not None:
+                blocks = best_blocks(results, associations)
+            _widen(places, relative_errors(prep3, level, rows_of, associations, blocks))
         for what, values in hardness_columns(results, level, average, rows_of):
             table[what.name] = _column(what, _masked(what, values))
     if associations is not None and level == "master":
@@ -152,6 +160,17 @@ def _fill(
                     values = further.get(field.source)
                     own = _values(mine, field) if values is None else values[kind == i]
                     column[at[kind == i]] = np.ma.masked_invalid(own)
+
+
+def _widen(places: dict[tuple[Matrix, Field], MaskedColumn], errors: Errors) -> None:
+    """Have the bounds of energy fluxes allow for the errors of mean photon energies."""
+    for matrix in {matrix for matrix, _ in places if matrix.quantity == "flux"}:
+        of = {field.source: column for (m, field), column in places.items() if m == matrix}
+        error = errors.get((matrix.band, matrix.aperture))
+        if error is not None:
+            old = (of[name].filled(np.nan) for name in ("value", "lolim", "hilim"))
+            for name, new in zip(("lolim", "hilim"), widened(*old, error)):
+                of[name][:] = np.ma.masked_invalid(new)
 
 
 def _values(rows: np.ndarray, field: Field) -> np.ma.MaskedArray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mpiapp.extract.arf import power_law_kev
-from mpiapp.extract.photon_energy import source_kev
+from mpiapp.extract.photon_energy import source_energy
 
 BAND = 0.5, 7.0
 RATIO = 1 / 12
@@ -33,7 +33,7 @@ def test_faint_sources_err_less_than_by_the_mean_of_all_or_of_the_net_counts(net
         kev = power_law_kev(BAND, index)
         left = max(len(here) - RATIO * len(beside), 0.5)
         mean = np.clip((here.sum() - RATIO * beside.sum()) / left, *BAND)
-        errors["own"].append(source_kev(here, beside, RATIO, BAND, 1.7) - kev)
+        errors["own"].append(source_energy(here, beside, RATIO, BAND, 1.7).kev - kev)
         errors["all"].append(here.mean() - kev)
         errors["net"].append(mean - kev)
     rms = {name: np.sqrt(np.mean(np.square(values))) for name, values in errors.items()}
@@ -46,7 +46,7 @@ def test_bright_sources_have_the_mean_of_their_own_photons():
     here, beside = draw(rng, 0.5, 50_000, 500)
     # The energies of an even background and this power law scatter by less than 2 keV.
     error = 4 * 2 / np.sqrt(50_000)
-    assert source_kev(here, beside, RATIO, BAND, 1.7) == pytest.approx(
+    assert source_energy(here, beside, RATIO, BAND, 1.7).kev == pytest.approx(
         power_law_kev(BAND, 0.5), abs=error + 0.01
     )
 
@@ -54,5 +54,25 @@ def test_bright_sources_have_the_mean_of_their_own_photons():
 def test_without_net_counts_there_is_the_power_law():
     nothing = np.zeros(0)
     expected = power_law_kev(BAND, 1.7)
-    assert source_kev(nothing, nothing, RATIO, BAND, 1.7) == expected
-    assert source_kev(np.array([6.0]), np.full(24, 3.0), RATIO, BAND, 1.7) == expected
+    for here, beside in ((nothing, nothing), (np.array([6.0]), np.full(24, 3.0))):
+        found = source_energy(here, beside, RATIO, BAND, 1.7)
+        assert found.kev == expected and found.assumed == 1
+
+
+@pytest.mark.parametrize(("net", "background"), [(5, 1), (20, 10), (100, 50), (1000, 50)])
+def test_errors_of_mean_energies_are_those_of_drawn_sources(net, background):
+    """Pulls of 2,000 sources: their width is known to 1.6 %.
+
+    Their mean is that of sources whose photon indices scatter about the assumed one, which is not
+    that of the index in the middle.
+    """
+    rng = np.random.default_rng([net, background, 5])
+    pulls, assumed = [], []
+    for _ in range(2000):
+        index = rng.normal(1.7, 0.4)
+        found = source_energy(*draw(rng, index, net, background), RATIO, BAND, 1.7)
+        pulls.append((found.kev - power_law_kev(BAND, index)) / found.error)
+        assumed.append(found.assumed)
+    assert np.std(pulls) == pytest.approx(1, abs=4 / np.sqrt(2 * 2000))
+    assert abs(np.mean(pulls)) < 0.15
+    assert (np.mean(assumed) > 0.5) == (net < 30) and (np.mean(assumed) < 0.05) == (net > 300)

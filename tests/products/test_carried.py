@@ -7,6 +7,7 @@ from jobs import mpiapp
 
 from mpiapp.catalog.fault import InputError
 from mpiapp.cli import main
+from mpiapp.files.prep3 import read_prep3
 from mpiapp.products.carried import carried_columns
 from mpiapp.starter import starter
 
@@ -55,6 +56,25 @@ def test_a_stack_detection_and_a_master_have_what_the_first_observation_said(job
     for options in ((), ("--mst3", str(job / "mst3.fits"))):  # the job's own is taken by default
         table = exported(job, "master", "--carry", "ra,dec", *options)
         assert dict(zip(table["name"], table["ra"])) == {"2C 1": 10.5, "2C 2": 11.0}
+
+
+def test_a_value_of_one_band_and_aperture_goes_by_the_name_of_the_column_and_both(tmp_path):
+    rows = [
+        COUNTS | {"kev": 1.0},
+        COUNTS | {"band": "h", "kev": 4.0},
+        COUNTS | {"band": "h", "aperture": "aper90", "kev": 5.0},
+    ]
+    Table(rows=rows).write(tmp_path / "t.csv")
+    assert main(["import", str(tmp_path / "t.csv"), str(tmp_path / "prep3")]) == 0
+    (path,) = (tmp_path / "prep3").glob("*.fits")
+    (bundle,) = read_prep3(path).bundles
+    names = ["kev", "kev_b", "kev_h", "kev_aper90_h"]
+    found = carried_columns([str(path)], "stack", names, {("S", bundle, "r1"): 0})
+    assert {what.name: values.tolist() for what, values in found} == {
+        "kev": [1.0], "kev_b": [1.0], "kev_h": [4.0], "kev_aper90_h": [5.0],
+    }  # fmt: skip
+    with pytest.raises(InputError, match="kev_x"):
+        list(carried_columns([str(path)], "stack", ["kev_x"], {("S", bundle, "r1"): 0}))
 
 
 def test_what_cannot_be_carried_is_said_in_one_line(job, capsys):
