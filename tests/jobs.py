@@ -149,7 +149,7 @@ def mpiapp(
     A job is under mpiexec if `ranks` is given.  Ranks that share the tests start none.
     """
     words = [str(word) for word in args]
-    if words[0] != "run":
+    if words[0] != "run" and not ranks:
         return _mpiapp_here(words, cwd)
     if share()[1] > 1:
         pytest.skip("jobs are started by the tests that no launcher started")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from damaged_bytes import mutated
 from jobs import mpiapp, mpiexec
 
 from mpiapp.catalog.quantities import BANDS, TABLE_1, Matrix
@@ -242,26 +243,6 @@ def test_a_damaged_file_costs_its_own_source_and_no_other(one_stack, tmp_path):
     Path(files.events).write_bytes(b"SIMPLE  =                    T" + b"\0" * 5000)
     lost = extract_observation(files, bundles, field.settings, str(tmp_path))
     assert not lost.path and len(lost.faults) == 1 and files.events in lost.faults[0]
-
-
-def mutated(content: bytes, rng: np.random.Generator) -> bytes:
-    """Bytes flipped, cut off, repeated or zeroed, mostly in headers."""
-    content = bytearray(content)
-    for _ in range(int(rng.integers(1, 6))):
-        kind, at = rng.integers(5), int(rng.integers(len(content)))
-        if rng.random() < 0.6:
-            at = int(rng.integers(min(len(content), 12_000)))
-        if kind == 0:
-            content[at] = int(rng.integers(256))
-        elif kind == 1:
-            content[at : at + 80] = rng.bytes(80)
-        elif kind == 2 and len(content) > 10:
-            del content[max(at, 5) :]
-        elif kind == 3:
-            content[at : at + 30] = b"%30d" % rng.integers(-(10**12), 10**12)
-        else:
-            content[at:at] = content[at : at + 2880]
-    return bytes(content)
 
 
 @pytest.mark.parametrize("kind", ["evt3", "psf3", "exp3", "reg3"])
