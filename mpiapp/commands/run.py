@@ -51,7 +51,13 @@ def main(args: Namespace) -> ExitCode:
     with here.guard():
         code = job.run(args.config, here, options)
     if args.export and here.rank == 0 and code in (ExitCode.OK, ExitCode.RUNS_FAILED):
-        _export(args)
+        try:
+            _export(args)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            said = f"{args.export}: {reason}; the results are complete, for mpiapp export"
+            print(f"mpiapp: {said}", file=sys.stderr)
+            return ExitCode.USAGE
     return code
 
 
@@ -64,10 +70,12 @@ def _export(args: Namespace) -> None:
     from .export import write_catalog
 
     left = signal.alarm(0)  # which waits for the end of MPI
-    with open_results(args.output or load(args.config).output.results) as results:
-        inputs = job_inputs(results)
-        info = read_source_info(inputs[0].prep3[0])
-        carry = [name for name in ("ra", "dec") if info and name in info.colnames]
-        level = "master" if any(files.mst3 for files in inputs) else "stack"
-        write_catalog(results, args.export, level, inputs, carry=carry)
-    signal.alarm(left)
+    try:
+        with open_results(args.output or load(args.config).output.results) as results:
+            inputs = job_inputs(results)
+            info = read_source_info(inputs[0].prep3[0])
+            carry = [name for name in ("ra", "dec") if info and name in info.colnames]
+            level = "master" if any(files.mst3 for files in inputs) else "stack"
+            write_catalog(results, args.export, level, inputs, carry=carry)
+    finally:
+        signal.alarm(left)

@@ -20,7 +20,7 @@ from ..catalog.quantities import BANDS, INSTRUMENT_BANDS
 from ..toml import tomllib
 from . import field as nouns
 from .events import EventCuts
-from .patterns import Place, found_sources, observation_files, source_files
+from .patterns import NotThere, Place, found_sources, observation_files, source_files
 
 Band = Literal[tuple(BANDS)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -160,17 +160,17 @@ def read_field_text(text: str, path: Path, folder: Path) -> nouns.Field:
         )
         place = Place(folder, str(observation.obsid), observation.stack or str(observation.obsid))
         names = given or found_sources(files, place)
-        sources = [
-            source_files(
-                files, place, name, {"bundle": bundle_of.get(name, "")} | given.get(name, {})
-            )
-            for name in names
-        ]
-        present = [s for s in sources if s is not None]
-        if len(present) < len(sources):
+        present, missing = [], []
+        for name in names:
+            known = {"bundle": bundle_of.get(name, "")} | given.get(name, {})
+            try:
+                present.append(source_files(files, place, name, known))
+            except NotThere as error:
+                missing.append(str(error))
+        if missing:
             notes.append(
-                f"{path}: {len(sources) - len(present)} sources have no files in obsid "
-                f"{observation.obsid}, and are missing there"
+                f"{path}: {len(missing)} sources have no files in obsid {observation.obsid}, and "
+                f"are missing there: {missing[0]}" + (" and so on" if missing[1:] else "")
             )
         observations.append(
             observation_files(files, place, present, observation.instrument, observation.exposure_s)
@@ -181,7 +181,7 @@ def read_field_text(text: str, path: Path, folder: Path) -> nouns.Field:
 def _field(path, observations, settings, notes) -> nouns.Field:
     used = tuple(one for one in observations if one.sources)
     if not used:
-        raise InputError(f"{path}: no source whose files are there; check the patterns")
+        raise InputError("\n".join([f"{path}: no source whose files are there", *notes]))
     return nouns.Field(used, settings, tuple(notes))
 
 
@@ -242,12 +242,10 @@ def _from_table(path: Path) -> nouns.Field:
         except ValidationError as error:
             raise InputError(f"{path}: {_explain(error.errors()[0])}") from None
         place = Place(path.parent, row["obsid"], str(row.get("stack") or row["obsid"]))
-        source = source_files(files, place, row["source"], row)
-        if source is None:
-            raise InputError(
-                f"{path}, obsid {row['obsid']}, source {row['source']}: its region or PSF is not "
-                "there; check the names"
-            )
+        try:
+            source = source_files(files, place, row["source"], row)
+        except NotThere as error:
+            raise InputError(f"{path}, obsid {row['obsid']}, source {error}; correct it") from None
         grouped.setdefault((place.stack, place.obsid), []).append((files, place, row, source))
     observations = []
     for rows in grouped.values():

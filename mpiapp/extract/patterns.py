@@ -96,10 +96,17 @@ def found_sources(files: Files, place: Place) -> list[str]:
     return [match[1] for match in found if match]
 
 
-def source_files(files: Files, place: Place, name: str, known: Mapping) -> nouns.SourceFiles | None:
-    """The files of a source; None if its region or PSF is not there."""
+class NotThere(InputError):
+    """A source without a file that it needs."""
+
+    def __init__(self, name: str, key: str, pattern: str, path: str):
+        super().__init__(f"{name}: {path} is not there ({key} = {pattern!r})")
+
+
+def source_files(files: Files, place: Place, name: str, known: Mapping) -> nouns.SourceFiles:
+    """The files of a source; NotThere if its region or PSF is not there."""
     regions = {
-        key: _region(pattern, place, name, hdu)
+        key: _region(key, pattern, place, name, hdu)
         for key, pattern, hdu in (
             ("aper", files.aper, "SRCREG"),
             ("background", files.background, "BKGREG"),
@@ -118,8 +125,8 @@ def source_files(files: Files, place: Place, name: str, known: Mapping) -> nouns
         psf = {band: (f, files.psf_fraction_bkg) for band, f in by_band.items()}
     if files.psf.endswith(".flux") and not _has_source(files.psf):
         psf = {band: srcflux_fractions(path, name) for band, path in psf.items()}
-    if None in regions.values() or (files.psf and not psf):
-        return None
+    if files.psf and not psf:
+        raise NotThere(name, "psf", files.psf, place.path(files.psf, name, "b"))
     own_maps = _has_source(files.exposure_map)
     ra, dec = known.get("ra"), known.get("dec")
     return nouns.SourceFiles(
@@ -137,11 +144,11 @@ def source_files(files: Files, place: Place, name: str, known: Mapping) -> nouns
     )
 
 
-def _region(pattern: str, place: Place, name: str, hdu: str) -> RegionFile | None:
+def _region(key: str, pattern: str, place: Place, name: str, hdu: str) -> RegionFile:
     path, given = _split_hdu(place.path(pattern, name))
     if not Path(path).exists():
         if _has_source(pattern):
-            return None
+            raise NotThere(name, key, pattern, path)
         raise InputError(f"{path}: is not there; check the pattern {pattern!r}")
     return _labelled(path, given or hdu, _has_source(pattern), name)
 

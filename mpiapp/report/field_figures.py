@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -88,10 +89,15 @@ def _draw(axes, observation: OpenObservation, source: OpenSource, band: str) -> 
         interpolation="nearest",
     )
     _outline(axes, background, grid, GREEN, "--", 0.8)
-    for name, region in observation.apertures.items():
-        if name != source.files.name and region.bounds.meets(grid.bounds):
-            _outline(axes, region, grid, ORANGE, "-", 0.8)
-            axes.annotate(name, region.centre, color=ORANGE, fontsize=6, clip_on=True)
+    near = {
+        name: region
+        for name, region in observation.apertures.items()
+        if name != source.files.name and region.bounds.meets(grid.bounds)
+    }
+    for region in near.values():
+        _outline(axes, region, grid, ORANGE, "-", 0.8)
+    for name, (x, y) in label_places(near, grid.bounds).items():
+        axes.annotate(name, (x, y), color=ORANGE, fontsize=6, ha="center", va="center")
     for aperture, line in (("aper", "-"), ("aper90", ":")):
         if region := source.apertures.get((aperture, band)):
             _outline(axes, region, grid, BLUE, line, 1.4)
@@ -136,6 +142,29 @@ def _smoothed(
     else:
         raise InputError(f"{observation.files.name}: no events and no image in band {band}")
     return convolve_fft(counts, Gaussian2DKernel(_SMOOTH * _ACROSS), boundary="fill")
+
+
+def label_places(regions: Mapping[str, Region], panel: Bounds) -> dict[str, tuple[float, float]]:
+    """Where names of regions fit into a panel beside their regions, none upon another.
+
+    Those nearest to the middle come first; names without a free place are left out.
+    """
+    width = panel.x_high - panel.x_low
+    middle = (panel.x_low + panel.x_high) / 2, (panel.y_low + panel.y_high) / 2
+    placed: list[Bounds] = []
+    found = {}
+    for name, region in sorted(regions.items(), key=lambda r: math.dist(r[1].centre, middle)):
+        (x, y), edge = region.centre, region.bounds
+        dx, dy = 0.012 * width * len(name), 0.025 * width  # half of what a name of 6 pt takes
+        beside = (edge.x_high + dx, y), (edge.x_low - dx, y)
+        above = (x, edge.y_high + dy), (x, edge.y_low - dy)
+        for at in (*beside, *above):
+            box = Bounds(at[0] - dx, at[0] + dx, at[1] - dy, at[1] + dy)
+            if panel.holds(box) and not any(box.meets(other) for other in placed):
+                placed.append(box)
+                found[name] = at
+                break
+    return found
 
 
 def _outline(axes, region: Region, grid: Grid, color: str, line: str, width: float) -> None:

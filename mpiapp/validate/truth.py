@@ -156,7 +156,9 @@ def pulls_row(found: Pulls) -> tuple:
     n, m = len(found.pulls), len(found.limits)
     mean, spread = "", ""
     if n > 1:
-        mean = "{:+.2f} ± {:.2f}".format(*found.mean)
-        spread = "{:.2f} ± {:.2f}".format(*found.spread)
+        mean, spread = (
+            f"{value:{form}}" + (f" ± {error:.2f}" if np.isfinite(error) else "")
+            for form, (value, error) in (("+.2f", found.mean), (".2f", found.spread))
+        )
     inside = f"{found.inside.mean():.1%}" if n else ""
     return n, mean, spread, inside, m, f"{found.limits.mean():.1%}" if m else ""

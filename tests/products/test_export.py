@@ -16,6 +16,7 @@ from jobs import table as counts_table
 from mpiapp.catalog.bundle import InputError
 from mpiapp.catalog.outcome import Flag, Outcome
 from mpiapp.catalog.quantities import APERTURES, BANDS, QUANTITIES, Matrix
+from mpiapp.exit_code import ExitCode
 from mpiapp.files.results import open_results
 from mpiapp.files.schema import OPTIONAL_DTYPES, PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
 from mpiapp.files.writer import Writer
@@ -256,3 +257,12 @@ def test_a_stack_says_how_many_observations_entered_each_number(tmp_path):
     assert stack["src_cnts_aper_n_obsids_b"].tolist() == [3, 3]
     assert stack["src_cnts_aper_n_obsids_h"].tolist() == [3, 2]
     assert set(obsid["src_cnts_aper_n_obsids_b"].tolist()) == {1}
+
+
+def test_a_table_that_cannot_be_written_after_a_job_is_told_and_costs_no_results(tmp_path):
+    config = write_job(tmp_path)
+    done = mpiapp("run", config, "--export", tmp_path / "none" / "sources.vot")
+    assert done.returncode == ExitCode.USAGE and "Traceback" not in done.stderr
+    assert "sources.vot: No such file or directory; the results are complete" in done.stderr
+    with open_results(tmp_path / "results.h5") as results:
+        assert len(results.table("photometry"))
