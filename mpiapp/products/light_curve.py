@@ -56,7 +56,7 @@ def light_curve(
     """
     if quantity not in QUANTITIES:
         raise InputError(f"quantity {quantity!r}: expected one of {', '.join(QUANTITIES)}")
-    wanted = {"quantity": [quantity], "aperture": [aperture], "band": bands or list(BANDS)}
+    wanted = {"quantity": [quantity], "aperture": [aperture]} | ({"band": bands} if bands else {})
     components, of_interval = _members(source, associations)
     found = [
         ("obsid", [tuple(row["target"].decode().split("/")[:2])], row)
@@ -73,7 +73,7 @@ def light_curve(
         (interval, of_interval.get(interval, everywhere), row)
         for interval, row in _summaries(masters or results, source, wanted, components)
     ]
-    summaries.sort(key=lambda one: (one[0] != "avg", *_natural(one[0]), _band(one[2])))
+    summaries.sort(key=lambda one: (one[0] != "avg", _natural(one[0]), _band(one[2])))
     table = _table([*found, *summaries], observed, quantity)
     table.meta = {
         "creator": f"mpiapp {__version__}",
@@ -138,8 +138,14 @@ def _order(one: tuple, observed: Mapping[tuple[str, str], Prep3Header]) -> tuple
     return mjd, stack, _natural(obsid), _band(row)
 
 
-def _band(row: np.void) -> int:
-    return list(BANDS).index(row["band"].decode())
+def _band(row: np.void) -> tuple[int, str]:
+    return band_order(row["band"].decode())
+
+
+def band_order(band: str) -> tuple[int, str]:
+    """A key that sorts bands as the catalog does, and others after them."""
+    names = list(BANDS)
+    return (names.index(band) if band in names else len(names)), band
 
 
 def _natural(word: str) -> tuple:

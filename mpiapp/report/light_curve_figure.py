@@ -9,6 +9,7 @@ from astropy.table import Table
 
 from ..catalog.outcome import Outcome
 from ..catalog.quantities import BANDS, QUANTITIES
+from ..products.light_curve import band_order
 from .figures import (
     BLACK,
     BLUE,
@@ -35,7 +36,7 @@ def plot_light_curve(table: Table, path: str | Path) -> Path:
     beside each other in the order of the table.
     """
     of_observations = table[table["interval"] == "obsid"]
-    bands = [band for band in BANDS if band in of_observations["band"]]
+    bands = sorted(set(of_observations["band"].tolist()), key=band_order)
     has_times = not np.ma.getmaskarray(of_observations["mjd"]).any()
     names = list(dict.fromkeys(zip(of_observations["stack"], of_observations["obsid"])))
     figure, axes = panels(1, len(bands), height=2.2 if len(bands) > 1 else 3.0)
@@ -53,12 +54,11 @@ def plot_light_curve(table: Table, path: str | Path) -> Path:
             _draw_blocks(ax, own, "time")
         _draw_blocks(ax, own, "block")
         quantity = QUANTITIES[table.meta["quantity"]]
-        low_kev, high_kev = BANDS[band]
         ax.set(
             **({"yscale": "log"} if is_log else {"ylim": (0, None)}),
             ylabel=f"{quantity.description}\n({unit_of(quantity.name)})",
         )
-        name_panel(ax, f"{low_kev:g}–{high_kev:g} keV")
+        name_panel(ax, "{:g}–{:g} keV".format(*BANDS[band]) if band in BANDS else f"band {band}")
         if not has_times:
             ax.set_xticks(range(1, len(names) + 1), [obsid for _, obsid in names], rotation=45)
     for ax in axes[1:, 0]:
