@@ -75,6 +75,11 @@ def add_arguments(p: ArgumentParser) -> None:
         action="store_true",
         help="write the kept posterior densities instead: OUT is a folder of phot3 files",
     )
+    p.add_argument(
+        "--table",
+        choices=("backgrounds", "correlations"),
+        help="write these of each run instead, if [extras] of the job asked for them",
+    )
 
 
 def main(args: Namespace) -> ExitCode:
@@ -82,12 +87,19 @@ def main(args: Namespace) -> ExitCode:
     from ..files.mst3 import read_mst3
     from ..files.results import open_results
     from ..products.beside import level_fields, percentages
+    from ..products.export import write_table
     from ..products.phot3 import write_phot3
+    from ..products.run_tables import run_table
     from ..report.rerun import job_inputs
 
     if args.mpdf:
         with open_results(args.results) as results:
             print(f"{args.out}: {write_phot3(results, args.level, args.out)} files")
+        return ExitCode.OK
+    if args.table:
+        with open_results(args.results) as results:
+            table = run_table(results, args.table, args.level)
+        print(f"{write_table(table, args.out)}: {len(table)} rows, {len(table.columns)} columns")
         return ExitCode.OK
     extras = [name for name in args.extras.split(",") if name]
     carry = [name for name in args.carry.split(",") if name]

@@ -73,6 +73,24 @@ def test_a_job_has_backgrounds_and_correlations(results_path, measured):
     assert pairs["correlation"] == pytest.approx(measured[0].correlations["s1"], rel=1e-6)
 
 
+def test_export_writes_backgrounds_and_correlations_with_whose_they_are(results_path, tmp_path):
+    with open_results(results_path) as results:
+        (stored,), pairs = results.table("backgrounds"), results.table("correlations")
+    for name in ("backgrounds", "correlations"):
+        call = "export", results_path, tmp_path / f"{name}.fits", "--table", name
+        done = mpiapp(*call, "--level", "obsid")
+        assert done.returncode == 0, done.stderr
+        done = mpiapp(*call, "--level", "stack")
+        assert done.returncode == 2 and f"no {name} at level stack" in done.stderr
+    (row,) = Table.read(tmp_path / "backgrounds.fits")
+    assert (row["target"], row["band"], row["quantity"]) == ("S/1/b1", "b", "cnts")
+    assert (row["background"], row["unit"]) == ("S/1/b1", "count pix-1")
+    assert row["hilim"] == stored["hilim"] and row["ml"] == stored["ml"]
+    found = Table.read(tmp_path / "correlations.fits")
+    assert found["component"].tolist() == ["r1", "r2"] and found["other"].tolist() == ["r2", "r1"]
+    assert found["correlation"].tolist() == pairs["correlation"].tolist()
+
+
 def test_the_other_numbers_are_those_of_a_job_that_asks_for_none(results_path, tmp_path):
     plain = run(tmp_path, asks="")
     with open_results(results_path) as asked, open_results(plain) as not_asked:
