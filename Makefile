@@ -22,13 +22,14 @@ config := config/example.toml
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 15
 
-run: .venv/run ## Import the shipped example, measure it under MPI, print photometry and timing
+run: .venv/run ## Measure a shipped table, and an example under MPI; print photometry and timing
 run-current: .venv-current/test ## The same on current Python, with the engine pymc
 run-current: bin := .venv-current/bin
 run-current: config := out/example-current.toml
 run run-current:
 	rm -rf $(out)
 	$(bin)/mpiapp import $(example)/obsid1575.jsonl $(out)/obsid1575
+	$(bin)/mpiapp measure $(example)/field_broad.csv $(out)/fluxes.vot --set photon_energy_kev=1.7
 	$(bin)/mpiapp import $(example)/csc21.ecsv $(out)/csc21
 	$(bin)/mpiapp import $(example)/cosmos_stack.ecsv $(out)/cosmos_stack
 	$(bin)/mpiapp import $(example)/cosmos_master.ecsv $(out)/cosmos_master \
