@@ -1,9 +1,12 @@
 """The engine without noise: against draws, grids and itself."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from jobs import environment
 from problems import matrix, problem, simulated
 
 from mpiapp.catalog.outcome import Outcome
@@ -263,3 +266,30 @@ def test_a_used_engine_finds_what_a_new_one_does():
     for x in (p, p, q, p):
         new = summaries(create("exact").sample(x, SEED), x)
         np.testing.assert_array_equal(summaries(used.sample(x, SEED), x), new)
+
+
+IN_ORDER = """
+import sys
+import numpy as np
+from problems import simulated
+from mpiapp.engines import create
+from mpiapp.posterior import Smoothing
+
+for n in map(int, sys.argv[2:]):
+    p = simulated(n, 2, 20.0, 0.1, np.random.default_rng(n), blend=0.5)
+    posterior = create(sys.argv[1]).sample(p, np.random.SeedSequence(n))
+    print(n, *[float(x).hex() for x in posterior.summary(0, Smoothing())])
+"""
+
+
+@pytest.mark.parametrize("engine", ["exact", "gibbs"])
+def test_processes_give_the_same_bits_in_whatever_order_they_solve(engine):
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", IN_ORDER, engine, *order],
+            env=environment(), capture_output=True, text=True, check=True,
+        ).stdout.split("\n")
+        for order in ("123", "312")
+    ]  # fmt: skip
+    assert len(found[0]) == 4
+    assert sorted(found[0]) == sorted(found[1])
