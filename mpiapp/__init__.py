@@ -5,6 +5,7 @@ measure_table : the photometry of a table of sources, as a table
 Measurement : what `measure` returns for each source, in a list that draws itself (`corner`)
 Outcome, Flag : what the numbers of a result are, and what was done to get them
 Policy : the rules for bounds, retries and NULL
+Gamma : the prior of an intensity, by α and β or by mean and rms
 InputError : what is raised for input that cannot be used; says where and what to do
 InputWarning : what `measure_table` warns of: rows that cannot be used
 Problem : counts, matrix and priors, which an engine answers with a posterior
@@ -16,6 +17,7 @@ from ._version import __version__
 # Lazy, so that `import mpiapp` stays free of engines, MPI and HDF5.
 _HOMES = {
     "Flag": "catalog.outcome",
+    "Gamma": "catalog.priors",
     "InputError": "catalog.fault",
     "InputWarning": "tables",
     "Measurement": "api",

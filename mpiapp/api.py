@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from astropy import units
 
+from .catalog.assemble import assemble_unnamed
+from .catalog.bundle import with_known_background
 from .catalog.fault import InputError
 from .catalog.outcome import Flag, Outcome
+from .catalog.priors import Gamma, column_gamma, prior_bounds
 from .catalog.problem import Problem
 from .catalog.problems import Problems
 from .catalog.quantities import QUANTITIES
+from .files.column_map import did_you_mean
 from .files.column_units import factor
-from .files.layouts import did_you_mean
 from .photometry.detection import Detection, WithoutSource, own_apertures
 from .photometry.extras import background_numbers, correlations, fitted_backgrounds
 from .photometry.ladder import Policy, Run
@@ -217,6 +221,9 @@ def measure(
     seed: int = 0,
     instrument: str = "ACIS",
     prior_upper: dict[str, float] | None = None,
+    priors: Mapping[int, Gamma] | None = None,
+    background=None,
+    background_error: float = 0.0,
     policy: Policy | None = None,
     **settings,
 ) -> Measurements:
@@ -241,6 +248,13 @@ def measure(
         The same seed gives the same result.
     prior_upper : dict, optional
         Upper prior bounds that replace Table 1's: {"source": …, "background": …}.
+    priors : dict of column of F -> Gamma, optional
+        Gamma priors of sources or backgrounds, from another epoch for example; within the bounds.
+    background : (n_sources,) array, optional
+        Counts to be expected from a known background in each source's aperture, in one obsid.
+        Then counts are (n_sources,) and F (n_sources, n_sources): without a background aperture.
+    background_error : float
+        Relative error of that, at most 1.
     policy : Policy, optional
         Rules for bounds, retries and NULL; the catalog's by default.
     **settings
@@ -268,9 +282,18 @@ def measure(
 
     check_engine(engine)
     counts, F = plain(counts, "count", "counts"), plain(F, exposure_unit(quantity), "F")
-    _check_orientation(counts, F)
-    problem = Problem.of(counts, F, n_sources, quantity, instrument, prior_upper)
-    problems, engine = Problems.of([problem]), create(engine, **settings)
+    if background is None:
+        _check_orientation(counts, F)
+        problem = Problem.of(counts, F, n_sources, quantity, instrument, prior_upper)
+        problems = Problems.of([problem])
+    else:
+        background = plain(background, "count", "background")
+        C, whole = with_known_background(counts, F, background, background_error)
+        upper = prior_bounds([quantity], [instrument], n_sources, prior_upper)
+        problems = assemble_unnamed([C[None]], [whole[None]], upper)
+    if priors:
+        problems = replace(problems, gamma=column_gamma(priors, problems.F.shape[2])[None])
+    engine = create(engine, **settings)
     policy = policy or Policy()
     run = solve(problems, engine, policy, [seed], [quantity], keep=True).runs[0]
     if run.error is not None:

@@ -21,9 +21,11 @@ from pydantic import (
     ValidationError,
     create_model,
     field_validator,
+    model_validator,
 )
 
 from .catalog.fault import ConfigError
+from .catalog.instruments import LONGEST_BAND
 from .catalog.names import is_name
 from .catalog.quantities import APERTURES, BANDS, LEVELS, QUANTITIES
 from .engines import ENGINES, Engine, create
@@ -37,6 +39,7 @@ from .engines.settings import (
 )
 from .files.draws import SUFFIXES as DRAWS_SUFFIXES
 from .files.schema import ENGINE_BYTES
+from .files.source_priors import read_source_priors
 from .photometry.detection import Detection
 from .photometry.extras import ASKED, Extras
 from .photometry.ladder import Policy
@@ -51,7 +54,8 @@ def _as_list(value):
 
 
 Level = Literal[LEVELS]
-Band = Literal[tuple(BANDS)]
+Band = Annotated[str, Field(pattern=rf"^[!-.0-~]{{1,{LONGEST_BAND}}}$")]
+Energy = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Aperture = Literal[APERTURES]
 QuantityName = Literal[tuple(QUANTITIES)]
 Paths = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
@@ -83,8 +87,8 @@ class Input(_Section):
 class Select(_Section):
     """Which runs of the inputs are wanted."""
 
-    bands: list[Band] = Field(default=list(BANDS), min_length=1)
-    """Energy bands; those of the other instrument are skipped."""
+    bands: list[Band] = []
+    """Energy bands, the catalog's or those of [bands]; all that the files have by default."""
     apertures: list[Aperture] = Field(default=list(APERTURES), min_length=1)
     """The source aperture itself, and that of 90 % encircled counts."""
     quantities: list[QuantityName] = Field(default=list(QUANTITIES), min_length=1)
@@ -226,6 +230,15 @@ class Limits(_Section):
     """A run that takes longer is recorded as failed."""
 
 
+class PriorsConfig(_Section):
+    """Gamma priors of sources, from a table or an earlier epoch (docs: Priors)."""
+
+    file: str
+    """A table with priors, or a results file, of which each source has mean and rms."""
+    level: Level = "stack"
+    """The level of the results file whose rows are the priors."""
+
+
 class Config(_Section):
     """A whole job."""
 
@@ -234,11 +247,30 @@ class Config(_Section):
     input: list[Input] = Field(min_length=1)
     output: Output
     select: Select = Select()
+    bands: dict[Band, tuple[Energy, Energy]] = {}
+    """Energies in keV of bands that are not the catalog's, for descriptions of columns."""
     engine: EngineConfig = EngineConfig()
     summary: SummaryConfig = SummaryConfig()
     ladder: LadderConfig = LadderConfig()
     extras: ExtrasConfig = ExtrasConfig()
+    priors: PriorsConfig | None = None
     limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _selected_bands(self) -> Config:
+        known = [*BANDS, *self.bands]
+        if unknown := [band for band in self.select.bands if band not in known]:
+            raise ValueError(
+                f"select.bands: unknown band {unknown[0]!r}: expected some of {', '.join(known)}; "
+                "bands of your own are named in [bands]"
+            )
+        for band, (low, high) in self.bands.items():
+            if band in BANDS or not low < high:
+                raise ValueError(
+                    f"bands.{band} = {[low, high]}: expected a name that the catalog does not have "
+                    "and the lower and the upper energy in keV"
+                )
+        return self
 
     def policy(self) -> Policy:
         """The settings of the ladder and of the summaries as the photometry takes them."""
@@ -246,22 +278,26 @@ class Config(_Section):
         detection = Detection(self.extras.false_alarm, self.extras.power)
         extras = Extras(tuple(self.extras.numbers), detection)
         smoothing = Smoothing(**self.summary.model_dump())
-        return Policy(smoothing=smoothing, extras=extras, **ladder)
+        found = self.priors and read_source_priors(self.priors.file, self.priors.level)
+        return Policy(smoothing=smoothing, extras=extras, priors=found or {}, **ladder)
 
     def hash(self) -> str:
         """Digest of everything that decides the numbers."""
-        text = json.dumps(decisive(self.model_dump(mode="json")), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        text = json.dumps(decisive(self.model_dump(mode="json")), sort_keys=True).encode()
+        if self.priors:
+            text += Path(self.priors.file).read_bytes()
+        return hashlib.sha256(text).hexdigest()[:16]
 
 
 def decisive(config: dict) -> dict:
     """The settings of a whole configuration that decide the numbers.
 
-    Not those of output, limits, scratch, engines that were not chosen or extras that are not asked
-    for.
+    Not those of output, limits, scratch, names of bands, engines that were not chosen, extras that
+    are not asked for or priors that are not given.
     """
     asks = config.get("extras", {}).get("numbers")
-    without = ("output", "limits", *([] if asks else ["extras"]))
+    without = {"output", "limits", "bands"} | (set() if asks else {"extras"})
+    without |= set() if config.get("priors") else {"priors"}
     engine = config["engine"]
     section = engine["name"] if engine["name"] in ENGINES else "options"
     return {

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .catalog.bundle import KNOWN
 from .catalog.fault import InputError
 from .catalog.model_fluxes import model_matrices
-from .files.counts_table import Counts
+from .files.aperture_counts import Counts
 
 # Rows that differ in one of these are of different bundles.
 _PLACE = ("stack", "obsid", "bundle", "band", "aperture")
@@ -21,11 +22,13 @@ class Problems(NamedTuple):
     rows : (k, n) the sources' rows of the table
     counts : (k, n + 1) floats, F : (k, n_quantities, n + 1, n + 1), as in `Bundle`; NaN for what
     is no number
+    gamma : (k, n_quantities, n + 1, 2), as in `Problem`
     """
 
     rows: np.ndarray
     counts: np.ndarray
     F: np.ndarray
+    gamma: np.ndarray
 
 
 def table_problems(counts: Counts, quantities: Sequence[str]) -> list[Problems]:
@@ -63,8 +66,31 @@ def table_problems(counts: Counts, quantities: Sequence[str]) -> list[Problems]:
             F[:, k] = plainly * E[:, :, None]
             if factors[k] is not None:
                 F[:, k] = model_matrices(F[:, k], factors[k][rows])
-        found.append(Problems(rows, C, F))
+        is_known = counts.is_known[rows]
+        C[:, n] = np.where(is_known.all(axis=1), KNOWN, C[:, n])
+        if is_known.any():
+            _expect(counts, rows, is_known, F)
+        gamma = np.zeros((len(rows), len(quantities), n + 1, 2))
+        for k, quantity in enumerate(quantities):
+            if quantity in counts.gamma:
+                own, of_background = counts.gamma[quantity][rows].transpose(2, 0, 1, 3)
+                gamma[:, k, :n], gamma[:, k, n] = own, of_background[:, 0]
+                C[(of_background != of_background[:, :1]).any(axis=(1, 2))] = np.nan
+        found.append(Problems(rows, C, F, gamma))
     return found
+
+
+def _expect(counts: Counts, rows: np.ndarray, is_known: np.ndarray, F: np.ndarray) -> None:
+    """Write the backgrounds of bundles that are known into F, as in `Bundle`.
+
+    NaN where they are not in all rows, or their relative errors differ: they are one background.
+    """
+    n, which = rows.shape[1], is_known.any(axis=1)
+    errors = counts.relative_errors()[rows[which]]
+    agree = is_known[which].all(axis=1) & (np.ptp(errors, axis=1) <= 1e-6 * errors[:, 0])
+    F[which, :, n, :n] = 0.0
+    F[which, :, :n, n] = counts.numbers["bkg"][rows[which]][:, None]
+    F[which, :, n, n] = np.where(agree, errors[:, 0], np.nan)[:, None]
 
 
 def _shared(values: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -19,12 +19,16 @@ from .api import check_engine
 from .catalog.assemble import assemble_unnamed
 from .catalog.bundle import are_sensible
 from .catalog.fault import InputError, grouped
+from .catalog.instruments import instrument_problem
 from .catalog.outcome import Outcome
 from .catalog.priors import prior_bounds
 from .catalog.quantities import QUANTITIES
+from .files.aperture_counts import Counts
 from .files.catalog_tables import read_table
-from .files.counts_table import Counts, find_counts
-from .files.layouts import EXPOSURES, NUMBERS, Given, lacking, suits
+from .files.column_map import Given
+from .files.counts_table import find_counts
+from .files.layouts import lacking, suits
+from .files.own_columns import EXPOSURES, NUMBERS
 from .photometry.extras import ASKED, Extras
 from .photometry.ladder import Policy
 from .photometry.measuring import measure
@@ -104,8 +108,8 @@ def measure_table(
     seed : int
         A bundle whose first row is row k has the same numbers whatever the other rows are.
     instrument : str, optional
-        That of all rows, "ACIS" or "HRC"; else that of the table's column, else ACIS.  It
-        decides the priors, and the pixel of areas in square arcseconds.
+        That of all rows; else that of the table's column, else ACIS.  HRC has priors of its own,
+        and either has its pixel for areas in square arcseconds, which stay as they are of others.
     prior_upper, policy, **settings
         As in `mpiapp.measure`.
     processes : int
@@ -145,8 +149,8 @@ def measure_table(
     EngineMissing
         If the engine's package is not installed.
     """
-    if instrument not in (None, "ACIS", "HRC"):
-        raise InputError(f"instrument {instrument!r}: expected ACIS or HRC")
+    if instrument and (problem := instrument_problem(instrument)):
+        raise InputError(f"instrument {instrument!r} {problem}")
     given = Given(columns or {}, {"instrument": instrument} if instrument else {})
     source = read_table(table, suits(given, NUMBERS))
     counts = find_counts(source, given)
@@ -298,7 +302,8 @@ def _measure(part: tuple) -> np.ndarray:
     usable = np.flatnonzero(are_sensible(counts, F))
     if len(usable):
         upper = prior_bounds(quantities, [instrument], n_sources, prior_upper)[usable % n]
-        batch = assemble_unnamed([counts[usable]], [F[usable]], upper)
+        gamma = problems.gamma.reshape(-1, n_sources + 1, 2)[usable]
+        batch = assemble_unnamed([counts[usable]], [F[usable]], upper, gamma)
         names = [quantities[i % n] for i in usable]
         seeds = _Seeds(seed, names, problems.rows[usable // n, 0])
         engine = create(name, **settings)

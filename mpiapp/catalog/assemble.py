@@ -116,7 +116,7 @@ def assemble(
         sources,
         backgrounds,
         arrangement.reported,
-        gamma,
+        gamma if gamma is not None and gamma.any() else None,
         known.any(axis=1) if known.any() else None,
     )
 
@@ -150,11 +150,14 @@ def _expect(
 
 
 def assemble_unnamed(
-    counts: Sequence[np.ndarray], F: Sequence[np.ndarray], upper: np.ndarray
+    counts: Sequence[np.ndarray],
+    F: Sequence[np.ndarray],
+    upper: np.ndarray,
+    gamma: np.ndarray | None = None,
 ) -> Problems:
     """As `assemble`, of obsids that all see the same sources; these are called s0, s1, …"""
     n, n_sources = len(upper), F[0].shape[2] - 1
     names = tuple([f"s{i}" for i in range(n_sources)])
     arrangement, sources = arrange((names,) * len(F), names)
     backgrounds = tuple([f"b{k}" for k in range(len(F))])
-    return assemble(counts, F, upper, arrangement, [sources] * n, [backgrounds] * n)
+    return assemble(counts, F, upper, arrangement, [sources] * n, [backgrounds] * n, gamma)

@@ -52,6 +52,28 @@ class Bundle:
     F: dict[Matrix, np.ndarray]
 
 
+def with_known_background(
+    counts: np.ndarray, F: np.ndarray, expected: np.ndarray, error: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """(n + 1,) C and (n + 1, n + 1) F, as in `Bundle`, of n sources before a known background.
+
+    counts, expected : (n,) of each source's aperture; F : (n, n); error : relative
+
+    Raises InputError if they do not fit or cannot be used.
+    """
+    n = len(F)
+    if F.shape != (n, n) or counts.shape != (n,) or expected.shape != (n,):
+        raise InputError(
+            f"counts {counts.shape}, F {F.shape} and background {expected.shape} do not fit: with "
+            "a known background they are (sources,), (sources, sources) and (sources,)"
+        )
+    whole = np.zeros((n + 1, n + 1))
+    whole[:n, :n], whole[:n, n], whole[n, n] = F, expected, error
+    C = np.append(counts, KNOWN)
+    check_values(C, whole)
+    return C, whole
+
+
 def check_matrices(counts: np.ndarray, F: np.ndarray, n_components: int) -> None:
     """Raise InputError unless counts and F can be one obsid's C and F of `n_components` sources.
 

@@ -10,13 +10,16 @@ from __future__ import annotations
 import numpy as np
 
 
-def model_matrices(rate: np.ndarray, factors: np.ndarray) -> np.ndarray:
+def model_matrices(rate: np.ndarray, factors: np.ndarray, is_known: bool = False) -> np.ndarray:
     """F (…, n_rows, n + 1) of a model flux from that of count rates, background last (Eq. 1).
 
     factors : (…, n) flux of each source for a net count rate of 1 / s, in erg cm-2 count-1
+    is_known : whether the background is known: its column has expected counts, and stays
 
     In one obsid the posterior of a flux is that of the rate times the factor.  The background has
     no model: its column has the mean of the factors, which changes the unit of a nuisance only.
     """
-    columns = np.concatenate([factors, factors.mean(axis=-1, keepdims=True)], axis=-1)
+    of_background = factors.mean(axis=-1, keepdims=True)
+    of_background = np.ones_like(of_background) if is_known else of_background
+    columns = np.concatenate([factors, of_background], axis=-1)
     return rate / columns[..., None, :]

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .fault import InputError
-from .quantities import INSTRUMENT_BANDS, QUANTITIES
+from .instruments import instrument_problem
+from .quantities import QUANTITIES, Matrix
 
 
 def prior_bounds(
@@ -19,7 +20,7 @@ def prior_bounds(
 ) -> np.ndarray:
     """P_upper of each quantity's problem, (n_quantities, n_sources + n_obsids); from 0 to there.
 
-    instruments : that of each obsid
+    instruments : that of each obsid; others than HRC have the bounds of ACIS
     prior_upper : bounds that replace Table 1's, {"source": …, "background": …}
 
     Raises InputError for an unknown quantity, instrument or key.
@@ -27,8 +28,9 @@ def prior_bounds(
     given = dict(prior_upper or {})
     if unknown := given.keys() - {"source", "background"}:
         raise InputError(f"prior_upper: unknown key {unknown.pop()!r}")
-    if unknown := set(instruments) - INSTRUMENT_BANDS.keys():
-        raise InputError(f"instrument {unknown.pop()!r}: expected {' or '.join(INSTRUMENT_BANDS)}")
+    for instrument in dict.fromkeys(instruments):
+        if problem := instrument_problem(instrument):
+            raise InputError(f"instrument {instrument!r} {problem}")
     bounds = []
     for quantity in quantities:
         if quantity not in QUANTITIES:
@@ -54,6 +56,36 @@ class Gamma(NamedTuple):
     def of_moments(cls, mean: float, rms: float) -> Gamma:
         """That of a mean and a standard deviation: α = mean²/rms², β = mean/rms²."""
         return cls((mean / rms) ** 2, mean / rms**2)
+
+
+def column_gamma(priors: Mapping[int, Gamma], n_columns: int) -> np.ndarray:
+    """(n_columns, 2) α − 1 and β by column of F; InputError for a prior that cannot be used."""
+    found = np.zeros((n_columns, 2))
+    for column, (alpha, beta) in priors.items():
+        if not 0 <= column < n_columns:
+            raise InputError(f"priors: column {column}, expected 0 to {n_columns - 1}")
+        if problem := gamma_problem(alpha, beta).item():
+            raise InputError(f"priors: column {column}: {problem}")
+        found[column] = alpha - 1.0, beta
+    return found
+
+
+# α − 1 and β by source, band, aperture and quantity; of all bands or apertures where that is None.
+SourcePriors = dict[tuple[str, str | None, str | None, str], tuple[float, float]]
+
+
+def source_gamma(
+    priors: SourcePriors, sources: Sequence[str], matrices: Sequence[Matrix], n_columns: int
+) -> np.ndarray:
+    """(n_matrices, n_columns, 2) α − 1 and β of these sources; zeros where there is no prior."""
+    found = np.zeros((len(matrices), n_columns, 2))
+    for i, (band, aperture, quantity) in enumerate(matrices):
+        for j, source in enumerate(sources):
+            for key in ((band, aperture), (band, None), (None, aperture), (None, None)):
+                if gamma := priors.get((source, *key, quantity)):
+                    found[i, j] = gamma
+                    break
+    return found
 
 
 def gamma_problem(alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -97,7 +98,7 @@ MODEL_FLUXES = {
 }
 QUANTITIES = TABLE_1 | MODEL_FLUXES
 
-# Energy ranges in keV.
+# Energy ranges in keV of the catalog's bands.
 BANDS = {
     "u": (0.2, 0.5),
     "s": (0.5, 1.2),
@@ -109,3 +110,9 @@ BANDS = {
 INSTRUMENT_BANDS = {"ACIS": ("b", "h", "m", "s", "u"), "HRC": ("w",)}
 APERTURES = ("aper", "aper90")
 LEVELS = ("obsid", "stack", "master")
+
+
+def in_order(bands: Iterable[str]) -> list[str]:
+    """Bands in the order of the catalog, others after these by their names."""
+    order = list(BANDS)
+    return sorted(bands, key=lambda b: (order.index(b) if b in order else len(order), b))

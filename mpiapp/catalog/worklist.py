@@ -16,7 +16,7 @@ from typing import NamedTuple
 from .assemble import merge_labels
 from .fault import Fault, InputError
 from .masters import Associations
-from .quantities import APERTURES, BANDS, LEVELS, QUANTITIES, Matrix
+from .quantities import APERTURES, LEVELS, QUANTITIES, Matrix
 from .runs import RunKey
 from .scan import BundleScan, Files, FileScan, ObsidScan, contradictions, obsid_scans
 
@@ -67,10 +67,10 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True)
 class Selection:
-    """Levels, bands, apertures and quantities that are wanted."""
+    """Levels, bands (all, if none is named), apertures and quantities that are wanted."""
 
     levels: tuple[str, ...] = LEVELS
-    bands: tuple[str, ...] = tuple(BANDS)
+    bands: tuple[str, ...] = ()
     apertures: tuple[str, ...] = APERTURES
     quantities: tuple[str, ...] = tuple(QUANTITIES)
 
@@ -84,7 +84,7 @@ class Selection:
 @lru_cache(maxsize=1024)
 def _selected(selection: Selection, found: frozenset[Matrix]) -> tuple[Matrix, ...]:
     s = selection
-    wanted = product(s.bands, s.apertures, s.quantities)
+    wanted = product(s.bands or {m.band for m in found}, s.apertures, s.quantities)
     return tuple(sorted(found.intersection(Matrix(*names) for names in wanted)))
 
 

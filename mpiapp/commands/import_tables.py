@@ -30,8 +30,8 @@ def main(args: Namespace) -> ExitCode:
 
     from ..catalog.fault import grouped
     from ..files.association_tables import import_associations
+    from ..files.column_map import Given
     from ..files.flat_tables import import_table
-    from ..files.layouts import Given
 
     given = Given.of(args.mapping, args.map, args.set)
     before = set(Path(args.directory).glob("*.fits"))

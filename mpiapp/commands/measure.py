@@ -55,8 +55,10 @@ def main(args: Namespace) -> ExitCode:
     from ..api import check_engine
     from ..catalog.fault import InputError, grouped
     from ..files.catalog_tables import read_table
+    from ..files.column_map import Given
     from ..files.counts_table import find_counts
-    from ..files.layouts import NUMBERS, Given, suits
+    from ..files.layouts import suits
+    from ..files.own_columns import NUMBERS
     from ..photometry.detection import Detection
     from ..photometry.extras import Extras
     from ..photometry.ladder import Policy

@@ -9,7 +9,8 @@ import numpy as np
 from astropy.io import fits
 
 from ..catalog.fault import InputError
-from ..catalog.quantities import INSTRUMENT_BANDS
+from ..catalog.instruments import instrument_problem
+from ..catalog.quantities import BANDS, INSTRUMENT_BANDS, in_order
 from .events import Events, merged, read_events
 from .field import ObservationFiles, Settings, SourceFiles, of_band
 from .matrix import ExposureMap
@@ -61,7 +62,8 @@ class OpenObservation:
     @property
     def bands(self) -> tuple[str, ...]:
         """The bands that are wanted and that the instrument has."""
-        possible = INSTRUMENT_BANDS[self.instrument]
+        own = set(self.settings.energies) - set(BANDS)
+        possible = INSTRUMENT_BANDS.get(self.instrument, in_order(own))
         wanted = self.settings.bands or possible
         given = {band for source in self.files.sources for band in source.psf}
         return tuple(b for b in possible if b in wanted and ("" in given or b in given))
@@ -80,10 +82,10 @@ def open_observation(files: ObservationFiles, settings: Settings) -> OpenObserva
         first = _first_of_sources(files, settings)
         frame, header, path = first.frame, first.header, first.path
     instrument = files.instrument or instrument_of(header, path)
-    if instrument not in INSTRUMENT_BANDS:
+    if not instrument or instrument_problem(instrument):
         raise InputError(
-            f"{path}: no instrument in the header (INSTRUME); name it, one of "
-            f"{', '.join(INSTRUMENT_BANDS)}"
+            f"{path}: no instrument in the header (INSTRUME); name it, "
+            f"{', '.join(INSTRUMENT_BANDS)} or another"
         )
     seconds = files.exposure or number_in(header, "EXPOSURE", "LIVETIME", "ONTIME")
     maps = {band: read_exposure_map(path, frame) for band, path in files.maps.items()}

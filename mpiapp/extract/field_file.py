@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from astropy.table import Table
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..catalog.fault import InputError
-from ..catalog.quantities import BANDS, INSTRUMENT_BANDS
+from ..catalog.quantities import BANDS
 from ..toml import tomllib
 from . import field as nouns
 from .events import EventCuts
 from .patterns import NotThere, Place, found_sources, observation_files, source_files
 
-Band = Literal[tuple(BANDS)]
+Band = Annotated[str, Field(pattern=r"^[!-.0-~]{1,8}$")]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 
@@ -62,7 +62,7 @@ class Observation(Files):
     """Its number or name."""
     stack: str = ""
     """Its stack; a stack of its own by default."""
-    instrument: Literal[tuple(INSTRUMENT_BANDS)] | None = None
+    instrument: str | None = None
     """Where no header says so."""
     exposure_s: Positive | None = None
     """Where no header says so."""
@@ -92,7 +92,8 @@ class FieldFile(BaseModel):
     bands: list[Band] = []
     """Those to extract; all of the instrument by default."""
     energies: dict[Band, tuple[Positive, Positive]] = {}
-    """Limits of bands in keV, where they are not the catalog's."""
+    """Limits of bands in keV, where they are not the catalog's; the bands of other instruments are
+    named here."""
     photon_energy_kev: Positive | dict[Band, Positive] | None = None
     """Mean photon energy; by default that of the source's events in the band."""
     photon_index: float = 1.7
@@ -224,7 +225,11 @@ def _from_table(path: Path) -> nouns.Field:
     known = {"obsid", "source", "stack", "ra", "dec", "bundle", "instrument", "exposure_s"}
     grouped: dict[tuple[str, str], list] = {}
     for row in _rows(path, ("obsid", "source")):
-        fractions = {b: row[key] for b in BANDS if (key := f"psf_fraction_{b}") in row}
+        fractions = {
+            key.removeprefix("psf_fraction_"): value
+            for key, value in row.items()
+            if key.startswith("psf_fraction_")
+        }
         given = {key: value for key, value in row.items() if key in Files.model_fields}
         if fractions:
             given["psf_fraction"] = fractions

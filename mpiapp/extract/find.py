@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..catalog.fault import InputError
-from ..catalog.quantities import BANDS
 from .field import Field
 from .field_file import read_field_file, read_field_text
 from .products import find_products, scan
@@ -19,12 +18,12 @@ def find_field(path: str, bands: Sequence[str] = ()) -> Field:
 
     bands : instead of those of the field file
     """
-    for band in bands:
-        if band not in BANDS:
-            raise InputError(f"band {band!r}, expected one of {', '.join(BANDS)}")
     if not Path(path).exists():
         raise InputError(f"{path}: is not there; name a folder of products or a field file")
     field = _of_folder(path) if Path(path).is_dir() else read_field_file(path)
+    for band in bands:
+        if band not in (known := field.settings.energies):
+            raise InputError(f"band {band!r}, expected one of {', '.join(known)}")
     settings = replace(field.settings, bands=tuple(bands)) if bands else field.settings
     return replace(field, settings=settings)
 

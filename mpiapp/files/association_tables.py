@@ -15,8 +15,8 @@ import numpy as np
 
 from ..catalog.fault import Fault, InputError
 from ..catalog.masters import Blocks, Links, associate, names_array
+from .aperture_counts import fault
 from .catalog_tables import read_table
-from .counts_table import fault
 from .fields import choice, number, text, whole
 from .flat_tables import ImportReport, nothing_in
 from .mst3 import write_mst3_tables

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import numpy as np
 
+from ..catalog.bundle import KNOWN
 from ..catalog.fault import Fault, InputError
 from ..catalog.model_fluxes import model_matrices
 from ..catalog.quantities import MODEL_FLUXES
@@ -69,6 +70,7 @@ def add_model_fluxes(hdus: Sequence[HDU], tables: Prep3Tables) -> None:
                         )
                     )
                     continue
-                F[rows, :size] = model_matrices(rates[rows, :size], factors)
+                is_known = tables.counts[rows.stop - 1] == KNOWN
+                F[rows, :size] = model_matrices(rates[rows, :size], factors, is_known)
         tables.places[quantity.name] = place
         tables.F[quantity.name] = F

@@ -7,21 +7,23 @@ that is not needed costs its quantity.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 import numpy as np
 from astropy.table import Column
 
-from ..catalog.fault import Fault, InputError
-from ..catalog.quantities import INSTRUMENT_BANDS, MODEL_FLUXES, QUANTITIES, TABLE_1
+from ..catalog.fault import InputError
+from ..catalog.instruments import band_problem, instrument_problem
+from ..catalog.quantities import MODEL_FLUXES, TABLE_1
 from . import conversion_factors
+from .aperture_counts import Counts, add_gamma, check_backgrounds
 from .catalog_tables import CatalogTable
+from .column_map import Given
 from .column_units import factor, is_convertible
 from .fields import RowError, missing, name_of, unexpected
-from .layouts import NAMES, NUMBERS, OPTIONAL, Given, Layout, find_layout
+from .layouts import find_layout
+from .own_columns import MEASURED, NAMES, NUMBERS, OPTIONAL, PRIORS
 from .prep3_tables import MAX_COUNTS
 from .text_tables import MISSING
 
@@ -29,87 +31,11 @@ ERG_PER_KEV = 1.602176634e-9
 # Side of a pixel in arcsec.
 PIXEL = {"ACIS": 0.492, "HRC": 0.13175}
 UNITS = {"cnts": "count", "psf_frac": "", "area": "pix", "exposure_s": "s", "mjd": "d"}
-UNITS |= {"photon_energy_kev": "keV"}
+UNITS |= {"photon_energy_kev": "keV", "bkg": "count", "bkg_err": "count"} | PRIORS
 UNITS |= {q.exposure_column: q.exposure_unit for q in TABLE_1.values() if q.exposure_column}
 UNITS |= {q.conversion: conversion_factors.UNIT for q in MODEL_FLUXES.values()}
 # A fraction that rounding has made larger than 1 by less is 1.
 _ROUNDING = 1e-5
-
-
-@dataclass
-class Counts:
-    """Aperture pairs, n in the order of the table's rows.
-
-    Attributes
-    ----------
-    source : CatalogTable
-    layout : Layout
-    rows : (n,) int
-        The row of the table that describes each.
-    numbers : dict
-        Own column -> (n,) float64 in this project's unit, NaN where there is no value; psf_frac of
-        bundles is (n, width).
-    names : dict
-        Own column -> (n,) list of str; None where there is none.
-    problems : dict
-        Pair -> why it cannot be used.
-    """
-
-    source: CatalogTable
-    layout: Layout
-    rows: np.ndarray
-    numbers: dict[str, np.ndarray] = field(default_factory=dict)
-    names: dict[str, list[str | None]] = field(default_factory=dict)
-    problems: dict[int, RowError] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def called(self, own: str) -> str:
-        """The table's name of one of this project's columns."""
-        return self.layout.pairs[0].get(own, own)
-
-    def where(self, pair: int) -> str:
-        """The line or row of a pair."""
-        return self.source.where(self.rows[pair])
-
-    def exposures(self, quantity: str) -> np.ndarray | None:
-        """(n, 2) exposures of source and background aperture in F; None if the table has none."""
-        own = QUANTITIES[quantity].exposure_column
-        if own is None:
-            return np.ones((len(self), 2))
-        if own not in self.numbers:
-            return None
-        source = self.numbers[own]
-        background = self.numbers.get(f"{own}_bkg", source)
-        background = np.where(np.isnan(background), source, background)
-        return np.stack([source, background], axis=1)
-
-    def conversion(self, quantity: str) -> np.ndarray | None:
-        """(n,) flux for a net count rate of 1 / s, of model fluxes."""
-        own = QUANTITIES[quantity].conversion
-        return self.numbers[own] if own else None
-
-    def lacks(self, quantity: str) -> np.ndarray:
-        """(n,) whether a pair has no exposure for this quantity, or no conversion factor."""
-        lacks = np.isnan(self.exposures(quantity)).any(axis=1)
-        factors = self.conversion(quantity)
-        return lacks if factors is None else lacks | np.isnan(factors)
-
-    def faults(self) -> list[Fault]:
-        """The problems, in the order of the table, for people."""
-        return [
-            fault(self.source, self.rows[pair], self.problems[pair])
-            for pair in sorted(self.problems)
-        ]
-
-
-def fault(source: CatalogTable, row: int, error: InputError, bundle: str | None = None) -> Fault:
-    """The message about a row that cannot be used."""
-    kind = getattr(error, "kind", str(error))
-    where = source.where(row)
-    said = f"{source.name}, {where}: {error}"
-    return Fault(said, source.path, bundle=bundle, place=where, kind=kind)
 
 
 def find_counts(
@@ -140,10 +66,34 @@ def find_counts(
     for own in (*NUMBERS, *OPTIONAL):
         if own in layout.has:
             counts.numbers[own] = _numbers(counts, own)
+        elif own in MEASURED:
+            counts.numbers[own] = np.full(len(counts), np.nan)
+    check_backgrounds(counts)
+    for quantity in TABLE_1:
+        add_gamma(counts, quantity)
     _multiply_by_seconds(counts)
     _add_ergs(counts)
     counts.numbers["cnts"][list(counts.problems)] = np.nan
     return _without_other_bands(counts) if layout.is_wide else counts
+
+
+def find_priors(source: CatalogTable) -> Counts:
+    """The Gamma priors of a table of sources: rows with a component, no counts.
+
+    Raises InputError as `find_counts` does.
+    """
+    layout = find_layout(source, Given(), ("component",))
+    counts = Counts(source, layout, np.arange(len(source.table)))
+    counts.problems |= source.spoiled
+    for own in ("component", "band", "aperture"):
+        if own in layout.has:
+            counts.names[own] = _names(counts, own, own == "component")
+    for own in PRIORS:
+        if own in layout.has:
+            counts.numbers[own] = _numbers(counts, own)
+    for quantity in TABLE_1:
+        add_gamma(counts, quantity)
+    return counts
 
 
 def _parts(counts: Counts, own: str):
@@ -184,9 +134,9 @@ def _names(counts: Counts, own: str, is_needed: bool) -> list[str | None]:
 
 def _check_instruments(counts: Counts) -> None:
     for pair, name in enumerate(counts.names.get("instrument", ())):
-        if name is not None and name not in INSTRUMENT_BANDS:
-            error = unexpected(counts.called("instrument"), name, "one of ACIS, HRC")
-            counts.problems.setdefault(pair, error)
+        if name is not None and (problem := instrument_problem(name)):
+            said = f"column {counts.called('instrument')}: {name!r} {problem}; correct it"
+            counts.problems.setdefault(pair, RowError(said, "instrument"))
 
 
 def _numbers(counts: Counts, own: str) -> np.ndarray:
@@ -198,6 +148,7 @@ def _numbers(counts: Counts, own: str) -> np.ndarray:
         if own in counts.layout.values[0]:
             column = Column([column] * n_rows, unit=_unit(own) or None)
         values, bad = _floats(column, f"{counts.source.name}: column {name}", own == "psf_frac")
+        is_short = base == "cnts" and getattr(column, "dtype", None) in ("<i2", ">i2")
         if values.ndim > 1:
             found = np.full((len(counts), values.shape[1]), np.nan)
         with np.errstate(over="ignore"):  # infinite products are refused below
@@ -207,10 +158,12 @@ def _numbers(counts: Counts, own: str) -> np.ndarray:
         for rows, expected in _wrong(own, values):
             for row in np.flatnonzero(rows):
                 error = unexpected(name, _cell(column, row), expected)
+                if values[row].min() < 0 and is_short:
+                    error = RowError(f"{error} (overflow? it holds 16 bits)", f"{name}: overflow?")
                 _blame(counts, pairs, int(row), error)
         for row in bad:
             _blame(counts, pairs, row, unexpected(name, _cell(column, row), "a number"))
-        if own in NUMBERS and values.ndim == 1:
+        if own in NUMBERS and own not in MEASURED and values.ndim == 1:
             for row in np.flatnonzero(np.isnan(values)):
                 _blame(counts, pairs, int(row), missing(name))
         found[pairs] = values
@@ -231,7 +184,7 @@ def _wrong(own: str, values: np.ndarray):
         yield rows(per_row > MAX_COUNTS), "at most 2^53"
     elif base == "psf_frac":
         yield rows(per_row > 1), "a fraction up to 1"
-    elif own not in ("area", "exposure_s"):
+    elif own not in ("area", "exposure_s", "bkg", "bkg_err"):
         yield rows(per_row == 0), "a positive number"
 
 
@@ -286,7 +239,8 @@ def _factors(counts: Counts, pairs: slice, name: str, own: str, unit: object) ->
                     f"{what}: unit {unit}, expected pix; the pixel is known once the instrument "
                     "is: a column instrument, or --set instrument=ACIS"
                 )
-            sides = np.array([PIXEL.get(i, math.nan) for i in instruments[pairs]])
+            # The areas of others stay in square arcseconds.
+            sides = np.array([PIXEL.get(i, 1.0) for i in instruments[pairs]])
             return factor(unit, "arcsec2", what) * sides**-2.0
     if base == "exposure_photflux" and _lacks_seconds(counts, unit):
         return factor(unit, "cm2", what)
@@ -295,7 +249,7 @@ def _factors(counts: Counts, pairs: slice, name: str, own: str, unit: object) ->
 
 def _unit(own: str) -> str:
     """The unit of one of this project's columns."""
-    return UNITS[own.removesuffix("_bkg")]
+    return UNITS[own] if own in UNITS else UNITS[own.removesuffix("_bkg")]
 
 
 def _lacks_seconds(counts: Counts, unit: object) -> bool:
@@ -333,7 +287,8 @@ def _without_other_bands(counts: Counts) -> Counts:
         is_gone = np.ma.getmaskarray(counts.source.table[columns["cnts"]])
         band = values["band"]
         for row, pair in enumerate(range(k, len(counts), len(counts.layout.pairs))):
-            keep[pair] = not is_gone[row] and band in INSTRUMENT_BANDS.get(instruments[pair], band)
+            instrument = instruments[pair]
+            keep[pair] = not is_gone[row] and not (instrument and band_problem(band, instrument))
     keep |= np.isin(counts.rows, list(counts.source.spoiled))
     number = np.cumsum(keep) - 1
     return Counts(
@@ -342,5 +297,6 @@ def _without_other_bands(counts: Counts) -> Counts:
         counts.rows[keep],
         {own: values[keep] for own, values in counts.numbers.items()},
         {own: [v for v, k in zip(values, keep) if k] for own, values in counts.names.items()},
+        {quantity: values[keep] for quantity, values in counts.gamma.items()},
         {int(number[p]): e for p, e in counts.problems.items() if keep[p]},
     )

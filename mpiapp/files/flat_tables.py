@@ -16,11 +16,12 @@ from pathlib import Path
 
 from ..catalog.bundle import Bundle, ObsidBundle
 from ..catalog.fault import Fault, InputError
+from ..catalog.instruments import band_problem, instrument_problem
 from ..catalog.names import target_problem
-from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, MODEL_FLUXES, QUANTITIES, Matrix
-from .counts_table import fault
+from ..catalog.quantities import APERTURES, MODEL_FLUXES, QUANTITIES, Matrix
+from .aperture_counts import fault
+from .column_map import Given
 from .fields import RowError, choice
-from .layouts import Given
 from .prep3 import prep3_name
 from .prep3_tables import BACKGROUND
 from .prep3_write import write_prep3
@@ -130,8 +131,10 @@ def _accept(entry: Entry, place: str, obsids: dict, first_place: dict) -> None:
     stack, obsid, instrument, band, aperture, exposure, mjd, name, components, counts, F, info = (
         entry
     )
-    choice(instrument, "instrument", INSTRUMENT_BANDS)
-    choice(band, "band", INSTRUMENT_BANDS[instrument])
+    if problem := instrument_problem(instrument):
+        raise RowError(f"column instrument: {instrument!r} {problem}; correct it", "instrument")
+    if problem := band_problem(band, instrument):
+        raise RowError(f"column band: {band!r} {problem}; correct it", "band")
     choice(aperture, "aperture", APERTURES)
     if problem := target_problem(stack, obsid, name):
         raise RowError(problem, "long target")

@@ -139,7 +139,9 @@ def wrong_with(file: h5py.File, name: str, columns: Sequence[Column], text_kind:
 def _is_of(dtype: np.dtype, column: Column, text_kind: str) -> bool:
     """Whether a field has the type of a column."""
     if column.dtype != "text":
-        return dtype == np.dtype(column.dtype)
+        whole = np.dtype(column.dtype)
+        is_narrower = dtype.kind == whole.kind == "S" and dtype.itemsize < whole.itemsize
+        return dtype == whole or is_narrower
     return dtype.kind == text_kind and h5py.check_string_dtype(dtype) is not None
 
 

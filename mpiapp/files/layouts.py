@@ -1,4 +1,4 @@
-"""How tables of counts name their columns: this project's, CSC's, CIAO srcflux's, or as told.
+"""How tables of counts name their columns: this project's, CSC's, srcflux's, eROSITA's, or as told.
 
 A layout says which column of a table, or which constant, is which of this project's columns
 (docs/counts-tables.md), once for each aperture pair that a row of the table describes.
@@ -6,58 +6,18 @@ A layout says which column of a table, or which constant, is which of this proje
 
 from __future__ import annotations
 
-import difflib
-import os
 import re
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..catalog.fault import InputError
-from ..catalog.quantities import MODEL_FLUXES, QUANTITIES, TABLE_1
-from ..toml import tomllib
+from ..catalog.quantities import MODEL_FLUXES, QUANTITIES
 from .catalog_tables import CatalogTable
+from .column_map import Given, did_you_mean
 from .column_units import split_unit
-from .regular import open_regular
+from .own_columns import EXPOSURES, KNOWN, MEASURED, NUMBERS, OPTIONAL, OWN, REQUIRED
 
-NAMES = {
-    "obsid": "name of the observation",
-    "stack": "name of the stack that the observation belongs to",
-    "component": "name of the source in its stack",
-    "instrument": "ACIS or HRC: decides bands and priors",
-    "band": "energy band: b h m s u, or w for HRC",
-    "aperture": "aper or aper90",
-}
-NUMBERS = {
-    "cnts": "raw counts in the source aperture (srcflux: COUNTS; CSC: cnts_aper_b)",
-    "cnts_bkg": "raw counts in the background aperture (BG_COUNTS; cnts_aperbkg_b)",
-    "psf_frac": "fraction of the PSF in the source aperture (PSFFRAC; psf_frac_aper_b)",
-    "psf_frac_bkg": "fraction of the PSF in the background aperture (BG_PSFFRAC; "
-    "psf_frac_aperbkg_b)",
-    "area": "area of the source aperture in pixels (AREA; area_aper)",
-    "area_bkg": "area of the background aperture in pixels (BG_AREA; area_aperbkg)",
-}
-REQUIRED = NAMES | NUMBERS
-EXPOSURES = {
-    "exposure_rate": "the exposure in s",
-    "exposure_photflux": "the mean exposure map in count / (photon s-1 cm-2)",
-    "exposure_flux": "the mean exposure map in count / (erg s-1 cm-2), or exposure_photflux and "
-    "photon_energy_kev",
-    "photon_energy_kev": "the mean energy of a photon",
-} | {q.conversion: "the flux for a net count rate of 1 / s" for q in MODEL_FLUXES.values()}
-OPTIONAL = (
-    "exposure_s",
-    "mjd",
-    "photon_energy_kev",
-    *(
-        name
-        for q in TABLE_1.values()
-        if q.exposure_column
-        for name in (q.exposure_column, f"{q.exposure_column}_bkg")
-    ),
-    *(q.conversion for q in MODEL_FLUXES.values()),
-)
-OWN = (*REQUIRED, *OPTIONAL, "bundle")
 SRCFLUX = {
     "component": "COMPONENT",
     "cnts": "COUNTS",
@@ -81,65 +41,9 @@ CSC = {
     "exposure_rate": "livetime",
     "mjd": "gti_mjd_obs",
 }
+_EROSITA_COUNTS = re.compile(r"ape_cts_(\w+)")
+EROSITA = {"cnts": "ape_cts", "bkg": "ape_bkg", "psf_frac": "ape_eef", "exposure_rate": "ape_exp"}
 _CSC_COUNTS = re.compile(r"cnts_(aper|aper90)_([bhmsuw])")
-
-
-@dataclass(frozen=True)
-class Given:
-    """The user's map of a table: own column -> its column, own column -> value of all rows."""
-
-    columns: Mapping[str, str] = field(default_factory=dict)
-    values: Mapping[str, object] = field(default_factory=dict)
-
-    def __post_init__(self):
-        for name in (*self.columns, *self.values):
-            if name not in OWN:
-                raise InputError(
-                    f"{name} is no column of a table of counts{did_you_mean(name, OWN)}; expected "
-                    f"one of {', '.join(OWN)}"
-                )
-
-    @classmethod
-    def of(
-        cls, file: str | os.PathLike | None, columns: Iterable[str], values: Iterable[str]
-    ) -> Given:
-        """From a TOML file with tables `columns` and `values`, and texts like "cnts=COUNTS"."""
-        found: dict[str, dict] = {"columns": {}, "values": {}}
-        if file is not None:
-            found |= _mapping_file(file)
-        for name, texts in (("columns", columns), ("values", values)):
-            found[name] = dict(found[name]) | dict(_pair(text) for text in texts)
-        return cls(found["columns"], found["values"])
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The known name that is most like this one, as a question; empty if none is."""
-    by_lower = {other.lower(): other for other in known}
-    near = difflib.get_close_matches(name.lower(), by_lower, 1, 0.7)
-    return f" (did you mean {by_lower[near[0]]}?)" if near else ""
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals and value):
-        raise InputError(f"{text!r}: expected NAME=VALUE, for example cnts=COUNTS")
-    return name.strip(), value.strip()
-
-
-def _mapping_file(path: str | os.PathLike) -> dict[str, dict]:
-    with open_regular(path) as file:
-        try:
-            content = tomllib.loads(file.read().decode("utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}: not valid TOML ({error})") from error
-    for name, table in content.items():
-        kinds = (str,) if name == "columns" else (str, int, float)
-        if name not in ("columns", "values") or not isinstance(table, dict):
-            raise InputError(f"{path}: {name}: expected the tables [columns] and [values]")
-        for key, value in table.items():
-            if not isinstance(value, kinds):
-                raise InputError(f"{path}: {name}.{key} is {value!r}, expected one value")
-    return content
 
 
 @dataclass(frozen=True)
@@ -216,12 +120,19 @@ def suits(given: Given, required: Collection[str]):
     def has_all(names: Collection[str]) -> bool:
         lower = {split_unit(name)[0].lower() for name in names}
         told = {*given.values, *given.columns, "stack"}
-        needed = {name for name in required if name not in told}
+        needed = {name for name in _needed(required, told | lower) if name not in told}
         return {c.lower() for c in given.columns.values()} <= lower and (
-            needed <= lower or any(map(_CSC_COUNTS.fullmatch, lower)) or _is_srcflux(lower)
+            needed <= lower
+            or any(_CSC_COUNTS.fullmatch(name) or _EROSITA_COUNTS.fullmatch(name) for name in lower)
+            or _is_srcflux(lower)
         )
 
     return has_all
+
+
+def _needed(required: Collection[str], has: Collection[str]) -> list[str]:
+    """Of `required` those that a table needs that has these own columns."""
+    return [name for name in required if "bkg" not in has or name not in MEASURED]
 
 
 def _is_srcflux(lower: Collection[str]) -> bool:
@@ -240,6 +151,9 @@ def find_layout(source: CatalogTable, given: Given, required: Collection[str]) -
     wide = [m for m in map(_CSC_COUNTS.fullmatch, names.by_lower) if m]
     if wide and "cnts" not in {*names.by_lower, *told}:
         return _csc_layout(names, wide, told, given, required)
+    of_erosita = [m for m in map(_EROSITA_COUNTS.fullmatch, names.by_lower) if m]
+    if of_erosita and "cnts" not in {*names.by_lower, *told}:
+        return _erosita_layout(names, of_erosita, told, given, required)
     kind, columns, values = 'as in "Tables of counts" of the documentation', {}, {}
     if _is_srcflux(names.by_lower):
         kind, columns = "of CIAO srcflux", SRCFLUX
@@ -297,13 +211,15 @@ class _Names:
 
 
 def _require(names: _Names, required: Collection[str], has: Collection[str]) -> None:
-    if missing := [name for name in required if name not in has]:
+    if missing := [name for name in _needed(required, has) if name not in has]:
         if {"components", "F"} <= set(names.all):
             raise InputError(f"{names.place}: bundles of sources; import them, and run a job")
         others = [name for name in names.all if name.lower() not in OWN]
         lines = "".join(
             f"\n  {name}: {REQUIRED[name]}{did_you_mean(name, others)}" for name in missing
         )
+        if set(MEASURED) <= set(missing):
+            lines += f"\n  or bkg: {KNOWN['bkg']}"
         raise InputError(
             f"{names.place}: {len(missing)} columns are missing (it has {names.listed()}); add "
             "them, or say where they are with --map NAME=COLUMN (in Python `columns`) or what they "
@@ -361,3 +277,28 @@ def _csc_layout(
     _require(names, required, {*pairs[0], *values[0], "stack"})
     pairs = [{own: c for own, c in p.items() if own not in given.values} for p in pairs]
     return Layout("of CSC's observations", pairs, values, is_wide=True)
+
+
+def _erosita_layout(
+    names: _Names,
+    wide: list[re.Match],
+    told: dict[str, str],
+    given: Given,
+    required: Collection[str],
+) -> Layout:
+    """eROSITA's catalogs: a row per source, its bands in the names of the columns.
+
+    The background is known, from a map; apertures that hold the fraction APE_EEF of the PSF.
+    """
+    shared = {own: names.get(c) for own, c in (("obsid", "skytile"), ("component", "iauname"))
+              if names.has(c)}  # fmt: skip
+    every = {"instrument": "eROSITA", "aperture": "aper"} | given.values
+    pairs, values = [], []
+    for match in wide:
+        name = names.get(match[0])
+        found = {own: f"{stem}_{match[1]}" for own, stem in EROSITA.items()}
+        own = {o: names.get(c) for o, c in found.items() if names.has(c)} | told
+        pairs.append({o: c for o, c in (shared | own).items() if o not in given.values})
+        values.append(every | {"band": name[len("ape_cts_") :]})
+        _require(names, required, {*pairs[-1], *values[-1], "stack"})
+    return Layout("of eROSITA's catalogs", pairs, values, is_wide=True)

@@ -24,7 +24,7 @@ from urllib.parse import quote
 
 from ..catalog.bundle import Bundle, ObsidBundle
 from ..catalog.fault import Fault, InputError
-from ..catalog.quantities import INSTRUMENT_BANDS
+from ..catalog.instruments import instrument_problem
 from ..catalog.scan import BundleScan, Files, FileScan
 from .conversion_factors import add_model_fluxes
 from .fits_read import HDU, FitsFile, read_fits
@@ -179,7 +179,9 @@ def _tables(file: FitsFile) -> Prep3Tables:
 
 def _header(primary: HDU, path: str) -> tuple[int, Prep3Header]:
     version = primary.choice("PREP3VER", _READABLE)
-    instrument = primary.choice("INSTRUME", tuple(INSTRUMENT_BANDS))
+    instrument = primary.text("INSTRUME")
+    if problem := instrument_problem(instrument):
+        raise InputError(f"{primary.place}: INSTRUME = {instrument!r} {problem}; correct it")
     stack, obsid = primary.text("STACKID"), primary.text("OBS_ID")
     exposure = _positive(primary, "EXPOSURE", "seconds")
     mjd = _positive(primary, "MJD-OBS", "a Modified Julian Date")

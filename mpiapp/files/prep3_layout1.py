@@ -14,7 +14,7 @@ import numpy as np
 from astropy.io import fits
 
 from ..catalog.fault import Fault, InputError
-from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES, Matrix
+from ..catalog.quantities import APERTURES, BANDS, INSTRUMENT_BANDS, QUANTITIES, Matrix
 from .fits_read import HDU, FitsFile, naming
 from .prep3_tables import Prep3Tables, decoded
 
@@ -62,7 +62,7 @@ def read_layout1_matrices(file: FitsFile, tables: Prep3Tables) -> None:
 
 def _matrix(hdu: HDU, instrument: str) -> Matrix:
     """Which matrices an extension has."""
-    band = hdu.choice("BAND", INSTRUMENT_BANDS[instrument])
+    band = hdu.choice("BAND", INSTRUMENT_BANDS.get(instrument, BANDS))
     return Matrix(band, hdu.choice("APERTURE", APERTURES), hdu.choice("QUANTITY", QUANTITIES))
 
 

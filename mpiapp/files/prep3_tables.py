@@ -16,9 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..catalog.bundle import KNOWN
 from ..catalog.fault import Fault, InputError
+from ..catalog.instruments import band_problem
 from ..catalog.names import name_problem, target_problem
-from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, TABLE_1, Matrix
+from ..catalog.quantities import APERTURES, TABLE_1, Matrix
 from .fits_read import HDU
 
 BACKGROUND = "background"
@@ -118,8 +120,8 @@ def read_source_properties(hdu: HDU, header: Prep3Header) -> Prep3Tables:
     costs the bundle this band and aperture; groups that contradict each other cost the bundle.
     """
     columns = hdu.columns(_COLUMNS)
-    counts, usable = _whole_numbers(columns["counts"])
     names = decoded(columns["component"])
+    counts, usable = _whole_numbers(columns["counts"], np.array(names) == BACKGROUND)
     edges = _group_edges([columns[name] for name in _KEY])
     groups: dict[str, dict[tuple[str, str], slice]] = defaultdict(dict)
     components: dict[str, tuple[str, ...]] = {}
@@ -207,10 +209,10 @@ def decoded(names: np.ndarray) -> list[str]:
         return [name.decode("ascii", "backslashreplace") for name in names.tolist()]
 
 
-def _whole_numbers(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Counts as int64, and where they are counts at all."""
+def _whole_numbers(raw: np.ndarray, is_background: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Counts as int64, and where they are counts at all; backgrounds may be KNOWN."""
     with np.errstate(invalid="ignore"):
-        usable = (raw >= 0) & (raw <= MAX_COUNTS)
+        usable = (raw >= 0) & (raw <= MAX_COUNTS) | (is_background & (raw == KNOWN))
     counts = np.where(usable, raw, 0).astype(np.int64)
     return counts, usable & (counts == raw)
 
@@ -229,9 +231,8 @@ def _group_edges(columns: Sequence[np.ndarray]) -> list[int]:
 
 def _pair_problem(band: str, aperture: str, instrument: str) -> str:
     """Why nothing is measured in this band and aperture; empty if it is."""
-    if band not in INSTRUMENT_BANDS[instrument]:
-        bands = ", ".join(INSTRUMENT_BANDS[instrument])
-        return f"column band: {band!r}, expected one of {bands} for {instrument}"
+    if problem := band_problem(band, instrument):
+        return f"column band: {band!r} {problem}"
     if aperture not in APERTURES:
         return f"column aperture: {aperture!r}, expected one of {', '.join(APERTURES)}"
     return ""

@@ -13,8 +13,9 @@ from astropy.io import fits
 from .._version import __version__
 from ..catalog.bundle import Bundle, check_matrices, check_values
 from ..catalog.fault import InputError
+from ..catalog.instruments import band_problem, instrument_problem
 from ..catalog.names import check_name, target_problem
-from ..catalog.quantities import APERTURES, INSTRUMENT_BANDS, TABLE_1, Matrix
+from ..catalog.quantities import APERTURES, TABLE_1, Matrix
 from .fits_write import Field, table_hdu, text_array, write_hdus
 from .prep3 import VERSION
 from .prep3_tables import BACKGROUND
@@ -43,10 +44,8 @@ def write_prep3(
         impossible counts or matrices, or shares its name with another.
     """
     bundles = list(bundles)
-    if instrument not in INSTRUMENT_BANDS:
-        raise InputError(
-            f"instrument {instrument!r}, expected one of {', '.join(INSTRUMENT_BANDS)}"
-        )
+    if problem := instrument_problem(instrument):
+        raise InputError(f"instrument {instrument!r} {problem}")
     if exposure is not None and not 0 <= exposure < math.inf:
         raise InputError(f"exposure {exposure}, expected seconds, or None if unknown")
     if mjd is not None and not 0 <= mjd < math.inf:
@@ -97,7 +96,7 @@ def _check_bundles(stack: str, obsid: str, instrument: str, bundles: list[Bundle
             )
         seen.add(bundle.key.bundle)
         for band, aperture in bundle.counts:
-            if band not in INSTRUMENT_BANDS[instrument] or aperture not in APERTURES:
+            if band_problem(band, instrument) or aperture not in APERTURES:
                 raise InputError(f"bundle {bundle.key}: no band {band}, {aperture} ({instrument})")
         for matrix, F in bundle.F.items():
             if matrix[2] not in TABLE_1 or matrix[:2] not in bundle.counts:

@@ -10,12 +10,12 @@ from typing import ClassVar
 import h5py
 import numpy as np
 
-from ..catalog.quantities import APERTURES, BANDS, LEVELS, QUANTITIES
+from ..catalog.quantities import APERTURES, LEVELS, QUANTITIES
 from .hdf5_columns import column_pieces, has_strips
 from .hdf5_tables import decoded, wrong_with
 from .schema import CHUNK_ROWS, OPTIONAL, TABLES, Column, ResultsError
 
-_WORDS = {"level": LEVELS, "band": BANDS, "aperture": APERTURES, "quantity": QUANTITIES}
+_WORDS = {"level": LEVELS, "aperture": APERTURES, "quantity": QUANTITIES}
 _WORDS = {column: {word.encode() for word in words} for column, words in _WORDS.items()}
 
 

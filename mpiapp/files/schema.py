@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..catalog.instruments import LONGEST_BAND
 from ..catalog.names import LONGEST_NAME, LONGEST_TARGET
 
 SCHEMA_VERSION = 4
@@ -42,7 +43,7 @@ _KEY = (
     Column("level", "S6", "obsid, stack or master"),
     Column("target", f"S{NAME_BYTES}", "stack/obsid/bundle, stack/bundle, master/avg, "
            "master/blockN or master/timeN"),
-    Column("band", "S1", "energy band: u, s, m, h, b (ACIS) or w (HRC)"),
+    Column("band", f"S{LONGEST_BAND}", "energy band: u, s, m, h, b (ACIS), w (HRC), or another"),
     Column("aperture", "S6", "aper, or aper90 (the aperture of 90 % encircled counts)"),
     Column("quantity", "S8", "flux, photflux, rate, cnts, or a model's flux"),
 )  # fmt: skip

@@ -9,13 +9,16 @@ from typing import NamedTuple
 import numpy as np
 from astropy.table import Table
 
-from ..catalog.bundle import are_sensible, check_matrices
+from ..catalog.bundle import KNOWN, are_sensible, check_matrices
 from ..catalog.fault import InputError
 from ..catalog.quantities import MODEL_FLUXES, TABLE_1
+from .aperture_counts import Counts
 from .catalog_tables import CatalogTable, file_bytes, is_json, of_records, read_table
-from .counts_table import Counts, find_counts
+from .column_map import Given, did_you_mean
+from .counts_table import find_counts
 from .fields import RowError, array, get, json_lines, number, text, unexpected
-from .layouts import NAMES, REQUIRED, Given, did_you_mean, suits
+from .layouts import suits
+from .own_columns import NAMES, REQUIRED
 from .prep3_tables import MAX_COUNTS
 
 CONVERSIONS = tuple(q.conversion for q in MODEL_FLUXES.values())
@@ -133,11 +136,15 @@ def _pairs(counts: Counts) -> Iterator[tuple[int, Entry | RowError]]:
     C = np.stack([numbers["cnts"], numbers["cnts_bkg"]], axis=1)
     plainly = np.stack([numbers[name] for name in _PAIR], axis=1).reshape(-1, 2, 2)
     matrices, is_there = {}, {}
+    known = counts.is_known
+    C[known, 1] = KNOWN
     with np.errstate(over="ignore"):
         for quantity in TABLE_1.values():
             exposures = counts.exposures(quantity.name)
             if exposures is not None:
-                matrices[quantity.name] = plainly * exposures[:, :, None]
+                F = matrices[quantity.name] = plainly * exposures[:, :, None]
+                F[known, 0, 1] = counts.numbers["bkg"][known] if known.any() else 0.0
+                F[known, 1, 0], F[known, 1, 1] = 0.0, counts.relative_errors()[known]
                 is_there[quantity.name] = ~np.isnan(exposures[:, 0])
     for q, F in matrices.items():
         for pair in np.flatnonzero(is_there[q] & ~are_sensible(C, F)).tolist():

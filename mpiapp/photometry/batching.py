@@ -13,7 +13,7 @@ from ..catalog.assemble import Arrangement, arrange, assemble
 from ..catalog.bundle import Bundle
 from ..catalog.fault import InputError
 from ..catalog.outcome import Outcome
-from ..catalog.priors import prior_bounds
+from ..catalog.priors import SourcePriors, prior_bounds, source_gamma
 from ..catalog.problems import Problems
 from ..catalog.quantities import Matrix
 from ..catalog.worklist import Target
@@ -49,6 +49,7 @@ class NotMeasured(NamedTuple):
 class Batcher:
     """Collects runs by the arrangement of their problems.
 
+    priors : Gamma priors of sources
     full : when to stop adding, in obsids of problems with one source
 
     Attributes
@@ -57,7 +58,8 @@ class Batcher:
         What cannot be measured of the targets added so far.
     """
 
-    def __init__(self, full: int = _FULL):
+    def __init__(self, priors: SourcePriors, full: int = _FULL):
+        self._priors = priors
         self.not_measured: list[NotMeasured] = []
         self._waiting: dict[Arrangement, list[tuple]] = defaultdict(list)
         self._size = 0
@@ -101,7 +103,8 @@ class Batcher:
             instruments = tuple([bundles[k].instrument for k in seen])
             upper = _bounds(runs.matrices, instruments, arrangement.n_sources)
             backgrounds = tuple([str(bundles[k].key) for k in seen])
-            added = (*counts_and_F, upper, sources, backgrounds, runs)
+            gamma = source_gamma(self._priors, sources, runs.matrices, upper.shape[1])
+            added = (*counts_and_F, upper, gamma, sources, backgrounds, runs)
             self._waiting[arrangement].append(added)
             # Several sources take ten times as long, and more.
             effort = 1 if arrangement.n_sources == 1 else 4 * arrangement.n_sources**2
@@ -112,14 +115,16 @@ class Batcher:
         waiting, self._waiting, self._size = self._waiting, defaultdict(list), 0
         for arrangement, added in waiting.items():
             *arrays, sources, backgrounds, runs = zip(*added)
-            *arrays, upper = map(np.concatenate, arrays)
+            *arrays, upper, gamma = map(np.concatenate, arrays)
             sizes = [len(one.matrices) for one in runs]
             sources, backgrounds = (
                 [names for names, n in zip(labels, sizes) for _ in range(n)]
                 for labels in (sources, backgrounds)
             )
             yield Assembled(
-                assemble(arrays[::2], arrays[1::2], upper, arrangement, sources, backgrounds),
+                assemble(
+                    arrays[::2], arrays[1::2], upper, arrangement, sources, backgrounds, gamma
+                ),
                 list(runs),
             )
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from ..catalog.fault import InputError
 from ..catalog.outcome import Flag, Outcome, worst
+from ..catalog.priors import SourcePriors
 from ..catalog.problem import Problem
 from ..engines import Engine
 from ..posterior import Posterior, Smoothing, Solutions
@@ -41,6 +42,7 @@ class Policy:
     rhat_limit: float = 1.05
     ess_limit: float = 100.0
     extras: Extras = field(default_factory=Extras)
+    priors: SourcePriors = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

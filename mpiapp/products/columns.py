@@ -6,13 +6,21 @@ Names are those of the Chandra Source Catalog (`flux_aper_lolim_b`, `flux_aper90
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from astropy.units import Unit
 
-from ..catalog.quantities import APERTURES, BANDS, MODEL_FLUXES, QUANTITIES, Matrix, Quantity
+from ..catalog.quantities import (
+    APERTURES,
+    BANDS,
+    MODEL_FLUXES,
+    QUANTITIES,
+    Matrix,
+    Quantity,
+    in_order,
+)
 
 
 class CatalogColumn(NamedTuple):
@@ -78,6 +86,8 @@ _RANGES = {
     "u": "em.X-ray.soft", "s": "em.X-ray.soft", "m": "em.X-ray.medium", "h": "em.X-ray.hard",
     "b": "em.X-ray", "w": "em.X-ray",
 }  # fmt: skip
+# In keV, as the virtual observatory divides X-rays.
+_ENERGIES = {"em.X-ray.soft": (0.12, 2), "em.X-ray.medium": (2, 12), "em.X-ray.hard": (12, 120)}
 _PRIMARY = (
     "meta.code",
     "meta.number",
@@ -129,21 +139,45 @@ def fields(extras: Sequence[str] = ()) -> tuple[Field, ...]:
     return (*BASIC, *(EXTRAS[name] for name in extras))
 
 
-def column(matrix: Matrix, field: Field, average: bool = False) -> CatalogColumn:
-    """The column of one number of one band, aperture and quantity."""
+Energies = Mapping[str, tuple[float, float]]
+
+
+def _range(band: str, energies: Energies) -> tuple[str, str]:
+    """A band in words, and the UCD of its energies.
+
+    That is the catalog's for its bands, and of others the range of the virtual observatory that
+    they lie in, if they do.
+    """
+    if band in BANDS:
+        low, high = BANDS[band]
+        return f"{low:g}-{high:g} keV", _RANGES[band]
+    if band not in energies:
+        return f"band {band}", "em.X-ray"
+    low, high = energies[band]
+    ucd = next((u for u, (a, b) in _ENERGIES.items() if a <= low < high <= b), "em.X-ray")
+    return f"{low:g}-{high:g} keV", ucd
+
+
+def column(
+    matrix: Matrix, field: Field, average: bool = False, energies: Energies = BANDS
+) -> CatalogColumn:
+    """The column of one number of one band, aperture and quantity.
+
+    energies : of bands that are not the catalog's, in keV
+    """
     quantity = QUANTITIES[matrix.quantity]
     name = f"{quantity.column}_{matrix.aperture}{'_avg' if average else ''}"
     name = f"{name}{field.suffix}_{matrix.band}"
-    low, high = BANDS[matrix.band]
+    words, energy = _range(matrix.band, energies)
     unit = _UNITS.get(field.source, quantity.unit)
     if field.source == "beta":
         unit = (1 / Unit(unit)).unit.to_string("fits")
-    about = f"{_WORDS[matrix.quantity]};{_RANGES[matrix.band]}"
+    about = f"{_WORDS[matrix.quantity]};{energy}"
     ucd = _ucd(field, about)
     what = (
         f"{quantity.description}, {'ECF90' if matrix.aperture == 'aper90' else 'source'} aperture"
     )
-    where = f"{low:g}-{high:g} keV" + (", all observations" if average else "")
+    where = words + (", all observations" if average else "")
     return CatalogColumn(name, unit, ucd, f"{field.description}: {what}, {where}", field.dtype)
 
 
@@ -164,32 +198,34 @@ def plain_column(quantity: Quantity, field: Field) -> CatalogColumn:
 
 
 def columns(
-    matrices: Sequence[Matrix], chosen: Sequence[Field], average: bool = False
+    matrices: Sequence[Matrix],
+    chosen: Sequence[Field],
+    average: bool = False,
+    energies: Energies = BANDS,
 ) -> Iterator[tuple[Matrix, Field, CatalogColumn]]:
     """Every column of the given matrices, band by band within a quantity."""
     wanted = set(matrices)
+    bands = in_order({matrix.band for matrix in matrices})
     for quantity in QUANTITIES:
         for aperture in APERTURES:
-            for band in BANDS:
+            for band in bands:
                 matrix = Matrix(band, aperture, quantity)
                 if matrix in wanted:
                     for field in chosen:
-                        yield matrix, field, column(matrix, field, average)
+                        yield matrix, field, column(matrix, field, average, energies)
 
 
 def significance_columns(
-    matrices: Sequence[Matrix],
+    matrices: Sequence[Matrix], energies: Energies = BANDS
 ) -> Iterator[tuple[Matrix, Field, CatalogColumn]]:
     """As `columns`: the catalog's significance, from the photon flux in the source aperture."""
-    for band in BANDS:
+    for band in in_order({matrix.band for matrix in matrices}):
         matrix = Matrix(band, "aper", "photflux")
         if matrix in matrices:
-            low, high = BANDS[band]
+            words, energy = _range(band, energies)
             field = Field("significance", "", "", "")
-            said = (
-                f"photon flux / ((hilim - lolim) / 2), 0 for an upper limit, {low:g}-{high:g} keV"
-            )
-            ucd = f"stat.value;phot.flux;{_RANGES[band]}"
+            said = f"photon flux / ((hilim - lolim) / 2), 0 for an upper limit, {words}"
+            ucd = f"stat.value;phot.flux;{energy}"
             yield matrix, field, CatalogColumn(f"flux_significance_{band}", "", ucd, said)
 
 
@@ -208,10 +244,10 @@ def hardness_column(pair: str, field: Field, average: bool = False) -> CatalogCo
 INDEX_STEPS = {2: (0.4, 0.7, 1.0, 2.7, 7.0, 12.0), 3: (0.8, 1.0, 1.15, 2.1, 3.8, 5.5)}
 
 
-def variability_columns(band: str) -> tuple[CatalogColumn, ...]:
+def variability_columns(band: str, energies: Energies = BANDS) -> tuple[CatalogColumn, ...]:
     """Those of the photon flux of a band: the catalog's probability, index and sigma, and ours."""
-    about = f"photon flux, source aperture, {BANDS[band][0]:g}-{BANDS[band][1]:g} keV"
-    energy, unit = _RANGES[band], QUANTITIES["photflux"].unit
+    words, energy = _range(band, energies)
+    about, unit = f"photon flux, source aperture, {words}", QUANTITIES["photflux"].unit
     return (
         CatalogColumn(
             f"var_inter_prob_{band}", "", f"stat.probability;src.var;{energy}",

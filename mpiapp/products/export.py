@@ -66,15 +66,16 @@ def catalog_table(
     except ValueError as error:
         raise InputError(f"columns: {error}") from None
     rows_of, matrices = _index(results, level)
+    energies = band_energies(results)
     if not rows_of:
         raise InputError(f"{results.path}: no results at level {level}")
     with readable(results.path, "/photometry, column target"):
         table = _key_columns(level, list(rows_of))
     for average in (True, False) if level == "master" else (False,):
         places = {}
-        wanted = list(columns(matrices[average], (*chosen, *levels), average))
+        wanted = list(columns(matrices[average], (*chosen, *levels), average, energies))
         if level in ("obsid", "stack"):
-            wanted += significance_columns(matrices[average])
+            wanted += significance_columns(matrices[average], energies)
         for matrix, field, what in wanted:
             table[what.name] = _column(what, empty(len(table), what.dtype))
             places[matrix, field] = table[what.name]
@@ -87,7 +88,7 @@ def catalog_table(
         for what, values in hardness_columns(results, level, average, rows_of):
             table[what.name] = _column(what, _masked(what, values))
     if associations is not None and level == "master":
-        for what, values in variability(results, associations, rows_of):
+        for what, values in variability(results, associations, rows_of, energies):
             table[what.name] = _column(what, _masked(what, values))
     for what, values in (
         carried_columns(prep3, level, carry, rows_of, associations) if carry else ()
@@ -184,6 +185,15 @@ def _values(rows: np.ndarray, field: Field) -> np.ma.MaskedArray:
             return np.ma.masked_invalid(2.0 * rows["value"] / (rows["hilim"] - rows["lolim"]))
     values = rows[field.source]
     return np.ma.masked_invalid(values) if values.dtype.kind == "f" else np.ma.MaskedArray(values)
+
+
+def band_energies(results: Results) -> dict[str, tuple[float, float]]:
+    """Those in keV of the bands that the first job's configuration names."""
+    jobs = results.table("jobs")
+    if not len(jobs):
+        return {}
+    with readable(results.path, "/jobs, column config"):
+        return {b: tuple(kev) for b, kev in json.loads(jobs["config"][0]).get("bands", {}).items()}
 
 
 def _provenance(results: Results, level: str) -> dict[str, str]:

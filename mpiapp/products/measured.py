@@ -10,7 +10,7 @@ from astropy.table import MaskedColumn, Table
 from .. import __version__
 from ..catalog.outcome import Outcome, outcome_text, unplanned
 from ..catalog.quantities import QUANTITIES
-from ..files.counts_table import Counts
+from ..files.aperture_counts import Counts
 from .columns import BASIC, EXTRAS, Field, plain_column
 
 # Of the results' names where the table has a column that differs from one in capitals at most.

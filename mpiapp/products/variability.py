@@ -16,6 +16,7 @@ import numpy as np
 from scipy.special import chdtrc
 
 from ..catalog.masters import Associations
+from ..catalog.quantities import BANDS
 from ..files.results import Results
 from ._compiled import hardness_tables
 from .columns import (
@@ -23,6 +24,7 @@ from .columns import (
     HARDNESS_FLAG,
     INDEX_STEPS,
     CatalogColumn,
+    Energies,
     hardness_variability_columns,
     variability_columns,
 )
@@ -53,11 +55,12 @@ class Observations(NamedTuple):
 
 
 def variability(
-    results: Results, associations: Associations, rows_of: RowsOf
+    results: Results, associations: Associations, rows_of: RowsOf, energies: Energies = BANDS
 ) -> Iterator[tuple[CatalogColumn, np.ndarray]]:
     """The columns of variability of a product of level master, (len(rows_of),) each; NaN for NULL.
 
     rows_of : the row of each master source, by name
+    energies : of bands that are not the catalog's, in keV
     """
     seen, smoothing = observations(results, associations, rows_of), smoothing_of(results)
     for band, numbers in sorted(seen.bands.items()):
@@ -72,7 +75,7 @@ def variability(
             found[rows] = catalog_constancy(*densities, at["value"], at["half"], at["limit"], first)
         chance = chances(found)
         columns = (1.0 - chance, index_of(found), found[:, 2], chances(ours), ours[:, 2])
-        yield from zip(variability_columns(band), columns, strict=True)
+        yield from zip(variability_columns(band, energies), columns, strict=True)
     least = []
     for pair, (harder, softer) in HARDNESS.items():
         if harder not in seen.bands or softer not in seen.bands:

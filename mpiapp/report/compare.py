@@ -11,7 +11,7 @@ from astropy.table import Table, vstack
 
 from ..catalog.bundle import InputError
 from ..catalog.outcome import Flag, Outcome, outcome_text
-from ..catalog.quantities import BANDS, QUANTITIES
+from ..catalog.quantities import QUANTITIES
 from .matching import Side, distance, pairs
 from .references import KEY
 from .text import lay_out, number, text
@@ -195,7 +195,7 @@ def _rows_of(c: Comparison, by: Sequence[str]) -> Table:
                 c.sample,
                 ", ".join(levels),
                 ", ".join(q for q in QUANTITIES if q in quantities),
-                ",".join(b for b in sorted(BANDS) if b in bands),
+                ",".join(bands),
                 ", ".join(apertures),
                 sum(c.n_success[g] for g in groups),
                 sum(c.n_total[g] for g in groups),

@@ -93,7 +93,8 @@ def moved_config(config: Config, folder: str | None) -> Config:
         )
         for group in config.input
     ]
-    return config.model_copy(update={"input": groups})
+    priors = config.priors and config.priors.model_copy(update={"file": place(config.priors.file)})
+    return config.model_copy(update={"input": groups, "priors": priors})
 
 
 def found_config(results: Results, inputs: str | None = None) -> tuple[Config, str | None]:

@@ -12,7 +12,7 @@ from astropy.table import Table
 
 from ..catalog.bundle import InputError
 from ..catalog.outcome import Flag, Outcome, outcome_text
-from ..catalog.quantities import APERTURES, BANDS, QUANTITIES
+from ..catalog.quantities import APERTURES, QUANTITIES
 from ..files.results import Results
 from ..files.schema import PHOTOMETRY, PHOTOMETRY_DTYPE
 from .references import KEY
@@ -75,7 +75,6 @@ def chosen_rows(results: Results, wanted: Filter) -> Iterator[np.ndarray]:
 
     Raises InputError if the filter asks for an outcome, a flag or another word that there is not.
     """
-    _check("band", wanted.band, BANDS)
     _check("aperture", wanted.aperture, APERTURES)
     _check("quantity", wanted.quantity, tuple(QUANTITIES))
     _check("outcome", wanted.outcome, OUTCOMES)

@@ -8,8 +8,8 @@ from astropy import units as u
 from astropy.table import MaskedColumn, Table
 
 from mpiapp.catalog.fault import InputError
+from mpiapp.files.column_map import Given
 from mpiapp.files.flat_tables import import_table
-from mpiapp.files.layouts import Given
 from mpiapp.files.prep3 import read_prep3
 from mpiapp.files.source_info import read_source_info
 

@@ -136,7 +136,7 @@ def test_what_two_files_hold_is_taken_from_the_first_and_faults_are_those_of_eit
     ]
 
     def spoil(hdus):
-        hdus["SRCPROP"].data["counts"][-1] = -1
+        hdus["SRCPROP"].data["counts"][-1] = -2
 
     damage(paths[1], spoil)
     file = read_obsid(tuple((str(path), "") for path in paths))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
+import mpiapp
 from mpiapp.catalog.assemble import assemble_unnamed
 from mpiapp.catalog.bundle import KNOWN, InputError, check_matrices
 from mpiapp.catalog.outcome import Flag
@@ -175,3 +176,20 @@ def test_a_known_background_that_has_no_gamma_density_is_refused_with_the_reason
     F = np.array([[0.9, 2.5], [0.0, 1.5]])
     with pytest.raises(InputError, match=r"relative error 1\.5: expected at most 1"):
         check_matrices(np.array([7, KNOWN]), F, 1)
+
+
+def test_the_api_takes_known_backgrounds_and_priors():
+    prior = Gamma.of_moments(4.0, 1.5)
+    F, expected = np.array([[0.9, 0.1], [0.1, 0.9]]), [2.5, 2.0]
+    found = mpiapp.measure(
+        [7, 3], F, 2, "cnts", background=expected, background_error=0.3, priors={1: prior}
+    )
+    problems = of_known([7, 3], F, expected, 0.3)
+    gamma = np.array([[(0.0, 0.0), (prior.alpha - 1.0, prior.beta), (0.0, 0.0)]])
+    wanted = measured(replace(problems, gamma=gamma)).numbers
+    assert [one.mode for one in found] == wanted["mode"].tolist()
+    assert Flag.GAMMA_PRIOR in found[1].flags
+    with pytest.raises(InputError, match="column 1: a Gamma prior with"):
+        mpiapp.measure([7, 3], F, 2, "cnts", background=expected, priors={1: Gamma(0.5, 1.0)})
+    with pytest.raises(InputError, match="do not fit"):
+        mpiapp.measure([7, 3], F, 2, "cnts", background=2.5)

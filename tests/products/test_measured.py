@@ -12,7 +12,7 @@ from mpiapp.cli import main
 from mpiapp.commands.column_map import COLUMNS
 from mpiapp.files.catalog_tables import read_table
 from mpiapp.files.counts_table import ERG_PER_KEV
-from mpiapp.files.layouts import OWN
+from mpiapp.files.own_columns import OWN
 
 HEAD = "name,ra,cnts,cnts_bkg,psf_frac,psf_frac_bkg,area,area_bkg,exposure_photflux"
 ROWS = [
