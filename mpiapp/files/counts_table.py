@@ -36,6 +36,7 @@ UNITS |= {q.exposure_column: q.exposure_unit for q in TABLE_1.values() if q.expo
 UNITS |= {q.conversion: conversion_factors.UNIT for q in MODEL_FLUXES.values()}
 # A fraction that rounding has made larger than 1 by less is 1.
 _ROUNDING = 1e-5
+_SHORTEST = -(2**15)  # counts that 16 bits do not hold come back as numbers from here to −1
 
 
 def find_counts(
@@ -148,7 +149,6 @@ def _numbers(counts: Counts, own: str) -> np.ndarray:
         if own in counts.layout.values[0]:
             column = Column([column] * n_rows, unit=_unit(own) or None)
         values, bad = _floats(column, f"{counts.source.name}: column {name}", own == "psf_frac")
-        is_short = base == "cnts" and getattr(column, "dtype", None) in ("<i2", ">i2")
         if values.ndim > 1:
             found = np.full((len(counts), values.shape[1]), np.nan)
         with np.errstate(over="ignore"):  # infinite products are refused below
@@ -158,8 +158,8 @@ def _numbers(counts: Counts, own: str) -> np.ndarray:
         for rows, expected in _wrong(own, values):
             for row in np.flatnonzero(rows):
                 error = unexpected(name, _cell(column, row), expected)
-                if values[row].min() < 0 and is_short:
-                    error = RowError(f"{error} (overflow? it holds 16 bits)", f"{name}: overflow?")
+                if base == "cnts" and _SHORTEST <= values[row].min() < -1:
+                    error = RowError(f"{error} (overflow of 16 bits?)", f"{name}: overflow?")
                 _blame(counts, pairs, int(row), error)
         for row in bad:
             _blame(counts, pairs, row, unexpected(name, _cell(column, row), "a number"))

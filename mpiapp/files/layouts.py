@@ -296,7 +296,8 @@ def _erosita_layout(
     pairs, values = [], []
     for match in wide:
         name = names.get(match[0])
-        found = {own: f"{stem}_{match[1]}" for own, stem in EROSITA.items()}
+        found = {own: f"{own}_{match[1]}" for own in OPTIONAL}
+        found |= {own: f"{stem}_{match[1]}" for own, stem in EROSITA.items()}
         own = {o: names.get(c) for o, c in found.items() if names.has(c)} | told
         pairs.append({o: c for o, c in (shared | own).items() if o not in given.values})
         values.append(every | {"band": name[len("ape_cts_") :]})
