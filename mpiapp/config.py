@@ -259,11 +259,12 @@ class Config(_Section):
     @model_validator(mode="after")
     def _selected_bands(self) -> Config:
         known = [*BANDS, *self.bands]
-        if unknown := [band for band in self.select.bands if band not in known]:
-            raise ValueError(
-                f"select.bands: unknown band {unknown[0]!r}: expected some of {', '.join(known)}; "
-                "bands of your own are named in [bands]"
-            )
+        for i, band in enumerate(self.select.bands):
+            if band not in known:
+                raise ValueError(
+                    f"select.bands.{i} = {band!r}: expected one of {', '.join(known)}; bands of "
+                    "your own are named in [bands]"
+                )
         for band, (low, high) in self.bands.items():
             if band in BANDS or not low < high:
                 raise ValueError(
@@ -378,6 +379,8 @@ def _explain(problem: dict) -> str:
         return "input: write [[input]], in double brackets: there may be several"
     if problem["type"] == "extra_forbidden":
         return f"unknown key {where}: {_meant(problem['loc'])}"
+    if problem["type"] == "value_error" and not problem["loc"]:
+        return str(problem["ctx"]["error"])
     if problem["type"] == "missing":
         return f"{where} is missing"
     return f"{where} = {problem['input']!r}: {problem['msg'].lower()}"

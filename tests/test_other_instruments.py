@@ -94,7 +94,9 @@ def test_a_job_measures_bands_of_its_own_and_its_product_describes_them(tmp_path
 
 def test_bands_of_a_configuration_are_the_catalogs_or_named_in_it():
     needed = {"input": [{"prep3": "x"}], "output": {"results": "y.h5"}}
-    with pytest.raises(ValueError, match=r"unknown band 'bb': expected some of .*in \[bands\]"):
+    with pytest.raises(
+        ValueError, match=r"select\.bands\.0 = 'bb': expected one of .*in \[bands\]"
+    ):
         Config.model_validate(needed | {"select": {"bands": ["bb"]}})
     own = {"bands": {"bb": (0.3, 10.0)}, "select": {"bands": ["bb", "b"]}}
     assert Config.model_validate(needed | own).select.bands == ["bb", "b"]

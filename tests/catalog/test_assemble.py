@@ -144,7 +144,7 @@ def test_a_result_that_no_obsid_has_gets_a_column_of_zeros():
     ("arguments", "said"),
     [
         ((["colour"], ["ACIS"], 1), "quantity 'colour': expected one of"),
-        ((["flux"], ["XMM"], 1), "instrument 'XMM': expected ACIS or HRC"),
+        ((["flux"], ["acis"], 1), "instrument 'acis' is ACIS in capitals"),
         ((["flux"], ["ACIS"], 1, {"sauce": 1.0}), "prior_upper: unknown key 'sauce'"),
     ],
 )
