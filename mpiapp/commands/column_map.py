@@ -9,10 +9,13 @@ TABLE = "table of counts: text, FITS, VOTable, ECSV, Parquet or JSON lines, also
 COLUMNS = """\
 names that --map and --set know:
   cnts cnts_bkg psf_frac psf_frac_bkg area area_bkg
+  bkg bkg_err, counts of a known background, instead of cnts_bkg psf_frac_bkg area area_bkg
   exposure_rate exposure_photflux exposure_flux, for rate, photflux and flux; each also _bkg
   photon_energy_kev, which makes flux of exposure_photflux; exposure_s mjd
   conversion_powlaw conversion_bb conversion_brems conversion_apec, for model fluxes
   conversion_powlaw_unabs conversion_bb_unabs conversion_brems_unabs conversion_apec_unabs
+  prior_mean_rate prior_rms_rate, or prior_alpha_rate prior_beta_rate, for a Gamma prior; likewise
+  of cnts, photflux and flux; each also _bkg
   obsid stack component bundle instrument band aperture
 
 """

@@ -154,7 +154,7 @@ def test_printed_rows_are_in_the_order_of_their_numbers(written):
     assert list(dict.fromkeys(obsids)) == ["1", "2", "10"]
 
 
-@pytest.mark.parametrize("option", ["--band", "--aperture", "--quantity", "--outcome", "--flag"])
+@pytest.mark.parametrize("option", ["--aperture", "--quantity", "--outcome", "--flag"])
 def test_a_word_that_there_is_not_is_refused_with_those_there_are(written, capsys, option):
     path, *_ = written
     assert main(["show", str(path), option, "x"]) == 2
