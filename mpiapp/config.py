@@ -233,8 +233,9 @@ class Limits(_Section):
 class PriorsConfig(_Section):
     """Gamma priors of sources, from a table or an earlier epoch (docs: Priors)."""
 
-    file: str
-    """A table with priors, or a results file, of which each source has mean and rms."""
+    file: str | None = None
+    """A table with priors, or a results file, of which each source has mean and rms; priors are
+    uniform without it."""
     level: Level = "stack"
     """The level of the results file whose rows are the priors."""
 
@@ -253,7 +254,7 @@ class Config(_Section):
     summary: SummaryConfig = SummaryConfig()
     ladder: LadderConfig = LadderConfig()
     extras: ExtrasConfig = ExtrasConfig()
-    priors: PriorsConfig | None = None
+    priors: PriorsConfig = PriorsConfig()
     limits: Limits = Limits()
 
     @model_validator(mode="after")
@@ -279,13 +280,13 @@ class Config(_Section):
         detection = Detection(self.extras.false_alarm, self.extras.power)
         extras = Extras(tuple(self.extras.numbers), detection)
         smoothing = Smoothing(**self.summary.model_dump())
-        found = self.priors and read_source_priors(self.priors.file, self.priors.level)
+        found = self.priors.file and read_source_priors(self.priors.file, self.priors.level)
         return Policy(smoothing=smoothing, extras=extras, priors=found or {}, **ladder)
 
     def hash(self) -> str:
         """Digest of everything that decides the numbers."""
         text = json.dumps(decisive(self.model_dump(mode="json")), sort_keys=True).encode()
-        if self.priors:
+        if self.priors.file:
             text += Path(self.priors.file).read_bytes()
         return hashlib.sha256(text).hexdigest()[:16]
 
@@ -298,7 +299,7 @@ def decisive(config: dict) -> dict:
     """
     asks = config.get("extras", {}).get("numbers")
     without = {"output", "limits", "bands"} | (set() if asks else {"extras"})
-    without |= set() if config.get("priors") else {"priors"}
+    without |= set() if config.get("priors", {}).get("file") else {"priors"}
     engine = config["engine"]
     section = engine["name"] if engine["name"] in ENGINES else "options"
     return {

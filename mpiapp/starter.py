@@ -23,9 +23,9 @@ def starter(folder: str | Path, engine: str | None = None) -> str:
         *_keys(Input, config.input[0].model_dump(exclude_none=True)),
     ]
     for name in Config.model_fields:
-        if name in ("seed", "input"):
-            continue
         section = getattr(config, name)
+        if not isinstance(section, BaseModel):
+            continue
         given = {"output": ("results",), "engine": ("name",)}.get(name, ())
         lines += ["", f"# {_first_line(type(section))}", f"[{name}]"]
         lines += _keys(type(section), {key: getattr(section, key) for key in given})
@@ -50,7 +50,7 @@ def _keys(section: type[BaseModel], given: dict) -> list[str]:
         lines += textwrap.wrap(field.description, 96, initial_indent="# ", subsequent_indent="# ")
         if key in given:
             lines.append(f"{key} = {json.dumps(given[key], ensure_ascii=False)}")
-        elif isinstance(default, (str, int, float, list)):
+        elif isinstance(default, (str, int, float, list, dict)):
             lines.append(f"# {key} = {json.dumps(default, ensure_ascii=False)}")
         else:
             lines.append(f"# {key} =")

@@ -93,7 +93,8 @@ def moved_config(config: Config, folder: str | None) -> Config:
         )
         for group in config.input
     ]
-    priors = config.priors and config.priors.model_copy(update={"file": place(config.priors.file)})
+    file = config.priors.file and place(config.priors.file)
+    priors = config.priors.model_copy(update={"file": file})
     return config.model_copy(update={"input": groups, "priors": priors})
 
 
