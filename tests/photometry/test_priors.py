@@ -18,7 +18,11 @@ from mpiapp.photometry.ladder import Policy
 from mpiapp.photometry.measuring import measure
 
 P = np.array([0.05, 0.16, 0.5, 0.84, 0.95])
-DRAWING = [engine for engine in ("gibbs", "pymc3", "pymc") if engine in installed()]
+DRAWING = [
+    pytest.param(engine, marks=[getattr(pytest.mark, engine)] if engine != "gibbs" else [])
+    for engine in ("gibbs", "pymc3", "pymc")
+    if engine in installed()
+]
 SETTINGS = {"gibbs": {"ess_target": 8000.0}}
 
 
