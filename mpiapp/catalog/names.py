@@ -7,6 +7,7 @@ width of the results.  What cannot go all this way is refused where it comes in.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from .fault import InputError
@@ -50,3 +51,8 @@ def target_problem(stack: str, obsid: str, bundle: str) -> str:
     if len(target) > LONGEST_TARGET:
         return f"the target {target} is longer than {LONGEST_TARGET} characters; shorten its names"
     return ""
+
+
+def natural(word: str) -> tuple[tuple[int, str], ...]:
+    """A key that sorts 2 before 10."""
+    return tuple((int(p), "") if p.isdecimal() else (-1, p) for p in re.split(r"(\d+)", word) if p)

@@ -114,5 +114,10 @@ LEVELS = ("obsid", "stack", "master")
 
 def in_order(bands: Iterable[str]) -> list[str]:
     """Bands in the order of the catalog, others after these by their names."""
-    order = list(BANDS)
-    return sorted(bands, key=lambda b: (order.index(b) if b in order else len(order), b))
+    return sorted(bands, key=band_order)
+
+
+def band_order(band: str) -> tuple[int, str]:
+    """The key of that order."""
+    names = list(BANDS)
+    return (names.index(band) if band in names else len(names)), band

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -15,6 +14,7 @@ from ..catalog.fault import InputError
 from ..catalog.quantities import QUANTITIES
 from ..catalog.runs import RunKey
 from .fits_write import Field, table_hdu, text_array, write_hdus
+from .replacing import replacing
 
 SUFFIXES = {"netcdf": ".nc", "fits": ".fits"}
 
@@ -69,12 +69,8 @@ def write_draws(draws: RunDraws, path: str | Path) -> Path:
     if path.suffix == ".fits":
         write_hdus(path, _hdus(draws))
         return path
-    new = path.with_name(f".{path.name[-200:]}.{os.getpid()}.part")
-    try:
+    with replacing(path) as new:
         _netcdf(draws).to_netcdf(new, group="posterior", engine="netcdf4")
-        os.replace(new, path)
-    finally:
-        new.unlink(missing_ok=True)
     return path
 
 

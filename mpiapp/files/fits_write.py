@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from astropy.io import fits
+
+from .replacing import replacing
 
 # Without a comment of ours astropy writes the time, and the same data would give other bytes.
 _MADE = "of the contents as written"
@@ -49,19 +50,8 @@ def table_hdu(name: str, fields: Sequence[Field]) -> fits.BinTableHDU:
 
 def write_hdus(path: str | os.PathLike, hdus: Iterable) -> None:
     """Write the HDUs with checksums beside `path`, then rename: `path` is never half a file."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
     hdus = fits.HDUList(list(hdus))
     for hdu in hdus:
         hdu.add_checksum(when=_MADE)
-    try:
-        with open(partial, "wb") as file:
-            hdus.writeto(file)
-        os.replace(partial, path)
-    except OSError as error:
-        # A full disk does not say by itself which file it was.
-        partial.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with replacing(path) as partial, open(partial, "wb") as file:
+        hdus.writeto(file)

@@ -80,7 +80,8 @@ def further(
     found = Further(np.full(len(sources), np.nan, EXTRA_NUMBERS), [], [])
     asked = set(extras.numbers)
     places = [(i, problem.sources.index(s)) for i, s in enumerate(sources) if s in problem.sources]
-    best, sigma = problem.maximum_likelihood()
+    if asked & {"ml", "backgrounds"}:
+        best, sigma = problem.maximum_likelihood()
     own = own_apertures(problem) if asked & {"no_source", "detection_limit"} else []
     for i, j in places:
         row = found.numbers[i]

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from ..catalog.fault import InputError
+from ..files.packed_runs import starts
 from ..files.results import Results
 from ..posterior import Smoothing
 from ..posterior.intervals import highest_density
@@ -132,8 +133,7 @@ class Beside:
     @cached_property
     def _nth_row(self) -> np.ndarray:
         """Of each row of /photometry, which of its run it is."""
-        first = np.cumsum(self._n_rows) - self._n_rows
-        return np.arange(self._n_rows.sum()) - np.repeat(first, self._n_rows)
+        return np.arange(self._n_rows.sum()) - np.repeat(starts(self._n_rows), self._n_rows)
 
     @cached_property
     def _kept(self) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -11,7 +10,8 @@ from astropy.table import MaskedColumn, Table
 from .. import __version__
 from ..catalog.fault import InputError
 from ..catalog.masters import Associations
-from ..catalog.quantities import BANDS, QUANTITIES
+from ..catalog.names import natural
+from ..catalog.quantities import QUANTITIES, band_order
 from ..files.prep3_tables import Prep3Header
 from ..files.results import Results
 from .columns import BASIC, EXTRAS, CatalogColumn, plain_column
@@ -73,7 +73,7 @@ def light_curve(
         (interval, of_interval.get(interval, everywhere), row)
         for interval, row in _summaries(masters or results, source, wanted, components)
     ]
-    summaries.sort(key=lambda one: (one[0] != "avg", _natural(one[0]), _band(one[2])))
+    summaries.sort(key=lambda one: (one[0] != "avg", natural(one[0]), _band(one[2])))
     table = _table([*found, *summaries], observed, quantity)
     table.meta = {
         "creator": f"mpiapp {__version__}",
@@ -135,22 +135,11 @@ def _order(one: tuple, observed: Mapping[tuple[str, str], Prep3Header]) -> tuple
     _, ((stack, obsid),), row = one
     header = observed.get((stack, obsid))
     mjd = header.mjd if header and header.mjd is not None else np.inf
-    return mjd, stack, _natural(obsid), _band(row)
+    return mjd, stack, natural(obsid), _band(row)
 
 
 def _band(row: np.void) -> tuple[int, str]:
     return band_order(row["band"].decode())
-
-
-def band_order(band: str) -> tuple[int, str]:
-    """A key that sorts bands as the catalog does, and others after them."""
-    names = list(BANDS)
-    return (names.index(band) if band in names else len(names)), band
-
-
-def _natural(word: str) -> tuple:
-    """A key that sorts 2 before 10."""
-    return tuple((int(p), "") if p.isdecimal() else (-1, p) for p in re.split(r"(\d+)", word) if p)
 
 
 def _table(found: list[tuple], observed: Mapping, quantity: str) -> Table:

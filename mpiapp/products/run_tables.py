@@ -11,6 +11,7 @@ from astropy.table import MaskedColumn, Table
 
 from ..catalog.fault import InputError
 from ..catalog.quantities import QUANTITIES
+from ..files.packed_runs import starts
 from ..files.results import Results
 from ..files.schema import TABLES
 from .rows import is_of
@@ -74,8 +75,8 @@ def _add(table: Table, name: str, values: np.ndarray, description: str, ucd: str
 
 def _components(results: Results, rows: np.ndarray) -> np.ndarray:
     """(n,) the component that each row of /correlations is of."""
-    runs, n_rows = results.column("runs", "run_id"), results.column("runs", "n_rows").astype("i8")
+    runs, n_rows = results.column("runs", "run_id"), results.column("runs", "n_rows")
     order = np.argsort(runs)
-    first = (np.cumsum(n_rows) - n_rows)[order]
+    first = starts(n_rows)[order]
     at = first[np.searchsorted(runs, rows["run_id"], sorter=order)] + rows["row"]
     return results.column("photometry", "component")[at]

@@ -8,8 +8,7 @@ import numpy as np
 from astropy.table import Table
 
 from ..catalog.outcome import Outcome
-from ..catalog.quantities import BANDS, QUANTITIES
-from ..products.light_curve import band_order
+from ..catalog.quantities import BANDS, QUANTITIES, in_order
 from .figures import (
     BLACK,
     BLUE,
@@ -36,7 +35,7 @@ def plot_light_curve(table: Table, path: str | Path) -> Path:
     beside each other in the order of the table.
     """
     of_observations = table[table["interval"] == "obsid"]
-    bands = sorted(set(of_observations["band"].tolist()), key=band_order)
+    bands = in_order(set(of_observations["band"].tolist()))
     has_times = not np.ma.getmaskarray(of_observations["mjd"]).any()
     names = list(dict.fromkeys(zip(of_observations["stack"], of_observations["obsid"])))
     figure, axes = panels(1, len(bands), height=2.2 if len(bands) > 1 else 3.0)

@@ -11,6 +11,7 @@ import numpy as np
 from astropy.table import Table
 
 from ..catalog.bundle import InputError
+from ..catalog.names import natural
 from ..catalog.outcome import Flag, Outcome, outcome_text
 from ..catalog.quantities import APERTURES, QUANTITIES
 from ..files.results import Results
@@ -103,7 +104,7 @@ def rows_table(results: Results, wanted: Filter, limit: int) -> str:
 
 
 def _laid_out(rows: np.ndarray) -> str:
-    order = sorted(range(len(rows)), key=lambda i: [_natural(text(rows[k][i])) for k in KEY])
+    order = sorted(range(len(rows)), key=lambda i: [natural(text(rows[k][i])) for k in KEY])
     rows = rows[order]
     table = Table({name: [text(v) for v in rows[name]] for name in KEY})
     for name in ("value", "lolim", "hilim", "mode"):
@@ -116,11 +117,6 @@ def _laid_out(rows: np.ndarray) -> str:
     table["rhat"] = [f"{v:.3f}" if d else "" for v, d in zip(rows["rhat"], drawn)]
     table["ess"] = [f"{v:.0f}" if d else "" for v, d in zip(rows["ess"], drawn)]
     return lay_out(table)
-
-
-def _natural(word: str) -> list[tuple]:
-    """A key that sorts 2 before 10."""
-    return [(int(p), "") if p.isdecimal() else (-1, p) for p in re.split(r"(\d+)", word) if p]
 
 
 def photometry(results: Results, wanted: Filter) -> Table:
