@@ -71,14 +71,13 @@ class Expected(NamedTuple):
     """The work list as it should stand in the results.
 
     run_id, seed, n_rows : (n_runs,)
-    row_run, component : (n_rows,) of its rows, those of a run in the order in which it has them
+    component : (n_rows,) of its rows, those of a run in the order in which it has them
     same : (n_rows,) equal for rows of the same data, bands, apertures and quantities
     """
 
     run_id: np.ndarray
     seed: np.ndarray
     n_rows: np.ndarray
-    row_run: np.ndarray
     component: np.ndarray
     same: np.ndarray
 
@@ -103,7 +102,7 @@ def check(results: Results, sample: int | None, inputs: str | None = None) -> It
     yield _check_inputs(results, plan, folder)
     expected = _expected(plan, config.seed)
     yield _check_work_list(results, expected, rows, runs)
-    yield _check_levels(results, expected, config, rows)
+    yield _check_levels(results, expected, config, rows, runs)
     if sample is None or sample:
         yield _check_again(results, plan, config, rows, runs, sample)
 
@@ -154,12 +153,10 @@ def _expected(plan: Plan, seed: int) -> Expected:
                 for matrix in target.matrices
                 for source in sources
             ]
-    run_id, n_rows = np.array(ids, "u8"), np.array(sizes, "u4")
     return Expected(
-        run_id,
+        np.array(ids, "u8"),
         np.array(seeds, "u8"),
-        n_rows,
-        np.repeat(run_id, n_rows),
+        np.array(sizes, "u4"),
         np.array(components, KEPT["component"]),
         np.array(same, "i8"),
     )
@@ -191,7 +188,7 @@ def _check_work_list(
     add(first[~np.isin(runs["run_id"], expected.run_id)], "is not in the work list")
     add(first[r[expected.n_rows[e] != runs["n_rows"][r]]], "has not its sources")
     add(first[r[expected.seed[e] != runs["seed"][r]]], "has another seed")
-    at, there = _aligned(expected, rows)
+    at, there = _aligned(expected, runs)
     add(there[expected.component[at] != rows["component"][there]], "is another source")
     return found
 
@@ -210,29 +207,25 @@ def _planned(results: Results) -> tuple[int, bool]:
     return sum(of.values()), not whole
 
 
-def _aligned(expected: Expected, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _aligned(expected: Expected, runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Places in both of the rows of runs that have as many rows as they should."""
-    at = np.argsort(expected.row_run, kind="stable")
-    there = np.argsort(rows["run_id"], kind="stable")
-    a, n_a = np.unique(expected.row_run, return_counts=True)
-    b, n_b = np.unique(rows["run_id"], return_counts=True)
-    common, i, j = np.intersect1d(a, b, return_indices=True)
-    common = common[n_a[i] == n_b[j]]
-    at = at[np.isin(expected.row_run[at], common)]
-    return at, there[np.isin(rows["run_id"][there], common)]
+    _, e, r = np.intersect1d(expected.run_id, runs["run_id"], return_indices=True)
+    alike = expected.n_rows[e] == runs["n_rows"][r]
+    e, r = e[alike], r[alike]
+    n_rows = expected.n_rows[e]
+    at = _spans(starts(expected.n_rows)[e], n_rows)
+    return at, _spans(starts(runs["n_rows"])[r], n_rows)
 
 
 def _check_levels(
-    results: Results, expected: Expected, config: Config, rows: np.ndarray
+    results: Results, expected: Expected, config: Config, rows: np.ndarray, runs: np.ndarray
 ) -> Finding:
-    """Rows of the same data, at whatever levels, against the first of them."""
+    """Rows of the same data, at whatever levels, each against the one before it."""
     exact, floor = config.engine.name == "exact", config.ladder.energy_floor
-    at, there = _aligned(expected, rows)
-    is_data = expected.same[at] >= 0
-    at, there = at[is_data], there[is_data]
+    at, there = _aligned(expected, runs)
     order = np.argsort(expected.same[at], kind="stable")
-    at, there = at[order], there[order]
-    is_next = expected.same[at[1:]] == expected.same[at[:-1]]
+    same, there = expected.same[at[order]], there[order]
+    is_next = (same[1:] == same[:-1]) & (same[1:] >= 0)
     a, b = there[:-1][is_next], there[1:][is_next]
     usable = is_comparable(rows[a], rows[b], exact)
     a, b = a[usable], b[usable]

@@ -12,6 +12,8 @@ from astropy.table import Table, vstack
 from ..catalog.bundle import InputError
 from ..catalog.outcome import Flag, Outcome, outcome_text
 from ..catalog.quantities import QUANTITIES
+from ..files.schema import PHOTOMETRY_DTYPE
+from .groups import groups
 from .matching import Side, distance, pairs
 from .references import KEY
 from .text import lay_out, number, text
@@ -22,15 +24,11 @@ DEFAULT_WORST = 10
 # Pairs of values kept for the figures; the statistics use every row.
 PAIRS_KEPT = 20_000
 
-WORST_DTYPE = np.dtype(
-    [(name, "O") for name in KEY]
-    + [("f", "f8"), ("value", "f8"), ("hilim", "f8"), ("reference", "f8"),
-       ("reference_hilim", "f8"), ("outcome", "i2"), ("flags", "i4"),
-       ("reference_outcome", "i2"), ("reference_flags", "i4"), ("reference_ess", "f4")]
-)  # fmt: skip
-PAIR_DTYPE = np.dtype(
-    [(side + name, "f8") for side in ("", "reference_") for name in ("value", "lolim", "hilim")]
-    + [("quantity", "S8"), ("f", "f8")]
+_COMPARED = ("value", "lolim", "hilim", "outcome", "flags")
+BESIDE_DTYPE = np.dtype(
+    [(name, PHOTOMETRY_DTYPE[name]) for name in (*KEY, *_COMPARED)]
+    + [(f"reference_{name}", PHOTOMETRY_DTYPE[name]) for name in (*_COMPARED, "ess")]
+    + [("f", "f8")]
 )
 
 
@@ -47,10 +45,9 @@ class Comparison:
         Rows that both sides have; those with a result; those the reference has a result for.
     n_unmatched, n_reference_unmatched : int
         Rows that only one side has.
-    worst : array of WORST_DTYPE, largest f first
-    pairs : array of PAIR_DTYPE
-        Values and bounds of both sides, a random choice of PAIRS_KEPT rows;
-        `value` is the unforced mode on this side.
+    worst, pairs : array of BESIDE_DTYPE
+        Both sides of the rows with the largest f, largest first, and of a random choice of
+        PAIRS_KEPT rows; `value` is the unforced mode on this side.
     """
 
     sample: str
@@ -60,8 +57,8 @@ class Comparison:
     n_reference: dict[tuple, int] = field(default_factory=dict)
     n_unmatched: int = 0
     n_reference_unmatched: int = 0
-    worst: np.ndarray = field(default_factory=lambda: np.zeros(0, WORST_DTYPE))
-    pairs: np.ndarray = field(default_factory=lambda: np.zeros(0, PAIR_DTYPE))
+    worst: np.ndarray = field(default_factory=lambda: np.zeros(0, BESIDE_DTYPE))
+    pairs: np.ndarray = field(default_factory=lambda: np.zeros(0, BESIDE_DTYPE))
 
 
 def compare(
@@ -89,7 +86,7 @@ def compare(
         found.n_unmatched += int((~p.found).sum())
         n_found += len(rows)
         f = distance(rows, theirs)
-        for group, chosen in _groups(rows):
+        for group, chosen in groups(rows, GROUPINGS):
             kept = f[chosen]
             parts.setdefault(group, []).append(kept[np.isfinite(kept)].astype(np.float32))
             for counter, n in (
@@ -99,12 +96,14 @@ def compare(
             ):
                 counter[group] = counter.get(group, 0) + n
         usable = np.flatnonzero(np.isfinite(f))
-        _keep_worst(found, rows, theirs, f, usable, n_worst)
+        top = usable[np.argsort(-f[usable], kind="stable")[:n_worst]]
+        worst = np.concatenate([found.worst, _beside(rows, theirs, f, top)])
+        found.worst = worst[np.argsort(-worst["f"], kind="stable")[:n_worst]]
         # Each row draws a number; the rows with the smallest ones stay.
         tickets = rng.random(len(usable))
         hopeful = tickets < (lottery[-1] if len(lottery) == PAIRS_KEPT else 1.0)
         lottery = np.concatenate([lottery, tickets[hopeful]])
-        drawn = _pair_rows(rows, theirs, f, usable[hopeful])
+        drawn = _beside(rows, theirs, f, usable[hopeful])
         found.pairs = np.concatenate([found.pairs, drawn])
         stay = np.argsort(lottery, kind="stable")[:PAIRS_KEPT]
         lottery, found.pairs = lottery[stay], found.pairs[stay]
@@ -115,52 +114,19 @@ def compare(
     return found
 
 
-def _groups(rows: np.ndarray):
-    """Each (level, quantity, band, aperture) among the rows, and which rows it has."""
-    # Two or three letters tell the names apart, and integers sort fast.
-    code = np.zeros(len(rows), np.int64)
-    names = []
-    for name in GROUPINGS:
-        words = rows[name].astype("S8").view("<u8")
-        values, which = np.unique(words, return_inverse=True)
-        names.append(values.view("S8"))
-        code = code * len(values) + which.reshape(-1)
-    for value in np.unique(code):
-        group, rest = [], int(value)
-        for values in reversed(names):
-            rest, i = divmod(rest, len(values))
-            group.append(values[i].decode())
-        yield tuple(reversed(group)), code == value
-
-
 def _n_results(outcomes: np.ndarray) -> int:
     return int((outcomes < Outcome.NULL_PEGGED).sum())
 
 
-def _keep_worst(found, rows, theirs, f, usable, n_worst) -> None:
-    top = usable[np.argsort(-f[usable], kind="stable")[:n_worst]]
-    new = np.zeros(len(top), WORST_DTYPE)
-    for name in KEY:
-        new[name] = [text(v) for v in rows[name][top]]
-    new["f"] = f[top]
-    new["value"], new["hilim"] = rows["mode"][top], rows["hilim"][top]
-    for name in ("outcome", "flags"):
-        new[name] = rows[name][top]
-        new[f"reference_{name}"] = theirs[name][top]
-    new["reference"], new["reference_hilim"] = theirs["value"][top], theirs["hilim"][top]
-    new["reference_ess"] = theirs["ess"][top]
-    both = np.concatenate([found.worst, new])
-    found.worst = both[np.argsort(-both["f"], kind="stable")[:n_worst]]
-
-
-def _pair_rows(rows, theirs, f, chosen) -> np.ndarray:
-    new = np.zeros(len(chosen), PAIR_DTYPE)
-    new["value"] = rows["mode"][chosen]
-    for name in ("lolim", "hilim"):
-        new[name] = rows[name][chosen]
-    for name in ("value", "lolim", "hilim"):
-        new[f"reference_{name}"] = theirs[name][chosen]
-    new["quantity"], new["f"] = rows["quantity"][chosen], f[chosen]
+def _beside(rows: np.ndarray, theirs: np.ndarray, f: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Some rows as BESIDE_DTYPE."""
+    new = np.zeros(len(chosen), BESIDE_DTYPE)
+    rows, theirs = rows[chosen], theirs[chosen]
+    for name in (*KEY, *_COMPARED):
+        new[name] = rows["mode" if name == "value" else name]
+    for name in (*_COMPARED, "ess"):
+        new[f"reference_{name}"] = theirs[name]
+    new["f"] = f[chosen]
     return new
 
 
@@ -186,9 +152,9 @@ def _rows_of(c: Comparison, by: Sequence[str]) -> Table:
         key = tuple(v for name, v in zip(GROUPINGS, group) if name in by)
         pooled.setdefault(key, []).append(group)
     rows = []
-    for groups in pooled.values():
-        levels, quantities, bands, apertures = (sorted(set(v)) for v in zip(*groups))
-        f = np.concatenate([c.f[g] for g in groups]).astype(float)
+    for together in pooled.values():
+        levels, quantities, bands, apertures = (sorted(set(v)) for v in zip(*together))
+        f = np.concatenate([c.f[g] for g in together]).astype(float)
         has = len(f) > 0
         rows.append(
             (
@@ -197,9 +163,9 @@ def _rows_of(c: Comparison, by: Sequence[str]) -> Table:
                 ", ".join(q for q in QUANTITIES if q in quantities),
                 ",".join(bands),
                 ", ".join(apertures),
-                sum(c.n_success[g] for g in groups),
-                sum(c.n_total[g] for g in groups),
-                sum(c.n_reference[g] for g in groups),
+                sum(c.n_success[g] for g in together),
+                sum(c.n_total[g] for g in together),
+                sum(c.n_reference[g] for g in together),
                 len(f),
                 f.mean() if has else np.nan,
                 np.median(f) if has else np.nan,
@@ -239,9 +205,9 @@ def worst_table(comparisons: Sequence[Comparison], above: float = 0.0) -> Table:
         for w in c.worst[c.worst["f"] > above]:
             rows.append(
                 (
-                    c.sample, *(w[name] for name in KEY), f"{w['f']:.3g}",
+                    c.sample, *(text(w[name]) for name in KEY), f"{w['f']:.3g}",
                     number(w["value"]), number(w["hilim"]), _said(w["outcome"], w["flags"]),
-                    number(w["reference"]), number(w["reference_hilim"]),
+                    number(w["reference_value"]), number(w["reference_hilim"]),
                     _said(w["reference_outcome"], w["reference_flags"], w["reference_ess"]),
                 )
             )  # fmt: skip

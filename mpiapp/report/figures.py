@@ -16,6 +16,7 @@ import numpy as np
 from ..catalog.bundle import InputError
 from ..catalog.quantities import QUANTITIES
 from .compare import Comparison
+from .matching import signed_distance
 
 PAGE_WIDTH = 6.5  # inches
 # Okabe & Ito 2008, beginning with those of the highest contrast.
@@ -165,7 +166,7 @@ def draw_diagonal(axes, x: np.ndarray, y: np.ndarray) -> None:
 
 
 def comparison_figures(
-    found: Comparison, folder: str | Path, names=("this file", "reference"), suffix: str = ".png"
+    found: Comparison, folder: str | Path, names: tuple[str, str] = ("this file", "reference")
 ) -> list[Path]:
     """For each quantity the distribution of f, and value against value (memo, Figure 2)."""
     paths = []
@@ -175,7 +176,7 @@ def comparison_figures(
         draw_distances(axes[0, 0], f)
         draw_values(axes[0, 1], found.pairs, quantity, names)
         figure.suptitle(f"{found.sample}, {QUANTITIES[quantity].description}", fontsize=9)
-        paths.append(save(figure, Path(folder) / f"{found.sample}_{quantity}{suffix}"))
+        paths.append(save(figure, Path(folder) / f"{found.sample}_{quantity}.png"))
     return paths
 
 
@@ -223,10 +224,8 @@ def draw_difference_histogram(axes, pairs: np.ndarray) -> None:
 
 def _difference(pairs: np.ndarray) -> np.ndarray:
     """f with its sign: of values, or of the upper bounds where the reference is a limit."""
-    limit = pairs["reference_value"] == 0
-    half = 0.5 * (pairs["reference_hilim"] - pairs["reference_lolim"])
-    ours = np.where(limit, pairs["hilim"], pairs["value"])
-    return (ours - np.where(limit, pairs["reference_hilim"], pairs["reference_value"])) / half
+    theirs = (pairs[f"reference_{name}"] for name in ("value", "lolim", "hilim"))
+    return signed_distance(pairs["value"], pairs["hilim"], *theirs)
 
 
 def difference_figures(found: Comparison, folder: str | Path) -> list[Path]:

@@ -17,7 +17,6 @@ import numpy as np
 from ..catalog.bundle import InputError
 from ..catalog.outcome import Outcome
 from ..files.results import Results, open_results, work_path
-from ..files.schema import COMPONENT_BYTES
 from .references import BEST, as_best, published_rows
 
 REFERENCE_DTYPE = np.dtype(
@@ -97,10 +96,16 @@ def row_keys(rows: np.ndarray) -> np.ndarray:
 
     Two of 10⁸ rows share a key with a probability of 3 × 10⁻⁴.
     """
-    name = np.ascontiguousarray(rows["component"].astype(f"S{COMPONENT_BYTES}"))
-    words = name.view("<u8").reshape(len(rows), -1)
-    key = _mixed(rows["run_id"].astype(np.uint64))
-    for word in words.T:
+    return name_keys(rows["component"], _mixed(rows["run_id"].astype(np.uint64)))
+
+
+def name_keys(names: np.ndarray, key: np.ndarray | int = 0) -> np.ndarray:
+    """(n,) 64-bit keys of names, equal for equal names, mixed with keys that they have."""
+    words = -(-names.dtype.itemsize // 8)
+    key = np.broadcast_to(np.uint64(key), len(names))
+    for word in (
+        np.ascontiguousarray(names.astype(f"S{8 * words}")).view("<u8").reshape(-1, words).T
+    ):
         key = _mixed(key ^ word)
     return key
 
@@ -156,17 +161,25 @@ def _sorted_reference(reference: Side, number: int, n_passes: int) -> np.ndarray
 def distance(rows: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """(n,) the memo's f: how far two measurements differ, in half-widths of the reference.
 
-    Eq. 9, from the reference's value to the unforced mode; where the reference is
-    an upper limit (value 0, whose lolim is 0 if it has none) Eq. 10, from its upper bound to
-    the upper bound.  NaN where either side is NULL, or where the reference lacks a bound.
+    NaN where either side is NULL, or where the reference lacks a bound.
     """
-    lolim = np.where(reference["value"] == 0, 0.0, reference["lolim"])
-    width = reference["hilim"] - lolim
-    with np.errstate(divide="ignore", invalid="ignore"):
-        f = 2 * np.abs(np.where(
-            reference["value"] == 0,
-            reference["hilim"] - rows["hilim"],
-            reference["value"] - rows["mode"],
-        )) / width  # fmt: skip
+    theirs = (reference[name] for name in ("value", "lolim", "hilim"))
+    f = np.abs(signed_distance(rows["mode"], rows["hilim"], *theirs))
     null = (rows["outcome"] >= Outcome.NULL_PEGGED) | (reference["outcome"] >= Outcome.NULL_PEGGED)
     return np.where(null, np.nan, f)
+
+
+def signed_distance(
+    mode: np.ndarray, hilim: np.ndarray, value: np.ndarray, lower: np.ndarray, upper: np.ndarray
+) -> np.ndarray:
+    """f with its sign, of unforced modes and upper bounds, all (n,), against a reference.
+
+    value, lower, upper : of the reference, whose half-widths are the unit
+
+    Eq. 9, from the reference's value to the mode; where the reference is an upper limit (value 0,
+    whose lower bound is 0 if it has none) Eq. 10, from its upper bound to the upper bound.
+    """
+    is_limit = value == 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        half = 0.5 * (upper - np.where(is_limit, 0.0, lower))
+        return np.where(is_limit, hilim - upper, mode - value) / half

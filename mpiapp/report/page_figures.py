@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..catalog.outcome import Outcome, outcome_text
-from ..catalog.quantities import QUANTITIES
+from ..catalog.quantities import QUANTITIES, in_order
 from .figures import BLACK, BLUE, GREEN, GREY, ORANGE, RED, legend, name_panel, panels, unit_of
 from .scaling import SPENT
-from .show import BAND_ORDER, LEVEL_ORDER, place
+from .show import levels_of
 from .summary import Summary
 
 _COLORS = {Outcome.MEASURED: BLUE, Outcome.UPPER_LIMIT: ORANGE, Outcome.NULL_FAILED: RED}
@@ -20,7 +20,7 @@ _TIMES = 120
 
 def outcomes(done: Summary):
     """How the runs of each level and band ended, as shares."""
-    levels = sorted({level for level, _, _ in done.runs}, key=place(LEVEL_ORDER))
+    levels = levels_of(done.runs)
     codes = sorted({code for _, _, code in done.runs})
     if not levels:
         return None
@@ -28,7 +28,7 @@ def outcomes(done: Summary):
     colors = {code: _COLORS.get(code) or next(others) for code in codes}
     figure, axes = panels(len(levels), height=2.8)
     for ax, level in zip(axes[0], levels):
-        bands = sorted({band for lev, band, _ in done.runs if lev == level}, key=place(BAND_ORDER))
+        bands = in_order({band for lev, band, _ in done.runs if lev == level})
         totals = np.array([sum(done.runs[level, b, code] for code in codes) for b in bands])
         below = np.zeros(len(bands))
         for code in codes:

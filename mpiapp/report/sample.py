@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..files.results import Results
+from .matching import name_keys
 
 # So many points are seen in a figure, more are not.
 MOST_ROWS = 50_000
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 def of_targets(results: Results, name: str, most: int = MOST_ROWS) -> tuple[np.ndarray, float]:
@@ -19,18 +19,7 @@ def of_targets(results: Results, name: str, most: int = MOST_ROWS) -> tuple[np.n
     """
     n = results.n_rows(name)
     share = min(1.0, most / n) if n else 1.0
-    found = []
+    found = [results.rows(name, 0, 0)]
     for chunk in results.chunks(name):
-        found.append(chunk if share == 1 else chunk[_place(chunk["target"]) < share])
-    return (np.concatenate(found) if found else results.rows(name, 0, 0)), share
-
-
-def _place(names: np.ndarray) -> np.ndarray:
-    """A number in [0, 1) for each name, evenly spread and equal for equal names."""
-    width = -(-names.dtype.itemsize // 8) * 8
-    words = np.ascontiguousarray(names.astype(f"S{width}")).view("u8").reshape(len(names), -1)
-    mixed = np.zeros(len(names), "u8")
-    for word in words.T:
-        mixed = (mixed ^ word) * _MULTIPLIER
-        mixed ^= mixed >> np.uint64(29)
-    return (mixed >> np.uint64(11)).astype(float) / 2.0**53
+        found.append(chunk if share == 1 else chunk[name_keys(chunk["target"]) < share * 2.0**64])
+    return np.concatenate(found), share

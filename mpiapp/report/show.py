@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 from astropy.table import Table
 
 from ..catalog.outcome import outcome_text
+from ..catalog.quantities import LEVELS, in_order
 from ..files.results import Results, readable
 from .summary import Summary, alike, summarize
 from .text import duration, lay_out, number, printable, text
 
-LEVEL_ORDER = ("obsid", "stack", "master")
-BAND_ORDER = "usmhbw"
 _JOBS = 4
 _GROUPS = 5
 _MESSAGE = 100
@@ -58,20 +58,19 @@ def head(results: Results, done: Summary) -> str:
 
 def runs_table(runs: Counter[tuple[str, str, int]]) -> Table:
     """Runs: a row per level and outcome, a column per band."""
-    bands = sorted({band for _, band, _ in runs}, key=place(BAND_ORDER))
-    groups = sorted(
-        {(level, o) for level, _, o in runs}, key=lambda g: (place(LEVEL_ORDER)(g[0]), g)
-    )
+    bands = in_order({band for _, band, _ in runs})
     rows = []
-    for level, outcome in groups:
-        n = [runs[level, band, outcome] for band in bands]
-        rows.append((level, outcome_text(outcome), *n, sum(n)))
+    for level in levels_of(runs):
+        for outcome in sorted({o for of, _, o in runs if of == level}):
+            n = [runs[level, band, outcome] for band in bands]
+            rows.append((level, outcome_text(outcome), *n, sum(n)))
     return Table(rows=rows or None, names=("level", "outcome", *bands, "runs"))
 
 
-def place(order):
-    """A key for sorting words in this order, others last."""
-    return lambda word: order.index(word) if word in order else len(order)
+def levels_of(runs: Iterable[tuple[str, str, int]]) -> list[str]:
+    """The levels of runs in the order of the catalog, others after these."""
+    found = {level for level, _, _ in runs}
+    return sorted(found, key=[*LEVELS, *sorted(found)].index)
 
 
 def flags(done: Summary) -> str:

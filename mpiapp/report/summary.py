@@ -14,7 +14,7 @@ import numpy as np
 
 from ..catalog.outcome import Flag
 from ..files.results import Results
-from .text import text
+from .groups import groups
 
 WORST = 5
 # Edges of the histogram of seconds per run; its quantiles are good to half a bin, 1 %.
@@ -78,7 +78,8 @@ def summarize(results: Results) -> Summary:
     seconds, total, retried = np.zeros(len(SECONDS) - 1, int), 0.0, 0
     slowest = _Largest()
     for chunk in results.chunks("runs", columns=_OF_RUNS):
-        runs += _counted(chunk)
+        for key, mine in groups(chunk, ("level", "band", "outcome")):
+            runs[key] += int(mine.sum())
         for flag in Flag:
             flags[flag] += int(np.count_nonzero(chunk["flags"] & int(flag)))
         spent = np.nan_to_num(chunk["seconds"].astype(float))
@@ -117,22 +118,6 @@ def _binned(seconds: np.ndarray) -> np.ndarray:
     width = np.log(SECONDS[-1] / SECONDS[0]) / n
     at = np.log(np.clip(seconds, SECONDS[0], SECONDS[-1]) / SECONDS[0]) / width
     return np.bincount(np.minimum(at.astype(int), n - 1), minlength=n)
-
-
-def _counted(chunk: np.ndarray) -> Counter:
-    """Runs by level, band and outcome.  Initials are told apart quicker than texts."""
-    level, band = (chunk[name].astype("S1").view("u1") for name in ("level", "band"))
-    place = level.astype(np.uint16) << 8 | band
-    outcomes = chunk["outcome"].astype(np.uint16)
-    found: Counter = Counter()
-    for outcome in np.flatnonzero(np.bincount(outcomes)):
-        mine = np.flatnonzero(outcomes == outcome)
-        n = np.bincount(place[mine])
-        for code in np.flatnonzero(n):
-            row = chunk[mine[np.argmax(place[mine] == code)]]
-            key = text(row["level"]), text(row["band"]), int(row["outcome"])
-            found[key] += int(n[code])
-    return found
 
 
 class _Largest:

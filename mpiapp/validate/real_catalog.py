@@ -15,7 +15,7 @@ from ..catalog.outcome import Outcome
 from ..catalog.quantities import BANDS, TABLE_1
 from ..files.schema import PHOTOMETRY_DTYPE
 from ..report.compare import Comparison, compare
-from ..report.matching import Side
+from ..report.matching import Side, signed_distance
 from .effective import Responses, fit_rows, fit_scale, solve
 from .real_rows import RealRows
 
@@ -131,8 +131,5 @@ def class_of(rows: RealRows) -> np.ndarray:
 
 def distances(rows: RealRows, found: Recomputed) -> np.ndarray:
     """(n, bands) f of net counts, by Eq. 9, of limits by Eq. 10; NaN where either is NULL."""
-    theirs, ours = rows.published[:, CNTS], found.numbers[:, CNTS]
-    at_limit = theirs[..., 0] == 0
-    gap = np.where(at_limit, theirs[..., 2] - ours[..., 2], theirs[..., 0] - ours[..., 3])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return 2 * np.abs(gap) / (theirs[..., 2] - theirs[..., 1])
+    ours, theirs = (np.moveaxis(x[:, CNTS], -1, 0) for x in (found.numbers, rows.published))
+    return np.abs(signed_distance(ours[3], ours[2], *theirs))

@@ -6,7 +6,7 @@ published photon fluxes (`real_catalog`); what is made of them is `products`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from ..products.columns import HARDNESS
 from ..products.hardness import hardness_ratios
 from ..products.kept import catalog_densities
 from ..products.variability import catalog_constancy, chances, index_of
+from ..report.matching import signed_distance
 from .effective import posteriors
 from .real_catalog import Recomputed
 from .real_rows import RealRows
@@ -155,7 +156,7 @@ def variability_table(found: np.ndarray) -> Table:
 
 
 def master_fluxes(rows: RealRows, found: Recomputed) -> np.ndarray:
-    """(m, 4) f of the energy flux in band b, number of obsids, published and our mode.
+    """(m, 2) f of the energy flux in band b, and number of obsids.
 
     Of master sources with several observations that do not vary (var_inter_index_b 0): all their
     counts together, with the f, r and exposures of their observations, against the master's
@@ -165,7 +166,7 @@ def master_fluxes(rows: RealRows, found: Recomputed) -> np.ndarray:
     steady = (rows.variability["b"][:, 1] == 0) & rows.is_unique & (rows.aperture == "aper")
     steady &= np.isfinite(rows.master_flux).all(axis=1)
     usable = np.isfinite(rows.counts[:, b]).all(axis=1) & np.isfinite(found.numbers[:, flux, b, 0])
-    out = [np.zeros((0, 4))]
+    out = [np.zeros((0, 2))]
     for n, sources in _by_number(rows.name, steady):
         good = usable[sources].all(axis=1)
         sources = sources[good]
@@ -174,11 +175,8 @@ def master_fluxes(rows: RealRows, found: Recomputed) -> np.ndarray:
         exposure, ratios = found.exposure[sources, flux, b], found.ratios[sources, b]
         numbers = posteriors(rows.counts[sources, b], exposure, ratios).numbers[:, 0]
         theirs = rows.master_flux[sources[:, 0]]
-        limit = theirs[:, 0] == 0
-        ours = np.where(limit, numbers["hilim"], numbers["mode"])
-        gap = ours - np.where(limit, theirs[:, 2], theirs[:, 0])
-        f = 2 * np.abs(gap) / (theirs[:, 2] - theirs[:, 1])
-        out.append(np.column_stack([f, np.full(len(f), n), theirs[:, 0], ours]))
+        f = np.abs(signed_distance(numbers["mode"], numbers["hilim"], *theirs.T))
+        out.append(np.column_stack([f, np.full(len(f), n)]))
     return np.concatenate(out)
 
 
@@ -194,10 +192,9 @@ def _by_number(names: np.ndarray, chosen: np.ndarray) -> Iterator[tuple[int, np.
 
 def master_table(found: np.ndarray) -> Table:
     """f of master fluxes, by number of observations."""
-    groups: Sequence = [(str(n), found[:, 1] == n) for n in (2, 3)]
-    groups = [*groups, ("4 and more", found[:, 1] > 3), ("all", found[:, 1] > 0)]
+    n = found[:, 1]
     rows = []
-    for label, mine in groups:
+    for label, mine in (("2", n == 2), ("3", n == 3), ("4 and more", n > 3), ("all", n > 0)):
         f = found[mine, 0]
         f = f[np.isfinite(f)]
         if len(f):

@@ -36,7 +36,7 @@ from .real_products import (
     variability_table,
 )
 from .real_rows import RealRows, read_rows
-from .verify_report import markdown
+from .verify_report import markdown, pictures, write_markdown
 
 _FROZEN = 500
 Section = tuple[str, str, list[Table]]
@@ -162,29 +162,28 @@ def _limits(rows: RealRows, responses: Responses, seed: int) -> Iterator[Section
 
 def _products(rows: RealRows, found: Recomputed) -> Iterator[Section]:
     kept = densities(rows, found)
-    table = hardness_table(rows, kept)
-    if len(table):
-        yield (
+    sections = (
+        (
             "Hardness ratios",
             "Distance of the modes in published half-widths, by how many of the two fluxes are "
             "limits.",
-            [table],
-        )
-    table = variability_table(variability(rows, kept))
-    if len(table):
-        yield (
+            hardness_table(rows, kept),
+        ),
+        (
             "Variability between observations",
             "Ours ÷ published sigma, ours - published probability, and the index; 3 is next to 0.",
-            [table],
-        )
-    table = master_table(master_fluxes(rows, found))
-    if len(table):
-        yield (
+            variability_table(variability(rows, kept)),
+        ),
+        (
             "Master sources",
             "f of the energy flux in band b of sources that do not vary, from the counts of all "
             "their observations; nothing is fitted to the master's numbers.",
-            [table],
-        )
+            master_table(master_fluxes(rows, found)),
+        ),
+    )
+    for title, said, table in sections:
+        if len(table):
+            yield title, said, [table]
     flux = rows.published[:, list(TABLE_1).index("photflux"), list(BANDS).index("b")]
     with np.errstate(invalid="ignore", divide="ignore"):
         significance = 2 * flux[:, 0] / (flux[:, 2] - flux[:, 1])
@@ -208,11 +207,9 @@ def _write(
     rows: RealRows,
     whole: Recomputed | None,
 ) -> None:
-    lines = ["# Real rows of the catalog", "", f"Made by `mpiapp verify --catalog`: {title}.", ""]
+    parts = ["# Real rows of the catalog", f"Made by `mpiapp verify --catalog`: {title}."]
     for name, said, tables in sections:
-        lines += [f"## {name}", "", said, ""]
-        for table in tables:
-            lines += [*markdown(table), ""]
+        parts += [f"## {name}", said, *map(markdown, tables)]
     for c in comparisons:
         suffix = c.sample.replace(", ", "_").replace(" ", "_")
         write_table(table_3([c]), folder / "tables" / f"catalog_{suffix}.ecsv")
@@ -220,20 +217,18 @@ def _write(
         comparisons[-2], folder / "figures" / "catalog", (comparisons[-2].sample, "published")
     )
     if whole is not None and (study := frozen_limits(rows, whole)):
-        lines += ["## Frozen backgrounds (Figure 5)", "", study.text, ""]
+        parts += ["## Frozen backgrounds (Figure 5)", study.text]
         figures.append(save(study.figure, folder / "figures" / "catalog" / "figure5.png"))
-    for path in figures:
-        lines += [f"![{path.stem}]({path.relative_to(folder)})", ""]
-    (folder / "catalog.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    write_markdown(folder / "catalog.md", [*parts, *pictures(figures, folder)])
 
 
-def frozen_limits(rows: RealRows, found: Recomputed, most: int = _FROZEN) -> studies.Study | None:
+def frozen_limits(rows: RealRows, found: Recomputed) -> studies.Study | None:
     """The memo's Figure 5 from published upper limits of net counts; None if there are none."""
     limit = (class_of(rows) >= 2) & np.isfinite(found.numbers[:, CNTS, :, 0])
     cells = np.argwhere(limit)
     if not len(cells):
         return None
-    cells = cells[np.random.default_rng(0).permutation(len(cells))[:most]]
+    cells = cells[np.random.default_rng(0).permutation(len(cells))[:_FROZEN]]
     problems = []
     for i, band in cells:
         f = found.exposure[i, CNTS, band]

@@ -19,6 +19,7 @@ from ..report.compare import Comparison, compare, formatted, table_3, worst_tabl
 from ..report.figures import comparison_figures, save
 from ..report.matching import Side, open_side
 from ..report.rerun import assembled, job_config
+from ..report.text import text
 from ..report.timing import timing_tables
 from ..simulate import simulate
 from . import studies
@@ -48,27 +49,23 @@ def write_report(folder: Path, published: str | None = None, out: Path | None = 
     to `out`, by default the same.
     """
     out = out or folder
-    lines = [
+    parts = [
         "# Verification",
-        "",
         "Made by `mpiapp verify`; the numbers and figures come from its results files.",
-        "",
         *_samples_section(),
     ]
     done = {name: folder / f"{name}.h5" for name in VERIFIED}
     done = {name: path for name, path in done.items() if path.exists()}
-    lines += _jobs_section(done)
+    parts += _jobs_section(done)
     for ours, reference in PAIRS:
         if ours in done and reference in done:
-            lines += _comparison_section(out, ours, reference, done)
-    lines += _truth_section(folder, done)
+            parts += _comparison_section(out, ours, reference, done)
+    parts += _truth_section(folder, done)
     if published:
         real = {name: folder / f"{name}_{REAL}.h5" for name in done}
-        lines += _real_section(out, {n: p for n, p in real.items() if p.exists()}, published)
-    lines += _studies_section(folder, out)
-    path = out / "verification.md"
-    path.write_text("\n".join(lines).rstrip() + "\n")
-    return path
+        parts += _real_section(out, {n: p for n, p in real.items() if p.exists()}, published)
+    parts += _studies_section(folder, out)
+    return write_markdown(out / "verification.md", parts)
 
 
 def _samples_section() -> list[str]:
@@ -80,7 +77,7 @@ def _samples_section() -> list[str]:
         "The ten samples of the memo's Table 2, simulated with known truth "
         "(`mpiapp simulate --preset sample1` and so on)."
     )
-    return ["## Samples", "", said, "", *markdown(table), ""]
+    return ["## Samples", said, markdown(table)]
 
 
 def _jobs_section(done: dict[str, Path]) -> list[str]:
@@ -90,8 +87,8 @@ def _jobs_section(done: dict[str, Path]) -> list[str]:
         job = results.table("jobs")[0]
     versions = json.loads(job["versions"])
     shown = ", ".join(f"{k} {v}" for k, v in versions.items() if isinstance(v, str) and v)
-    return ["## Time per run", "", f"{shown}.", "",
-            "```text", timing_tables(list(done.values())), "```", ""]  # fmt: skip
+    times = timing_tables(list(done.values()))
+    return ["## Time per run", f"{shown}.", f"```text\n{times}\n```"]
 
 
 def _comparison_section(out: Path, ours: str, reference: str, done) -> list[str]:
@@ -104,27 +101,21 @@ def _comparison_section(out: Path, ours: str, reference: str, done) -> list[str]
     for c in found:
         if c.sample in PICTURED:
             figures += comparison_figures(c, out / "figures" / name, (ours, reference))
-    lines = [
+    parts = [
         f"## {ours} against {reference}",
-        "",
         "*f* is the distance of Eqs. 9 and 10, in half-widths of the reference. *Reference* counts "
         f"what {reference} has a result for.",
-        "",
-        *markdown(formatted(table)),
-        "",
+        markdown(formatted(table)),
     ]
     if ours == "pymc3":
-        lines += ["The memo's own Table 3, on samples of the real catalog:", "",
-                  *markdown(memo_table()), ""]  # fmt: skip
+        parts += ["The memo's own Table 3, on samples of the real catalog:", markdown(memo_table())]
     far = worst_table(found, above=1.0)
     if len(far):
         far["explanation"] = explained(found, done[reference])
-        lines += ["The largest *f* above 1:", "", *markdown(far), ""]
+        parts += ["The largest *f* above 1:", markdown(far)]
     else:
-        lines += ["No *f* is above 1.", ""]
-    for path in figures:
-        lines += [f"![{path.stem}]({path.relative_to(out)})", ""]
-    return lines
+        parts.append("No *f* is above 1.")
+    return parts + pictures(figures, out)
 
 
 def _truth_section(folder: Path, done: dict[str, Path]) -> list[str]:
@@ -143,15 +134,12 @@ def _truth_section(folder: Path, done: dict[str, Path]) -> list[str]:
              "Truth in 68 %", "Limits", "Truth below limit")  # fmt: skip
     return [
         "## Against the truth",
-        "",
         "A *pull* is (mode - truth) / rms, whose mean is -1/(2 √counts) and whose spread is 1.  Of "
         f"measured sources with a truth of more than {BRIGHT:g} times its scatter, and of all "
         "upper limits, for sources that do not vary and without net counts of several obsids.  A "
         "Gaussian's interval, widened by the smoothing, holds 72.5 %.  Errors allow for the "
         "events that bands, apertures and neighbours share.",
-        "",
-        *markdown(Table(rows=rows or None, names=names)),
-        "",
+        markdown(Table(rows=rows or None, names=names)),
     ]
 
 
@@ -160,12 +148,12 @@ def explained(found: list[Comparison], reference: Path) -> list[str]:
     with open_results(reference) as results:
         config = job_config(results)
     far = [w for c in found for w in c.worst[c.worst["f"] > 1]]
-    keys = {RunKey(*(w[name] for name in RunKey._fields)) for w in far}
+    keys = [RunKey(*(text(w[name]) for name in RunKey._fields)) for w in far]
     problems = {key: p for key, p in assembled(config) if key in keys}
     why = []
-    for w in far:
-        problem = problems[RunKey(*(w[name] for name in RunKey._fields))]
-        source = problem.sources.index(w["component"])
+    for w, key in zip(far, keys):
+        problem = problems[key]
+        source = problem.sources.index(text(w["component"]))
         best, _ = problem.maximum_likelihood()
         is_get_draws = config.engine.name == "get_draws"
         if is_get_draws and best[source] <= 0:
@@ -233,10 +221,7 @@ def _real_section(out: Path, done: dict[str, Path], published: str) -> list[str]
         "fractions, which the catalog does not publish, were fitted to these very rows: they test "
         "the summary of a posterior, not its scale."
     )
-    lines = ["## CSC 2.1", "", said, "", *markdown(formatted(table)), ""]
-    for path in paths:
-        lines += [f"![{path.stem}]({path.relative_to(out)})", ""]
-    return lines
+    return ["## CSC 2.1", said, markdown(formatted(table)), *pictures(paths, out)]
 
 
 def _studies_section(folder: Path, out: Path) -> list[str]:
@@ -249,11 +234,11 @@ def _studies_section(folder: Path, out: Path) -> list[str]:
         "A pegged background (Figure 6)": ("figure6", studies.pegged_background(limits[0], "flux")),
         "Calibration and coverage": ("calibration", studies.calibration(limits)),
     }
-    lines = ["## Studies", "", "Drawn with the compiled engine.", ""]
+    parts = ["## Studies", "Drawn with the compiled engine."]
     for title, (name, study) in made.items():
         path = save(study.figure, out / "figures" / f"{name}.png")
-        lines += [f"### {title}", "", study.text, "", f"![{title}]({path.relative_to(out)})", ""]
-    return lines
+        parts += [f"### {title}", study.text, *pictures([path], out)]
+    return parts
 
 
 def _problems(folder: Path, name: str) -> list[Problem]:
@@ -270,8 +255,19 @@ def _problems(folder: Path, name: str) -> list[Problem]:
     return [problem for _, problem in assembled(config) if problem.n_sources == 1]
 
 
-def markdown(table: Table) -> list[str]:
+def markdown(table: Table) -> str:
     """A table in Markdown."""
     rows = [table.colnames, ["---"] * len(table.colnames)]
     rows += [[str(v).replace("|", r"\|") for v in row] for row in table]
-    return ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def pictures(paths: list[Path], folder: Path) -> list[str]:
+    """Figures in Markdown, of a page in a folder."""
+    return [f"![{path.stem}]({path.relative_to(folder)})" for path in paths]
+
+
+def write_markdown(path: Path, parts: list[str]) -> Path:
+    """Write headings, paragraphs and tables with empty lines between them; returns the path."""
+    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return path

@@ -14,7 +14,7 @@ from mpiapp.cli import main
 from mpiapp.files.results import open_results, work_path
 from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch, row
 from mpiapp.files.writer import Writer
-from mpiapp.report import page_figures, sample
+from mpiapp.report import page_figures
 from mpiapp.report.sample import of_targets
 
 pytest.importorskip("matplotlib")
@@ -169,11 +169,3 @@ def test_a_sample_has_all_rows_of_its_targets_and_is_of_the_size_asked_for(writt
     assert len(rows) == sum(n.values())
     # N targets, each taken with probability 1/2: 5 sigma are 50 of them, of 3 rows each
     assert abs(len(rows) - 600) < 150
-
-
-def test_names_are_spread_evenly_whatever_they_look_like():
-    names = np.array([f"stack/{i}/r{i:05d}" for i in range(20_000)], "S64")
-    places = sample._place(names)
-    assert len(np.unique(places)) == len(names)
-    # the largest of 10 deviations of a binomial share, sqrt(0.09 / 20000) = 0.0021, by 5 sigma
-    assert np.abs(np.histogram(places, np.linspace(0, 1, 11))[0] / 20_000 - 0.1).max() < 0.0106

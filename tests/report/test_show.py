@@ -25,7 +25,7 @@ def made() -> tuple[np.ndarray, np.ndarray]:
     for name, words in (
         ("level", ["obsid", "stack", "master"]),
         ("target", [f"S/{obsid}/{bundle}" for obsid in (1, 10, 2) for bundle in ("r1", "r10")]),
-        ("band", list("usmhbw")),
+        ("band", [*"usmh", "P1", "P2"]),  # of which two share a letter
         ("aperture", ["aper", "aper90"]),
         ("quantity", ["flux", "rate"]),
     ):
