@@ -1,7 +1,6 @@
 """Settings of the documentation; `make docs` builds it, warnings being errors."""
 
 import inspect
-import json
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,10 +8,11 @@ from pydantic import BaseModel
 
 from mpiapp import __version__, cli, config
 from mpiapp.catalog.outcome import Flag, Outcome
-from mpiapp.catalog.quantities import TABLE_1, Matrix
+from mpiapp.catalog.quantities import HARDNESS, TABLE_1, Matrix
 from mpiapp.exit_code import ExitCode
 from mpiapp.files import schema
 from mpiapp.products import columns
+from mpiapp.starter import toml_value
 
 project = "mpiapp"
 author = "The mpiapp developers"
@@ -88,7 +88,7 @@ def _catalog_columns() -> str:
         rows.append(
             f"| `flux_significance_x` | | `{c.ucd}…` | {c.description.split(', 0.5')[0]} | |"
         )
-    for pair in columns.HARDNESS:
+    for pair in HARDNESS:
         for field in columns.HARDNESS_FIELDS:
             c = columns.hardness_column(pair, field)
             rows.append(f"| `{c.name}` | | `{c.ucd}` | {c.description} | |")
@@ -96,7 +96,7 @@ def _catalog_columns() -> str:
         name, ucd = c.name.removesuffix("_b") + "_x", c.ucd.replace("em.X-ray", "em.X-ray…")
         what = c.description.split(":")[0]
         rows.append(f"| `{name}` | {c.unit} | `{ucd}` | {what} | `--mst3` |")
-    found = [c for pair in columns.HARDNESS for c in columns.hardness_variability_columns(pair)]
+    found = [c for pair in HARDNESS for c in columns.hardness_variability_columns(pair)]
     for c in (*found, columns.HARDNESS_FLAG):
         rows.append(f"| `{c.name}` | | `{c.ucd}` | {c.description} | `--mst3` |")
     return "\n".join(rows)
@@ -117,7 +117,7 @@ def _settings() -> str:
                 is_list = own is not field.annotation
                 inner += section(f"[[{place}]]" if is_list else f"[{place}]", own)
                 continue
-            default = "required" if field.is_required() else f"`{json.dumps(field.default)}`"
+            default = "required" if field.is_required() else f"`{toml_value(field.default)}`"
             default = "" if field.default is None else default
             row = (f"`{key}`", _values(allowed[key]), default, field.description.replace("\n", " "))
             lines.append(f"| {' | '.join(row)} |")

@@ -27,7 +27,7 @@ from pydantic import (
 from .catalog.fault import ConfigError
 from .catalog.instruments import LONGEST_BAND
 from .catalog.names import is_name
-from .catalog.quantities import APERTURES, BANDS, LEVELS, QUANTITIES
+from .catalog.quantities import APERTURES, BANDS, HARDNESS, LEVELS, QUANTITIES
 from .engines import ENGINES, Engine, create
 from .engines.settings import (
     ExactSettings,
@@ -240,6 +240,17 @@ class PriorsConfig(_Section):
     """The level of the results file whose rows are the priors."""
 
 
+class ProductsConfig(_Section):
+    """Which fluxes the products compare between bands and observations (docs: Hardness)."""
+
+    quantity: QuantityName = "photflux"
+    """That of hardness ratios, variability, significance and blocks."""
+    hardness: dict[Annotated[str, Field(pattern="^[A-Za-z0-9]{1,16}$")], tuple[Band, Band]] = {
+        **HARDNESS
+    }
+    """Hardness ratios: the harder band and the softer one."""
+
+
 class Config(_Section):
     """A whole job."""
 
@@ -255,16 +266,20 @@ class Config(_Section):
     ladder: LadderConfig = LadderConfig()
     extras: ExtrasConfig = ExtrasConfig()
     priors: PriorsConfig = PriorsConfig()
+    products: ProductsConfig = ProductsConfig()
     limits: Limits = Limits()
 
     @model_validator(mode="after")
     def _selected_bands(self) -> Config:
         known = [*BANDS, *self.bands]
-        for i, band in enumerate(self.select.bands):
+        named = {f"select.bands.{i}": band for i, band in enumerate(self.select.bands)}
+        for pair, bands in self.products.hardness.items():
+            named |= {f"products.hardness.{pair}.{i}": band for i, band in enumerate(bands)}
+        for place, band in named.items():
             if band not in known:
                 raise ValueError(
-                    f"select.bands.{i} = {band!r}: expected one of {', '.join(known)}; bands of "
-                    "your own are named in [bands]"
+                    f"{place} = {band!r}: expected one of {', '.join(known)}; bands of your own "
+                    "are named in [bands]"
                 )
         for band, (low, high) in self.bands.items():
             if band in BANDS or not low < high:
@@ -294,11 +309,11 @@ class Config(_Section):
 def decisive(config: dict) -> dict:
     """The settings of a whole configuration that decide the numbers.
 
-    Not those of output, limits, scratch, names of bands, engines that were not chosen, extras that
-    are not asked for or priors that are not given.
+    Not those of output, products, limits, scratch, names of bands, engines that were not chosen,
+    extras that are not asked for or priors that are not given.
     """
     asks = config.get("extras", {}).get("numbers")
-    without = {"output", "limits", "bands"} | (set() if asks else {"extras"})
+    without = {"output", "products", "limits", "bands"} | (set() if asks else {"extras"})
     without |= set() if config.get("priors", {}).get("file") else {"priors"}
     engine = config["engine"]
     section = engine["name"] if engine["name"] in ENGINES else "options"

@@ -49,12 +49,19 @@ def _keys(section: type[BaseModel], given: dict) -> list[str]:
             continue
         lines += textwrap.wrap(field.description, 96, initial_indent="# ", subsequent_indent="# ")
         if key in given:
-            lines.append(f"{key} = {json.dumps(given[key], ensure_ascii=False)}")
+            lines.append(f"{key} = {toml_value(given[key])}")
         elif isinstance(default, (str, int, float, list, dict)):
-            lines.append(f"# {key} = {json.dumps(default, ensure_ascii=False)}")
+            lines.append(f"# {key} = {toml_value(default)}")
         else:
             lines.append(f"# {key} =")
     return lines
+
+
+def toml_value(value: object) -> str:
+    """A value in TOML, a table in a line."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{json.dumps(k)} = {toml_value(v)}' for k, v in value.items())}}}"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _first_line(section: type[BaseModel]) -> str:

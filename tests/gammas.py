@@ -51,8 +51,8 @@ def hardness(x: Gamma, y: Gamma, level=0.68):
     return np.array([mode, max(mode - width, -1), min(mode + width, 1)])
 
 
-def write_results(folder, found):
-    """A results file of photon fluxes: (level, target, component, flags, band, Gamma) of each.
+def write_results(folder, found, quantity="photflux"):
+    """A results file of fluxes: (level, target, component, flags, band, Gamma) of each.
 
     An exponential is an upper limit, below which 68 % of it lies.
     """
@@ -61,7 +61,7 @@ def write_results(folder, found):
     mpdf = np.zeros(len(found), MPDF_DTYPE)
     for i, (level, target, component, flags, band, flux) in enumerate(found):
         photometry[["level", "target", "component", "band", "aperture", "quantity"]][i] = tuple(
-            word.encode() for word in (level, target, component, band, "aper", "photflux")
+            word.encode() for word in (level, target, component, band, "aper", quantity)
         )
         photometry[["flags", "mean", "rms"]][i] = flags, flux.a / flux.p, flux.a**0.5 / flux.p
         value, half = (flux.a - 1) / flux.p, flux.a**0.5 / flux.p

@@ -107,6 +107,8 @@ BANDS = {
     "b": (0.5, 7.0),
     "w": (0.1, 10.0),
 }
+# The catalog's hardness ratios: the harder band and the softer one.
+HARDNESS = {"hm": ("h", "m"), "hs": ("h", "s"), "ms": ("m", "s")}
 INSTRUMENT_BANDS = {"ACIS": ("b", "h", "m", "s", "u"), "HRC": ("w",)}
 APERTURES = ("aper", "aper90")
 LEVELS = ("obsid", "stack", "master")

@@ -11,14 +11,17 @@ HELP = "find the Bayesian Blocks of master sources"
 EXAMPLES = (
     "mpiapp blocks results.h5 mst3.fits blocks.fits",
     "mpiapp blocks results.h5 mst3.fits blocks.fits --time  # by time too",
+    "mpiapp blocks results.h5 mst3.fits blocks.fits --quantity rate --bands P1,P2",
 )
 
 
 def add_arguments(p: ArgumentParser) -> None:
-    p.add_argument("results", metavar="RESULTS", help="results file with photon fluxes of obsids")
+    p.add_argument("results", metavar="RESULTS", help="results file with fluxes of obsids")
     p.add_argument("mst3", metavar="MST3", help="mst3 file with the associations")
     p.add_argument("out", metavar="OUT", help="mst3 file to write, the same with these blocks")
     p.add_argument("--aperture", choices=("aper", "aper90"), default="aper", help="(aper)")
+    p.add_argument("--quantity", metavar="NAME", help="(that of [products] of the job, photflux)")
+    p.add_argument("--bands", default="", metavar="NAMES", help="s,h for instance (all but u)")
     p.add_argument(
         "--penalty",
         type=float,
@@ -34,6 +37,7 @@ def add_arguments(p: ArgumentParser) -> None:
 def main(args: Namespace) -> ExitCode:
     from ..files.results import open_results
     from ..products.blocks import write_blocks
+    from ..products.kept import compared_of
     from ..products.observations import starts
     from ..report.rerun import job_inputs
 
@@ -43,7 +47,16 @@ def main(args: Namespace) -> ExitCode:
             when = starts(
                 path for files in job_inputs(results, args.inputs) for path in files.prep3
             )
-        found = write_blocks(results, args.mst3, args.out, args.aperture, args.penalty, when)
+        found = write_blocks(
+            results,
+            args.mst3,
+            args.out,
+            args.aperture,
+            args.penalty,
+            when,
+            args.quantity or compared_of(results).quantity,
+            [band for band in args.bands.split(",") if band],
+        )
     for fault in found.faults:
         print(f"mpiapp: {fault.message}", file=sys.stderr)
     print(f"{args.out}: {found.masters} master sources, {found.split} in several blocks")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..files.mst3 import Mst3File
     from ..files.results import Results
     from ..parallel.planning import InputFiles
-    from ..products.columns import Field
+    from ..products.columns import Compared, Field
 
 HELP = "write the catalog's table: a row per source"
 EXAMPLES = (
@@ -69,6 +69,11 @@ def add_arguments(p: ArgumentParser) -> None:
         action="store_true",
         help="have bounds of energy fluxes allow for the error of the mean photon energies",
     )
+    p.add_argument(
+        "--config",
+        metavar="CONFIG",
+        help="[bands] and [products] of this configuration (those of the job)",
+    )
     p.add_argument("--inputs", metavar="DIR", help="where the inputs of the job are now")
     p.add_argument(
         "--mpdf",
@@ -111,6 +116,7 @@ def main(args: Namespace) -> ExitCode:
             with contextlib.nullcontext() if is_needed else contextlib.suppress(InputError):
                 inputs = job_inputs(results, args.inputs)
         mst3 = read_mst3(args.mst3) if args.mst3 else None
+        compared = _compared(results, args.config)
         table, mst3 = write_catalog(
             results,
             args.out,
@@ -121,13 +127,27 @@ def main(args: Namespace) -> ExitCode:
             carry,
             levels,
             args.energy_errors,
+            compared,
         )
+    kept = f"[output] mpdf keeps no {compared.quantity}"
     if not any(name.startswith("hard_") for name in table.colnames):
-        print("no hardness ratios: [output] mpdf keeps no photon fluxes of two bands at this level")
+        pairs = ", ".join("/".join(pair) for pair in compared.hardness.values())
+        print(f"no hardness ratios: {kept} of the bands {pairs} at this level")
     if args.level == "master" and not any(name.startswith("var_") for name in table.colnames):
-        needed = "[output] mpdf keeps no photon fluxes of the observations of these masters"
+        needed = f"{kept} of the observations of these masters"
         print(f"no variability: {needed if mst3 else 'name the associations with --mst3'}")
     return ExitCode.OK
+
+
+def _compared(results: Results, config: str | None) -> Compared:
+    from ..products.kept import compared_of, comparison
+
+    if config is None:
+        return compared_of(results)
+    from ..config import load
+
+    given = load(config)
+    return comparison(given.products.model_dump(), given.bands)
 
 
 def write_catalog(
@@ -140,12 +160,13 @@ def write_catalog(
     carry: Sequence[str] = (),
     levels: Sequence[Field] = (),
     energy_errors: bool = False,
+    compared: Compared | None = None,
 ) -> tuple[Table, Mst3File | None]:
     """Write the catalog's table of a level, and say so; the table, and the associations in it.
 
     inputs : the files of the job, as far as they are needed and found
     mst3 : the associations, instead of those of the job, if it has one file of them
-    extras, carry, levels, energy_errors : see `catalog_table`
+    extras, carry, levels, energy_errors, compared : see `catalog_table`
     """
     from ..products.export import catalog_table, write_table
 
@@ -156,6 +177,8 @@ def write_catalog(
         print(f"mpiapp: {fault.message}", file=sys.stderr)
     prep3 = [path for files in inputs for path in files.prep3]
     associations = mst3 and mst3.associations
-    table = catalog_table(results, level, extras, associations, carry, prep3, levels, energy_errors)
+    table = catalog_table(
+        results, level, extras, associations, carry, prep3, levels, energy_errors, compared
+    )
     print(f"{write_table(table, out)}: {len(table)} rows, {len(table.columns)} columns")
     return table, mst3

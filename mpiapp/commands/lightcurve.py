@@ -20,7 +20,7 @@ def add_arguments(p: ArgumentParser) -> None:
     p.add_argument("--out", metavar="FILE", help="table: .fits, .ecsv, .vot, .parquet or .csv")
     p.add_argument("--plot", metavar="FILE", help="picture: .png, .pdf or .svg")
     p.add_argument("--bands", default="", metavar="NAMES", help="b,h for instance (all)")
-    p.add_argument("--quantity", default="photflux", metavar="NAME", help="(photflux)")
+    p.add_argument("--quantity", metavar="NAME", help="(that of [products] of the job, photflux)")
     p.add_argument("--aperture", choices=("aper", "aper90"), default="aper", help="(aper)")
     p.add_argument(
         "--masters", metavar="RESULTS", help="results file with its average and blocks (RESULTS)"
@@ -34,6 +34,7 @@ def main(args: Namespace) -> ExitCode:
     from ..files.mst3 import read_mst3
     from ..files.results import open_results
     from ..products.export import writable, write_table
+    from ..products.kept import compared_of
     from ..products.light_curve import light_curve
     from ..products.observations import observations
     from ..report.light_curve_figure import plot_light_curve
@@ -57,7 +58,7 @@ def main(args: Namespace) -> ExitCode:
             mst3 and mst3.associations,
             masters,
             [band for band in args.bands.split(",") if band],
-            args.quantity,
+            args.quantity or compared_of(results).quantity,
             args.aperture,
         )
     if args.out:

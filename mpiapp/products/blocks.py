@@ -2,21 +2,23 @@
 
 By flux, and by time where the start of each observation is known.
 
-The blocks are found in each band by itself, from the photon-flux posteriors at level obsid, and
-what is one block in every band is one in the end; ACIS and HRC share none, as in the catalog's
+The blocks are found in each band by itself, from the flux posteriors at level obsid, and what is
+one block in every band is one in the end; instruments share none, as ACIS and HRC in the catalog's
 blocks3 products.  They go into an mst3 file, with which `mpiapp run` measures them.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from ..catalog.fault import Fault, InputError
+from ..catalog.instruments import LONGEST_BAND
 from ..catalog.masters import Associations, Blocks
+from ..catalog.quantities import INSTRUMENT_BANDS, band_order
 from ..files.mst3 import read_mst3, write_mst3_tables
 from ..files.results import Results
 from ..files.schema import MPDF_DTYPE
@@ -30,10 +32,11 @@ from .flux_blocks import (
     tabulated_cells,
 )
 
-BANDS_OF = {"ACIS": "bsmh", "HRC": "w"}  # u, soft and of few counts, is left out as in the catalog
+_SILENT = ("u",)  # soft and of few counts, it decides nothing, as in the catalog
+_NUMBERED = ("b", "s", "m", "h", "w")  # blocks are numbered by flux in the first of these, if any
 
 _FLUX = np.dtype(
-    [("master", "S48"), ("stack", "S96"), ("obsid", "S96"), ("band", "S1")]
+    [("master", "S48"), ("stack", "S96"), ("obsid", "S96"), ("band", f"S{LONGEST_BAND}")]
     + [("mode", "f8"), ("mean", "f8"), ("rms", "f8"), ("mpdf", "i8")]
 )
 
@@ -66,24 +69,29 @@ def write_blocks(
     aperture: str = "aper",
     penalty: float | None = None,
     starts: Mapping[tuple[str, str], float] | None = None,
+    quantity: str = "photflux",
+    bands: Collection[str] = (),
 ) -> FoundBlocks:
     """Write the associations of an mst3 file with the blocks that the results tell of.
 
     penalty : per block, in log10; None for that with which 5 % of constant sources are split
     starts : MJD of each (stack, obsid); with it blocks in the order of time are found too
+    quantity, bands : of the fluxes that decide; all bands but u by default
 
     A posterior is that of /mpdf where an exact one is kept, else the Gamma distribution with its
     mean and rms: smoothed by the kernel it would be too wide.  Exposures stay those of the file.
-    Raises InputError if the results have no photon fluxes at level obsid of these master sources.
+    Raises InputError if the results have no such fluxes at level obsid of these master sources.
     """
     file = read_mst3(mst3)
     associations = file.associations
-    fluxes = _fluxes(results, associations, aperture)
+    fluxes = _fluxes(results, associations, aperture, quantity, bands)
     if not len(fluxes):
+        where = f"level obsid, aperture {aperture}{''.join(f', band {band}' for band in bands)}"
         raise InputError(
-            f"{results.path}: no photon fluxes at level obsid, aperture {aperture}, of master "
-            f"sources of {file.path}; measure them first"
+            f"{results.path}: no {quantity} at {where}, of master sources of {file.path}; measure "
+            "it first, or name another with --quantity"
         )
+    instruments = _instruments(fluxes)
     posteriors = _Posteriors(results, fluxes)
     mjd = _starts(fluxes, starts or {})
     found: list[tuple[bytes, int, bytes, bytes, int]] = []
@@ -91,12 +99,11 @@ def write_blocks(
     masters, edges = np.unique(fluxes["master"], return_index=True)
     for master, first, last in zip(masters, edges, [*edges[1:], len(fluxes)]):
         n_blocks = n_in_time = 0
-        for bands in BANDS_OF.values():
-            there = np.isin(fluxes["band"][first:last], np.array(list(bands), "S1"))
-            mine = np.flatnonzero(there) + first
-            names, blocks = _blocks_of(posteriors, mine, bands, penalty)
+        for own in instruments:
+            mine = np.flatnonzero(np.isin(fluxes["band"][first:last], own)) + first
+            names, blocks = _blocks_of(posteriors, mine, own, penalty)
             timed = mine[np.isfinite(mjd[mine])]
-            later = dict(zip(*_blocks_of(posteriors, timed, bands, penalty, mjd[timed])))
+            later = dict(zip(*_blocks_of(posteriors, timed, own, penalty, mjd[timed])))
             unmeasured += int((blocks < 0).sum())
             for name, block in zip(names, blocks.tolist()):
                 if block >= 0:
@@ -113,8 +120,8 @@ def write_blocks(
     if starts is not None:
         untimed = len(np.unique(fluxes[["master", "stack", "obsid"]][np.isnan(mjd)]))
     history = [
-        f"blocks by flux{'' if starts is None else ' and time'}, aperture {aperture}, penalty "
-        + ("of 5 % false alarms" if penalty is None else f"{penalty:g}")
+        f"blocks by flux{'' if starts is None else ' and time'}, {quantity}, aperture {aperture}, "
+        "penalty " + ("of 5 % false alarms" if penalty is None else f"{penalty:g}")
     ]
     write_mst3_tables(out, associations.links, blocks, history)
     return FoundBlocks(
@@ -136,8 +143,31 @@ def _starts(fluxes: np.ndarray, starts: Mapping[tuple[str, str], float]) -> np.n
     return np.array(of_names, float)[which.reshape(-1)]
 
 
-def _fluxes(results: Results, associations: Associations, aperture: str) -> np.ndarray:
-    """The photon fluxes of all observations of master sources (n,), in the order of masters."""
+def _instruments(fluxes: np.ndarray) -> list[np.ndarray]:
+    """The bands of each instrument: the catalog's, and others that an observation has together."""
+    bands, band = np.unique(fluxes["band"], return_inverse=True)
+    observation = np.unique(fluxes[["stack", "obsid"]], return_inverse=True)[1].reshape(-1)
+    order = np.argsort(observation, kind="stable")
+    band, together = band.reshape(-1)[order], np.diff(observation[order]) == 0
+    pairs = np.unique(np.stack([band[:-1], band[1:]])[:, together], axis=1)
+    found: list[set[str]] = [set(known) for known in INSTRUMENT_BANDS.values()]
+    for new in (*bands[:, None], *bands[pairs.T]):
+        names = set(new.astype(str).tolist())
+        same = [one for one in found if one & names]
+        found = [one for one in found if not one & names] + [names.union(*same)]
+    found.sort(key=lambda one: min(map(band_order, one)))
+    ranked = [*_NUMBERED, *bands.astype(str).tolist()]
+    return [np.array(sorted(one & {*ranked}, key=ranked.index), bands.dtype) for one in found]
+
+
+def _fluxes(
+    results: Results,
+    associations: Associations,
+    aperture: str,
+    quantity: str,
+    bands: Collection[str],
+) -> np.ndarray:
+    """The fluxes of all observations of master sources (n,), in the order of masters."""
     kept = results.mpdf_rows()
     labels: dict[tuple[bytes, bytes], str] = {}
     found = [np.empty(0, _FLUX)]
@@ -146,8 +176,8 @@ def _fluxes(results: Results, associations: Associations, aperture: str) -> np.n
         number = np.arange(start, start + len(rows))
         start += len(rows)
         wanted = (rows["level"] == b"obsid") & (rows["aperture"] == aperture.encode())
-        wanted &= rows["quantity"] == b"photflux"
-        wanted &= np.isin(rows["band"], np.array(list("bsmhw"), "S1"))
+        wanted &= rows["quantity"] == quantity.encode()
+        wanted &= np.isin(rows["band"], [b.encode() for b in bands or _SILENT], invert=not bands)
         rows, number = rows[wanted], number[wanted]
         names, which = np.unique(rows[["target", "component"]], return_inverse=True)
         of_names = np.zeros(len(names), _FLUX)
@@ -223,7 +253,7 @@ class _Posteriors:
 def _blocks_of(
     posteriors: _Posteriors,
     mine: np.ndarray,
-    bands: str,
+    bands: np.ndarray,
     penalty: float | None,
     mjd: np.ndarray | None = None,
 ) -> tuple[list[tuple[bytes, bytes]], np.ndarray]:
@@ -235,10 +265,10 @@ def _blocks_of(
     names, which = np.unique(rows[["stack", "obsid"]], return_inverse=True)
     which = which.reshape(-1)
     measured = posteriors.measured(mine)
-    there = [band for band in bands if (measured & (rows["band"] == band.encode())).any()]
+    there = [band for band in bands if (measured & (rows["band"] == band)).any()]
     of_bands = np.full((len(there), len(names)), -1)
     for of_band, band in zip(of_bands, there):
-        inside = np.flatnonzero(measured & (rows["band"] == band.encode()))
+        inside = np.flatnonzero(measured & (rows["band"] == band))
         keys = (rows["mean"], rows["mode"]) if mjd is None else (mjd,)
         inside = inside[np.lexsort([key[inside] for key in keys])]
         n = len(inside)

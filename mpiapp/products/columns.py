@@ -15,6 +15,7 @@ from astropy.units import Unit
 from ..catalog.quantities import (
     APERTURES,
     BANDS,
+    HARDNESS,
     MODEL_FLUXES,
     QUANTITIES,
     Matrix,
@@ -31,6 +32,25 @@ class CatalogColumn(NamedTuple):
     ucd: str
     description: str
     dtype: str = "f8"
+
+
+Energies = Mapping[str, tuple[float, float]]
+
+
+class Compared(NamedTuple):
+    """Which fluxes are compared between bands and observations, and which bands there are.
+
+    quantity : that of hardness ratios, variability, significance and blocks
+    hardness : the harder band and the softer one of each ratio
+    energies : of bands that are not the catalog's, in keV
+    """
+
+    quantity: str = "photflux"
+    hardness: Mapping[str, tuple[str, str]] = HARDNESS
+    energies: Energies = BANDS
+
+
+CATALOG = Compared()
 
 
 class Field(NamedTuple):
@@ -120,8 +140,6 @@ KEYS = {
 }
 
 
-# The harder band and the softer one.
-HARDNESS = {"hm": ("h", "m"), "hs": ("h", "s"), "ms": ("m", "s")}
 HARDNESS_FIELDS = (
     Field("mode", "", "", "mode of the density"),
     Field("lolim", "_lolim", "stat.min", "lower 68 % bound; -1 where it reaches that"),
@@ -137,9 +155,6 @@ def fields(extras: Sequence[str] = ()) -> tuple[Field, ...]:
     if unknown := [name for name in extras if name not in EXTRAS]:
         raise ValueError(f"{unknown[0]!r}: expected some of {', '.join(EXTRAS)}")
     return (*BASIC, *(EXTRAS[name] for name in extras))
-
-
-Energies = Mapping[str, tuple[float, float]]
 
 
 def _range(band: str, energies: Energies) -> tuple[str, str]:
@@ -216,27 +231,37 @@ def columns(
 
 
 def significance_columns(
-    matrices: Sequence[Matrix], energies: Energies = BANDS
+    matrices: Sequence[Matrix], compared: Compared = CATALOG
 ) -> Iterator[tuple[Matrix, Field, CatalogColumn]]:
-    """As `columns`: the catalog's significance, from the photon flux in the source aperture."""
+    """As `columns`: the catalog's significance, from the flux in the source aperture."""
     for band in in_order({matrix.band for matrix in matrices}):
-        matrix = Matrix(band, "aper", "photflux")
+        matrix = Matrix(band, "aper", compared.quantity)
         if matrix in matrices:
-            words, energy = _range(band, energies)
+            words, energy = _range(band, compared.energies)
             field = Field("significance", "", "", "")
-            said = f"photon flux / ((hilim - lolim) / 2), 0 for an upper limit, {words}"
-            ucd = f"stat.value;phot.flux;{energy}"
+            name, word = QUANTITIES[compared.quantity].description, _WORDS[compared.quantity]
+            said = f"{name} / ((hilim - lolim) / 2), 0 for an upper limit, {words}"
+            ucd = f"stat.value;{word};{energy}"
             yield matrix, field, CatalogColumn(f"flux_significance_{band}", "", ucd, said)
 
 
-def hardness_column(pair: str, field: Field, average: bool = False) -> CatalogColumn:
-    """The column of one number of a hardness ratio of HARDNESS."""
-    harder, softer = HARDNESS[pair]
+def hardness_column(
+    pair: str,
+    field: Field,
+    average: bool = False,
+    compared: Compared = CATALOG,
+) -> CatalogColumn:
+    """The column of one number of a hardness ratio."""
     name = f"hard_{'avg_' if average else ''}{pair}{field.suffix}"
-    ucd = f"phot.flux;arith.ratio;em.X-ray{';' + field.ucd if field.ucd else ''}"
-    what = f"({harder} - {softer}) / ({harder} + {softer}) of photon fluxes"
+    ucd = f"{_WORDS[compared.quantity]};arith.ratio;em.X-ray{';' + field.ucd if field.ucd else ''}"
     where = ", all observations" if average else ""
-    return CatalogColumn(name, "", ucd, f"{field.description}: hardness ratio {what}{where}")
+    return CatalogColumn(name, "", ucd, f"{field.description}: {_ratio(pair, compared)}{where}")
+
+
+def _ratio(pair: str, compared: Compared) -> str:
+    harder, softer = compared.hardness[pair]
+    of = QUANTITIES[compared.quantity].description
+    return f"hardness ratio ({harder} - {softer}) / ({harder} + {softer}), {of}"
 
 
 # Where var_inter_index becomes 3, 4, … 8, in D per degree of freedom, for two observations and for
@@ -244,10 +269,14 @@ def hardness_column(pair: str, field: Field, average: bool = False) -> CatalogCo
 INDEX_STEPS = {2: (0.4, 0.7, 1.0, 2.7, 7.0, 12.0), 3: (0.8, 1.0, 1.15, 2.1, 3.8, 5.5)}
 
 
-def variability_columns(band: str, energies: Energies = BANDS) -> tuple[CatalogColumn, ...]:
-    """Those of the photon flux of a band: the catalog's probability, index and sigma, and ours."""
-    words, energy = _range(band, energies)
-    about, unit = f"photon flux, source aperture, {words}", QUANTITIES["photflux"].unit
+def variability_columns(
+    band: str,
+    compared: Compared = CATALOG,
+) -> tuple[CatalogColumn, ...]:
+    """Those of the flux of a band: the catalog's probability, index and sigma, and ours."""
+    words, energy = _range(band, compared.energies)
+    quantity, word = QUANTITIES[compared.quantity], _WORDS[compared.quantity]
+    about, unit = f"{quantity.description}, source aperture, {words}", quantity.unit
     return (
         CatalogColumn(
             f"var_inter_prob_{band}", "", f"stat.probability;src.var;{energy}",
@@ -256,26 +285,29 @@ def variability_columns(band: str, energies: Energies = BANDS) -> tuple[CatalogC
             f"var_inter_index_{band}", "", f"src.var.index;{energy}",
             f"0 to 8, above 5 where it most likely varies between observations: {about}", "i2"),
         CatalogColumn(
-            f"var_inter_sigma_{band}", unit, f"stat.stdev;phot.flux;{energy}",
+            f"var_inter_sigma_{band}", unit, f"stat.stdev;{word};{energy}",
             f"how far the most deviant observation is from the common flux: {about}"),
         CatalogColumn(
             f"var_chance_{band}", "", f"stat.probability;src.var;{energy}",
             f"chance that a constant source has such observations, by likelihoods: {about}"),
         CatalogColumn(
-            f"var_spread_{band}", unit, f"stat.stdev;phot.flux;{energy}",
+            f"var_spread_{band}", unit, f"stat.stdev;{word};{energy}",
             f"spread of the observations about their error-weighted mean: {about}"),
     )  # fmt: skip
 
 
-def hardness_variability_columns(pair: str) -> tuple[CatalogColumn, CatalogColumn]:
-    """Those of a hardness ratio of HARDNESS: probability and sigma."""
-    about = "hardness ratio ({0} - {1}) / ({0} + {1})".format(*HARDNESS[pair])
+def hardness_variability_columns(
+    pair: str,
+    compared: Compared = CATALOG,
+) -> tuple[CatalogColumn, CatalogColumn]:
+    """Those of a hardness ratio: probability and sigma."""
+    about, word = _ratio(pair, compared), _WORDS[compared.quantity]
     return (
         CatalogColumn(
             f"var_inter_hard_prob_{pair}", "", "stat.probability;src.var;em.X-ray",
             f"probability that it varies between observations: {about}"),
         CatalogColumn(
-            f"var_inter_hard_sigma_{pair}", "", "stat.stdev;phot.flux;arith.ratio;em.X-ray",
+            f"var_inter_hard_sigma_{pair}", "", f"stat.stdev;{word};arith.ratio;em.X-ray",
             f"spread of the observations about their error-weighted mean: {about}"),
     )  # fmt: skip
 

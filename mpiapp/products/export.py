@@ -28,9 +28,19 @@ from ..files.results import Results, readable
 from . import hats
 from .beside import Beside
 from .carried import carried_columns
-from .columns import KEYS, CatalogColumn, Field, columns, empty, fields, significance_columns
+from .columns import (
+    KEYS,
+    CatalogColumn,
+    Compared,
+    Field,
+    columns,
+    empty,
+    fields,
+    significance_columns,
+)
 from .energy_errors import Errors, best_blocks, relative_errors, widened
 from .hardness import hardness_columns
+from .kept import compared_of
 from .rows import RowsOf, is_of, name_parts, row_numbers, selected
 from .variability import variability
 
@@ -44,6 +54,7 @@ def catalog_table(
     prep3: Iterable[str] = (),
     levels: Sequence[Field] = (),
     energy_errors: bool = False,
+    compared: Compared | None = None,
 ) -> Table:
     """The product of one level: a row per detection, stack detection, master source or block.
 
@@ -56,6 +67,8 @@ def catalog_table(
     them
     levels : bounds at other levels, as `level_fields` makes them, from kept densities
     energy_errors : whether bounds of energy fluxes allow for the error of mean photon energies
+    compared : which fluxes make hardness and variability, and the energies of bands; those of the
+    job's configuration by default
 
     The results are read in pieces, so that memory is that of the table.  Column descriptions
     and units are set, UCDs stand in `column.meta["ucd"]`, and `table.meta` holds the jobs.
@@ -66,16 +79,16 @@ def catalog_table(
     except ValueError as error:
         raise InputError(f"columns: {error}") from None
     rows_of, matrices = _index(results, level)
-    energies = band_energies(results)
+    compared = compared or compared_of(results)
     if not rows_of:
         raise InputError(f"{results.path}: no results at level {level}")
     with readable(results.path, "/photometry, column target"):
         table = _key_columns(level, list(rows_of))
     for average in (True, False) if level == "master" else (False,):
         places = {}
-        wanted = list(columns(matrices[average], (*chosen, *levels), average, energies))
+        wanted = list(columns(matrices[average], (*chosen, *levels), average, compared.energies))
         if level in ("obsid", "stack"):
-            wanted += significance_columns(matrices[average], energies)
+            wanted += significance_columns(matrices[average], compared)
         for matrix, field, what in wanted:
             table[what.name] = _column(what, empty(len(table), what.dtype))
             places[matrix, field] = table[what.name]
@@ -85,10 +98,10 @@ def catalog_table(
             if level == "master" and not average and associations is not None:
                 blocks = best_blocks(results, associations)
             _widen(places, relative_errors(prep3, level, rows_of, associations, blocks))
-        for what, values in hardness_columns(results, level, average, rows_of):
+        for what, values in hardness_columns(results, level, average, rows_of, compared):
             table[what.name] = _column(what, _masked(what, values))
     if associations is not None and level == "master":
-        for what, values in variability(results, associations, rows_of, energies):
+        for what, values in variability(results, associations, rows_of, compared):
             table[what.name] = _column(what, _masked(what, values))
     for what, values in (
         carried_columns(prep3, level, carry, rows_of, associations) if carry else ()
@@ -185,15 +198,6 @@ def _values(rows: np.ndarray, field: Field) -> np.ma.MaskedArray:
             return np.ma.masked_invalid(2.0 * rows["value"] / (rows["hilim"] - rows["lolim"]))
     values = rows[field.source]
     return np.ma.masked_invalid(values) if values.dtype.kind == "f" else np.ma.MaskedArray(values)
-
-
-def band_energies(results: Results) -> dict[str, tuple[float, float]]:
-    """Those in keV of the bands that the first job's configuration names."""
-    jobs = results.table("jobs")
-    if not len(jobs):
-        return {}
-    with readable(results.path, "/jobs, column config"):
-        return {b: tuple(kev) for b, kev in json.loads(jobs["config"][0]).get("bands", {}).items()}
 
 
 def _provenance(results: Results, level: str) -> dict[str, str]:

@@ -157,10 +157,11 @@ def partition(fitness: np.ndarray, penalty: float) -> np.ndarray:
 def default_penalty(n: int, n_bands: int, in_time: bool = False) -> float:
     """Penalty per block, in log10, with which 5 % of constant sources are split.
 
-    n : observations of the source; n_bands : bands that can split it (1, or the four of ACIS);
+    n : observations of the source; n_bands : bands that can split it
     in_time : whether the observations are in the order of time, not of flux
     """
-    table = (_TIME_PENALTY if in_time else _PENALTY)[1 if n_bands == 1 else 4]
+    penalty = _TIME_PENALTY if in_time else _PENALTY
+    table = penalty[1] + (penalty[4] - penalty[1]) * np.log(n_bands) / np.log(4.0)
     if n > _N[-1]:
         return float(table[-1] + (n - _N[-1]) * (table[-1] - table[-2]) / (_N[-1] - _N[-2]))
     return float(np.interp(n, _N, table))

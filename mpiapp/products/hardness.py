@@ -1,4 +1,4 @@
-"""Hardness ratios H = (x − y)/(x + y) of two bands, from the densities of their photon fluxes.
+"""Hardness ratios H = (x − y)/(x + y) of two bands, from the densities of their fluxes.
 
 The bands of a source are measured independently, so that the density of H is an integral over the
 sum of both, which cpp/hardness.hpp takes without noise (CSC, "Spectral Properties").
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..files.results import Results
 from . import _compiled
-from .columns import HARDNESS, HARDNESS_FIELDS, CatalogColumn, hardness_column
+from .columns import HARDNESS_FIELDS, CatalogColumn, Compared, hardness_column
 from .kept import catalog_densities, kept_by_band, smoothing_of
 from .rows import RowsOf
 from .tables import are_densities
@@ -21,17 +21,17 @@ _ROWS = 10_000  # whose densities are in memory at a time
 
 
 def hardness_columns(
-    results: Results, level: str, average: bool, rows_of: RowsOf
+    results: Results, level: str, average: bool, rows_of: RowsOf, compared: Compared
 ) -> Iterator[tuple[CatalogColumn, np.ndarray]]:
     """The columns of every hardness ratio that a product has, (len(rows_of),) each, NaN for NULL.
 
-    rows_of : the row of each source, by name; the other parameters as for `catalog_table`
+    rows_of : the row of each source, by name; compared : which ratios of which quantity
 
     From the densities in the source aperture that `catalog_densities` gives.
     """
     smoothing = smoothing_of(results)
-    kept = kept_by_band(results, level, average, rows_of)
-    for pair, (harder, softer) in HARDNESS.items():
+    kept = kept_by_band(results, level, average, rows_of, compared.quantity)
+    for pair, (harder, softer) in compared.hardness.items():
         if harder not in kept or softer not in kept:
             continue
         found = np.full((len(rows_of), len(HARDNESS_FIELDS)), np.nan)
@@ -44,7 +44,7 @@ def hardness_columns(
                 densities += catalog_densities(tables, mine["limit"], smoothing)
             found[part] = hardness_ratios(*densities, smoothing.level)
         for field, values in zip(HARDNESS_FIELDS, found.T, strict=True):
-            yield hardness_column(pair, field, average), values
+            yield hardness_column(pair, field, average, compared), values
 
 
 def hardness_ratios(
@@ -59,7 +59,7 @@ def hardness_ratios(
     """Mode and bounds of n hardness ratios; (n, 3) of mode, lolim, hilim.
 
     x_low, x_high : (n,) ends, and x_density : (n, points) the density at equidistant points, of
-    the photon flux in the harder band; y_… those of the softer one
+    the flux in the harder band; y_… those of the softer one
     level : probability that the bounds enclose
 
     The mode is that of p(H), and the bounds are those that, growing symmetrically about it,

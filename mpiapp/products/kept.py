@@ -3,26 +3,48 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from ..catalog.outcome import Outcome
+from ..catalog.quantities import HARDNESS
 from ..files.results import Results, readable
 from ..posterior import Smoothing
 from ._compiled import smoothed
+from .columns import Compared
 from .rows import RowsOf, is_of, row_numbers
 from .tables import are_densities, exponential_tables
 
 KEPT = np.dtype([("place", "i8"), ("limit", "f8")])  # of no density: -1 and NaN
-QUANTITY, APERTURE = b"photflux", b"aper"  # what hardness and variability are made of
+APERTURE = b"aper"  # that of hardness and variability
 
 
 def smoothing_of(results: Results) -> Smoothing:
     """How the last job smoothed its posteriors."""
+    return Smoothing(**_config_of(results).get("summary", {}))
+
+
+def compared_of(results: Results) -> Compared:
+    """What the last job's configuration says of bands and products."""
+    config = _config_of(results)
+    return comparison(config.get("products", {}), config.get("bands", {}))
+
+
+def comparison(products: Mapping, bands: Mapping) -> Compared:
+    """What the sections [products] and [bands] of a configuration say; the catalog's otherwise."""
+    hardness = products.get("hardness") or HARDNESS
+    return Compared(
+        products.get("quantity", "photflux"),
+        {name: tuple(pair) for name, pair in hardness.items()},
+        {name: tuple(kev) for name, kev in bands.items()},
+    )
+
+
+def _config_of(results: Results) -> dict:
     jobs = results.table("jobs")
     with readable(results.path, "/jobs, column config"):
-        return Smoothing(**json.loads(jobs["config"][-1])["summary"]) if len(jobs) else Smoothing()
+        return json.loads(jobs["config"][-1]) if len(jobs) else {}
 
 
 def kept_rows(results: Results) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -36,10 +58,10 @@ def kept_rows(results: Results) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield mine, np.arange(first, last)
 
 
-def kept_fluxes(results: Results) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Those of photon fluxes in the source aperture."""
+def kept_fluxes(results: Results, quantity: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Those of a quantity in the source aperture."""
     for rows, places in kept_rows(results):
-        wanted = (rows["quantity"] == QUANTITY) & (rows["aperture"] == APERTURE)
+        wanted = (rows["quantity"] == quantity.encode()) & (rows["aperture"] == APERTURE)
         yield rows[wanted], places[wanted]
 
 
@@ -75,11 +97,11 @@ def catalog_densities(
 
 
 def kept_by_band(
-    results: Results, level: str, average: bool, rows_of: RowsOf
+    results: Results, level: str, average: bool, rows_of: RowsOf, quantity: str
 ) -> dict[str, np.ndarray]:
     """For each band that has any, (len(rows_of),) of KEPT: where the rows' densities stand."""
     found: dict[str, np.ndarray] = {}
-    for rows, places in kept_fluxes(results):
+    for rows, places in kept_fluxes(results, quantity):
         mine = is_of(rows, level, average)
         rows, places = rows[mine], places[mine]
         at = row_numbers(rows, level, rows_of)

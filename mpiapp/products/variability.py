@@ -1,7 +1,7 @@
 """Variability between the observations of a master source, from the densities of each of them.
 
-All observations that the associations tie to the source take part.  The densities of photon flux
-are compared twice, as the catalog does (`var_inter_…`: smoothed, limits as exponentials) and as
+All observations that the associations tie to the source take part.  The densities of fluxes are
+compared twice, as the catalog does (`var_inter_…`: smoothed, limits as exponentials) and as
 likelihoods (`var_chance_…`, `var_spread_…`: not smoothed, limits as any other); those of the
 hardness ratios as likelihoods (`constancy`).
 """
@@ -15,16 +15,15 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import chdtrc
 
+from ..catalog.instruments import LONGEST_BAND
 from ..catalog.masters import Associations
-from ..catalog.quantities import BANDS
 from ..files.results import Results
 from ._compiled import hardness_tables
 from .columns import (
-    HARDNESS,
     HARDNESS_FLAG,
     INDEX_STEPS,
     CatalogColumn,
-    Energies,
+    Compared,
     hardness_variability_columns,
     variability_columns,
 )
@@ -38,7 +37,7 @@ _FLAG_CHANCE = 1e-3  # as the description of HARDNESS_FLAG says
 
 _NUMBERS = ("mean", "rms", "value", "half", "limit")  # half-width of the bounds; as of limits_of
 _SEEN = np.dtype(
-    [("row", "i8"), ("target", "u8"), ("band", "S1"), ("place", "i8")]
+    [("row", "i8"), ("target", "u8"), ("band", f"S{LONGEST_BAND}"), ("place", "i8")]
     + [(name, "f8") for name in _NUMBERS]
 )
 
@@ -55,14 +54,15 @@ class Observations(NamedTuple):
 
 
 def variability(
-    results: Results, associations: Associations, rows_of: RowsOf, energies: Energies = BANDS
+    results: Results, associations: Associations, rows_of: RowsOf, compared: Compared
 ) -> Iterator[tuple[CatalogColumn, np.ndarray]]:
     """The columns of variability of a product of level master, (len(rows_of),) each; NaN for NULL.
 
     rows_of : the row of each master source, by name
-    energies : of bands that are not the catalog's, in keV
+    compared : the quantity whose observations are compared, and its hardness ratios
     """
-    seen, smoothing = observations(results, associations, rows_of), smoothing_of(results)
+    seen = observations(results, associations, rows_of, compared.quantity)
+    smoothing = smoothing_of(results)
     for band, numbers in sorted(seen.bands.items()):
         found, ours = np.full((2, len(rows_of), 3), np.nan)
         for mine in _parts(seen, band):
@@ -75,9 +75,9 @@ def variability(
             found[rows] = catalog_constancy(*densities, at["value"], at["half"], at["limit"], first)
         chance = chances(found)
         columns = (1.0 - chance, index_of(found), found[:, 2], chances(ours), ours[:, 2])
-        yield from zip(variability_columns(band, energies), columns, strict=True)
+        yield from zip(variability_columns(band, compared), columns, strict=True)
     least = []
-    for pair, (harder, softer) in HARDNESS.items():
+    for pair, (harder, softer) in compared.hardness.items():
         if harder not in seen.bands or softer not in seen.bands:
             continue
         found = np.full((len(rows_of), 3), np.nan)
@@ -89,17 +89,19 @@ def variability(
             found[rows] = hardness_constancy(*densities, np.append(first, len(mine)))
         least.append(chances(found))
         columns = 1.0 - least[-1], found[:, 2]
-        yield from zip(hardness_variability_columns(pair), columns, strict=True)
+        yield from zip(hardness_variability_columns(pair, compared), columns, strict=True)
     if least:
         chance = np.fmin.reduce(least)
         yield HARDNESS_FLAG, np.where(np.isnan(chance), np.nan, chance < _FLAG_CHANCE)
 
 
-def observations(results: Results, associations: Associations, rows_of: RowsOf) -> Observations:
+def observations(
+    results: Results, associations: Associations, rows_of: RowsOf, quantity: str
+) -> Observations:
     """What the results kept of the unique components of master sources, by observation."""
     found = [np.empty(0, _SEEN)]
     row_of: dict[tuple[bytes, bytes], int] = {}
-    for rows, places in kept_fluxes(results):
+    for rows, places in kept_fluxes(results, quantity):
         obsid = (rows["level"] == b"obsid") & np.isfinite(rows["mean"]) & (rows["rms"] > 0)
         rows, places = rows[obsid], places[obsid]
         names, which = np.unique(rows[["target", "component"]], return_inverse=True)

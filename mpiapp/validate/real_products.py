@@ -12,10 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from astropy.table import Table
 
-from ..catalog.quantities import BANDS, TABLE_1
+from ..catalog.quantities import BANDS, HARDNESS, TABLE_1
 from ..files.schema import MPDF_DTYPE, MPDF_POINTS
 from ..posterior import Smoothing
-from ..products.columns import HARDNESS
 from ..products.hardness import hardness_ratios
 from ..products.kept import catalog_densities
 from ..products.variability import catalog_constancy, chances, index_of

@@ -12,9 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..catalog.fault import InputError
-from ..catalog.quantities import APERTURES, BANDS, TABLE_1
+from ..catalog.quantities import APERTURES, BANDS, HARDNESS, TABLE_1
 from ..files.catalog_tables import read_table
-from ..products.columns import HARDNESS
 
 NUMBERS = ("", "_lolim", "_hilim")
 VARIABILITY = ("prob", "index", "sigma")

@@ -6,8 +6,8 @@ Every source has observations with exposures that scatter by 0.4 dex, net counts
 median one between 3 and 1000, uniform in the logarithm, in three narrow bands and their sum, and
 as many background counts as net ones or fewer, known; a posterior then has a closed form.  First
 constant sources: the smallest penalty per block that leaves them whole, and its 95 % quantile.
-Then, with the default penalty, constant sources again, steps (half of the observations are
-brighter by a factor) and flares (one observation is).
+Then, with the default penalty, constant sources again, in 2, 3 and 8 bands and in these four,
+steps (half of the observations are brighter by a factor) and flares (one observation is).
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ def main():
     if not args.rates_only:
         print_penalties(args.sources, in_time=False)
         print_penalties(args.sources, in_time=True)
+        print_bands(args.sources)
     shares = print_rates(args.sources * 2 // 5, in_time=False)
     print_rates(args.sources * 2 // 5, in_time=True)
     if args.figure:
@@ -64,6 +65,27 @@ def print_penalties(n_sources, in_time):
         for values in (found[:, -1], found.max(axis=1)):
             print(f"  {np.quantile(values, 0.95):5.2f} ± {error(values):.2f}", end="")
         print(flush=True)
+
+
+def print_bands(n_sources):
+    """Constant sources that are split by any of several bands of as many counts each."""
+    print("\nin the order of flux, with the default penalty, % of constant sources that are split")
+    print("observations  sources  2 bands  3 bands  8 bands")
+    for n in (2, 5, 12):
+        rng = np.random.default_rng([9, n])
+        n_of_n = max(n_sources * 2 // n, 1)
+        print(f"{n:12d}  {n_of_n:7d}", end="")
+        for n_bands in (2, 3, 8):
+            split = 0
+            for _ in range(n_of_n):
+                f = 10 ** rng.uniform(0.5, 3) * 10 ** rng.normal(0, 0.4, n) / n_bands
+                background = rng.uniform(0, 1, (n_bands, 1)) * f
+                counts = rng.poisson(f + background)
+                cells = [cells_of(c, f, b, False)[0] for c, b in zip(counts, background)]
+                penalty = default_penalty(n, n_bands)
+                split += any(partition(fitness(c), penalty)[-1] for c in cells)
+            print(f"  {100 * split / n_of_n:7.1f}", end="", flush=True)
+        print()
 
 
 def print_rates(n_sources, in_time):

@@ -117,7 +117,7 @@ def test_the_penalty_decides(exact, tmp_path):
 def test_results_without_these_photon_fluxes_are_said_in_one_line(exact, tmp_path):
     with (
         open_results(exact / "results.h5") as results,
-        pytest.raises(InputError, match="no photon fluxes at level obsid, aperture aper90"),
+        pytest.raises(InputError, match="no photflux at level obsid, aperture aper90"),
     ):
         write_blocks(results, exact / "mst3.fits", tmp_path / "out.fits", aperture="aper90")
     done = mpiapp("blocks", exact / "results.h5", exact / "table.csv", tmp_path / "out.fits")

@@ -15,14 +15,13 @@ from jobs import table as counts_table
 
 from mpiapp.catalog.bundle import InputError
 from mpiapp.catalog.outcome import Flag, Outcome
-from mpiapp.catalog.quantities import APERTURES, BANDS, QUANTITIES, Matrix
+from mpiapp.catalog.quantities import APERTURES, BANDS, HARDNESS, QUANTITIES, Matrix
 from mpiapp.exit_code import ExitCode
 from mpiapp.files.results import open_results
 from mpiapp.files.schema import OPTIONAL_DTYPES, PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
 from mpiapp.files.writer import Writer
 from mpiapp.products.columns import (
     EXTRAS,
-    HARDNESS,
     HARDNESS_FIELDS,
     HARDNESS_FLAG,
     KEYS,

@@ -10,6 +10,7 @@ from mpiapp.catalog.outcome import Flag
 from mpiapp.files.results import open_results
 from mpiapp.products._compiled import hardness_tables
 from mpiapp.products._compiled import smoothed as smoothed_tables
+from mpiapp.products.columns import Compared
 from mpiapp.products.export import catalog_table
 from mpiapp.products.hardness import hardness_ratios
 
@@ -138,6 +139,20 @@ def test_a_band_whose_density_was_not_kept_leaves_a_null(results_path):
     for name in ("hard_hm", "hard_hm_lolim", "hard_hs_hilim"):
         assert table[name].mask.tolist() == [False, True]
     assert not any(name.startswith("hard_") for name in table.colnames if "_avg" in name)
+
+
+def test_bands_and_quantity_are_those_of_the_configuration(tmp_path):
+    x, y = Gamma(8, 1), Gamma(4, 1)
+    found = [("obsid", "S/1/b1", "r1", 0, band, flux) for band, flux in (("P2", x), ("P1", y))]
+    compared = Compared("rate", {"P2P1": ("P2", "P1")}, {"P1": (0.2, 0.5), "P2": (0.5, 1.0)})
+    with open_results(write_results(tmp_path, found, "rate")) as results:
+        table = catalog_table(results, "obsid", compared=compared)
+        assert not any("hard" in name for name in catalog_table(results, "obsid").colnames)
+    assert numbers(table[0], "hard_P2P1{}") == pytest.approx(ratios([(x, y)], True)[0], abs=1e-12)
+    column = table["hard_P2P1_lolim"]
+    assert column.description.endswith("hardness ratio (P2 - P1) / (P2 + P1), count rate")
+    assert column.meta["ucd"] == "phot.count;arith.ratio;em.X-ray;stat.min"
+    assert table["flux_significance_P2"][0] == pytest.approx((x.a - 1) / x.a**0.5)
 
 
 @pytest.mark.parametrize("brighter", [1.0, 100.0])
