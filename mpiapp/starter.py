@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -11,13 +12,18 @@ from pydantic import BaseModel
 from .config import Config, Input, folder_config
 
 
-def starter(folder: str | Path, engine: str | None = None) -> str:
-    """The text of a configuration for a folder, with every other setting in a comment."""
+def starter(
+    folder: str | Path, engine: str | None = None, bands: Mapping[str, Sequence[float]] = {}
+) -> str:
+    """The text of a configuration for a folder, with every other setting in a comment.
+
+    bands : energies in keV of bands that are not the catalog's
+    """
     config = Config.model_validate(folder_config(folder, engine))
     chosen = config.engine.name
     lines = [
         "# What to measure and how.  Lines that begin with `#` show the defaults.",
-        *_keys(Config, {}),
+        *_keys(Config, {"bands": dict(bands)} if bands else {}),
         "",
         "[[input]]",
         *_keys(Input, config.input[0].model_dump(exclude_none=True)),

@@ -6,6 +6,17 @@ from .names import name_problem
 from .quantities import INSTRUMENT_BANDS
 
 LONGEST_BAND = 8
+# CIAO's words for the catalog's bands.
+WORDS = {
+    "b": "broad",
+    "h": "hard",
+    "m": "medium",
+    "s": "soft",
+    "u": "ultrasoft",
+    "w": "wide",
+}
+# What CIAO calls any other band in names of files: its limits in keV, as 0.5-2.
+ENERGY_RANGE = r"\d*\.?\d+-\d*\.?\d+"
 
 
 def instrument_problem(instrument: str) -> str:
@@ -19,10 +30,15 @@ def instrument_problem(instrument: str) -> str:
 
 
 def band_problem(band: str, instrument: str) -> str:
-    """Why an instrument cannot have this band, as the end of a sentence; empty if it can."""
-    if instrument not in INSTRUMENT_BANDS:
-        return name_problem(band) or (
-            f"is longer than {LONGEST_BAND} characters" if len(band) > LONGEST_BAND else ""
-        )
-    bands = INSTRUMENT_BANDS[instrument]
-    return "" if band in bands else f"is none of {', '.join(bands)} for {instrument}"
+    """Why an instrument cannot have this band, as the end of a sentence; empty if it can.
+
+    Single letters of the catalog's instruments, and CIAO's words for them, are the catalog's bands.
+    """
+    bands = INSTRUMENT_BANDS.get(instrument, ())
+    if band in bands:
+        return ""
+    if bands and (len(band) < 2 or band.lower() in WORDS.values()):
+        return f"is none of {', '.join(bands)} for {instrument}, nor a longer name of your own"
+    if len(band) > LONGEST_BAND:
+        return f"is longer than {LONGEST_BAND} characters"
+    return name_problem(band)

@@ -36,6 +36,7 @@ def main(args: Namespace) -> ExitCode:
     from ..parallel.progress import During, UnbreakableStream
 
     with During("starting", silent=not sys.stderr.isatty()):
+        from ..catalog.quantities import BANDS, in_order
         from ..extract.find import find_field
         from ..extract.positions import write_masters
         from ..parallel import extraction
@@ -59,7 +60,9 @@ def main(args: Namespace) -> ExitCode:
                 print(f"  {note}")
         config = Path(args.directory) / "job.toml"
         if any(one.path for one in done.done) and not config.exists():
-            config.write_text(starter(args.directory, "exact"), encoding="utf-8")
+            energies = field.settings.energies
+            own = {band: energies[band] for band in in_order(energies) if band not in BANDS}
+            config.write_text(starter(args.directory, "exact", own), encoding="utf-8")
             print(f"  next, mpiapp run {config} --export sources.vot")
         if args.report:
             from ..report.field_figures import write_gallery

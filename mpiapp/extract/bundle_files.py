@@ -63,7 +63,8 @@ class OpenObservation:
     def bands(self) -> tuple[str, ...]:
         """The bands that are wanted and that the instrument has."""
         own = set(self.settings.energies) - set(BANDS)
-        possible = INSTRUMENT_BANDS.get(self.instrument, in_order(own))
+        own = () if self.instrument == "HRC" else in_order(own)  # whose events have no energies
+        possible = (*INSTRUMENT_BANDS.get(self.instrument, ()), *own)
         wanted = self.settings.bands or possible
         given = {band for source in self.files.sources for band in source.psf}
         return tuple(b for b in possible if b in wanted and ("" in given or b in given))

@@ -158,10 +158,16 @@ class _Work:
             check_matrices(counts, matrix, len(regions))
         off_psf = [columns.off_image(region) for region in regions]
         info = [
-            self._quality(i, band, regions, rows[i], off_psf[i]).columns()
+            self._quality(i, band, regions, rows[i], off_psf[i]).columns() | self._factors(i, band)
             for i in range(len(regions))
         ]
         return counts, F, info
+
+    def _factors(self, i: int, band: str) -> dict[str, float]:
+        """Conversion factors of source i in a band, by their columns of SRCINFO."""
+        given = self.sources[i].files.conversion
+        found = {column: of_band(by_band, band) for column, by_band in given.items()}
+        return {column: factor for column, factor in found.items() if factor is not None}
 
     def _map(self, band: str, i: int, region: Region) -> ExposureMap | None:
         """The exposure map for a region: of its source, or of all of them for the background."""

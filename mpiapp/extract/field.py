@@ -36,6 +36,7 @@ class SourceFiles:
     bundle : name of its bundle if that is given
     position : right ascension and declination in degrees
     images : counts images around the source by band, where there is no event list
+    conversion : column of SRCINFO to flux for a net count rate of 1 / s by band, erg cm-2 count-1
     """
 
     name: str
@@ -49,6 +50,7 @@ class SourceFiles:
     bundle: str = ""
     position: tuple[float, float] | None = None
     images: ByBand[str] = field(default_factory=dict)
+    conversion: Mapping[str, ByBand[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

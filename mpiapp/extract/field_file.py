@@ -1,30 +1,33 @@
 """Field files: TOML, or a table with a row for each source, that name the files of a field.
 
 Names of files are patterns: `{obsid}`, `{stack}`, `{source}` stand for what they say, `{band}` for
-the catalog's letter or CIAO's word, whichever there is a file of.  They are relative to the folder
-of the field file.
+the name of a band or CIAO's word for it (broad, 0.5-2), whichever there is a file of.  They are
+relative to the folder of the field file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from astropy.table import Table
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..catalog.fault import InputError
-from ..catalog.quantities import BANDS
+from ..catalog.quantities import BANDS, MODEL_FLUXES
 from ..toml import tomllib
 from . import field as nouns
 from .events import EventCuts
 from .patterns import NotThere, Place, found_sources, observation_files, source_files
 
 Band = Annotated[str, Field(pattern=r"^[!-.0-~]{1,8}$")]
+BandOrAll = Annotated[str, Field(pattern=r"^[!-.0-~]{0,8}$")]
 Fraction = Annotated[float, Field(gt=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_CONVERSION = "conversion_"
+Model = Literal[tuple(q.conversion.removeprefix(_CONVERSION) for q in MODEL_FLUXES.values())]
 
 
 class Files(BaseModel):
@@ -53,6 +56,9 @@ class Files(BaseModel):
     """Fraction of the PSF in the background region, beside psf_fraction."""
     arf: str = ""
     """Effective area, where there is no exposure map."""
+    conversion: dict[Model, Positive | dict[BandOrAll, Positive] | str] = {}
+    """Flux of a model (powlaw, bb, brems, apec; with _unabs before absorption) for a net count rate
+    of 1 / s, in erg cm⁻² count⁻¹: a number, one for each band, or the .flux file of srcflux."""
 
 
 class Observation(Files):
@@ -90,10 +96,10 @@ class FieldFile(BaseModel):
     """Names of the sources, or a table with the columns source, and ra, dec, bundle if known.  By
     default those that the files of `aper` have."""
     bands: list[Band] = []
-    """Those to extract; all of the instrument by default."""
+    """Those to extract; by default all of the instrument, and those of `energies`."""
     energies: dict[Band, tuple[Positive, Positive]] = {}
-    """Limits of bands in keV, where they are not the catalog's; the bands of other instruments are
-    named here."""
+    """Limits of bands in keV, where they are not the catalog's; bands of your own, and those of
+    other instruments, are named here."""
     photon_energy_kev: Positive | dict[Band, Positive] | None = None
     """Mean photon energy; by default that of the source's events in the band."""
     photon_index: float = 1.7
@@ -151,7 +157,7 @@ def read_field_text(text: str, path: Path, folder: Path) -> nouns.Field:
         raise InputError(f"{path}: not valid TOML: {error}") from None
     except ValidationError as error:
         raise InputError("\n".join(f"{path}: {_explain(e)}" for e in error.errors())) from None
-    notes = []
+    notes, settings = [], model.settings()
     given = _given_sources(model, folder)
     bundle_of = {name: f"g{i:04d}" for i, names in enumerate(model.bundles) for name in names}
     observations = []
@@ -159,7 +165,8 @@ def read_field_text(text: str, path: Path, folder: Path) -> nouns.Field:
         files = model.files.model_copy(
             update=observation.model_dump(include=set(Files.model_fields), exclude_unset=True)
         )
-        place = Place(folder, str(observation.obsid), observation.stack or str(observation.obsid))
+        stack = observation.stack or str(observation.obsid)
+        place = Place(folder, str(observation.obsid), stack, settings.energies)
         names = given or found_sources(files, place)
         present, missing = [], []
         for name in names:
@@ -176,7 +183,7 @@ def read_field_text(text: str, path: Path, folder: Path) -> nouns.Field:
         observations.append(
             observation_files(files, place, present, observation.instrument, observation.exposure_s)
         )
-    return _field(path, observations, model.settings(), notes)
+    return _field(path, observations, settings, notes)
 
 
 def _field(path, observations, settings, notes) -> nouns.Field:
@@ -221,29 +228,36 @@ def _rows(path: Path, required: tuple[str, ...]) -> Iterator[dict]:
         yield values | {name: str(values.get(name, "")) for name in required}
 
 
+_BY_BAND = ("psf_fraction", *sorted((q.conversion for q in MODEL_FLUXES.values()), reverse=True))
+
+
+def _stem_and_band(column: str) -> tuple[str, str]:
+    """Which number a column of a table has, and of which band; empty if of none, or of all."""
+    for stem in _BY_BAND:
+        if column == stem or column.startswith(f"{stem}_"):
+            return stem, column[len(stem) + 1 :]
+    return "", ""
+
+
 def _from_table(path: Path) -> nouns.Field:
     known = {"obsid", "source", "stack", "ra", "dec", "bundle", "instrument", "exposure_s"}
     grouped: dict[tuple[str, str], list] = {}
     for row in _rows(path, ("obsid", "source")):
-        fractions = {
-            key.removeprefix("psf_fraction_"): value
-            for key, value in row.items()
-            if key.startswith("psf_fraction_")
-        }
-        given = {key: value for key, value in row.items() if key in Files.model_fields}
-        if fractions:
-            given["psf_fraction"] = fractions
-        unknown = [
-            key
-            for key in row
-            if key not in known | set(Files.model_fields) and not key.startswith("psf_fraction_")
-        ]
-        if unknown:
-            raise InputError(f"{path}: column {unknown[0]!r} is not known; remove it")
+        given: dict[str, object] = {"conversion": {}}
+        for key, value in row.items():
+            value = value if isinstance(value, float) else str(value)
+            stem, band = _stem_and_band(key)
+            if key in Files.model_fields:
+                given[key] = value
+            elif stem == "psf_fraction":
+                given[stem] = given.get(stem, {}) | {band: value}
+            elif stem:
+                of_model = given["conversion"].setdefault(stem.removeprefix(_CONVERSION), {})
+                of_model[band] = value
+            elif key not in known:
+                raise InputError(f"{path}: column {key!r} is not known; remove it")
         try:
-            files = Files.model_validate(
-                {k: v if isinstance(v, (dict, float)) else str(v) for k, v in given.items()}
-            )
+            files = Files.model_validate(given)
         except ValidationError as error:
             raise InputError(f"{path}: {_explain(error.errors()[0])}") from None
         place = Place(path.parent, row["obsid"], str(row.get("stack") or row["obsid"]))

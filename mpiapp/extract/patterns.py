@@ -8,19 +8,11 @@ from pathlib import Path
 from typing import Protocol
 
 from ..catalog.fault import InputError
+from ..catalog.instruments import WORDS
+from ..catalog.quantities import BANDS
 from . import field as nouns
-from .psf import srcflux_fractions
+from .psf import srcflux_fractions, srcflux_number
 from .region_files import RegionFile, is_fits, labels
-
-# The catalog's letters and CIAO's words.
-WORDS = {
-    "b": "broad",
-    "h": "hard",
-    "m": "medium",
-    "s": "soft",
-    "u": "ultrasoft",
-    "w": "wide",
-}
 
 
 class Files(Protocol):
@@ -36,13 +28,19 @@ class Files(Protocol):
     psf_fraction: float | Mapping[str, float] | None
     psf_fraction_bkg: float
     arf: str
+    conversion: Mapping[str, float | Mapping[str, float] | str]
 
 
 class Place:
-    """Where the files of an observation are, and what its patterns stand for."""
+    """Where the files of an observation are, and what its patterns stand for.
 
-    def __init__(self, folder: Path, obsid: str, stack: str):
+    energies : limits of all bands that there may be, in keV
+    """
+
+    def __init__(self, folder: Path, obsid: str, stack: str, energies: Mapping = BANDS):
         self.folder, self.obsid, self.stack = folder, obsid, stack
+        words = {band: "{:g}-{:g}".format(*kev) for band, kev in energies.items()} | WORDS
+        self._names = {band: (band, words[band]) for band in energies}
 
     def path(self, pattern: str, source: str = "", band: str = "") -> str:
         """The path of a pattern, whether or not it is there."""
@@ -64,8 +62,8 @@ class Place:
             path = self.path(pattern, source)
             return {"": path} if _exists(path) else {}
         found = {}
-        for band, word in WORDS.items():
-            paths = [self.path(pattern, source, name) for name in (band, word)]
+        for band, names in self._names.items():
+            paths = [self.path(pattern, source, name) for name in names]
             if there := [path for path in paths if _exists(path)]:
                 found[band] = there[0]
         return found
@@ -141,7 +139,23 @@ def source_files(files: Files, place: Place, name: str, known: Mapping) -> nouns
         str(known.get("bundle") or ""),
         None if ra is None or dec is None else (float(ra), float(dec)),
         place.by_band(files.image, name) if _has_source(files.image) else {},
+        {f"conversion_{m}": _factors(m, v, place, name) for m, v in files.conversion.items()},
     )
+
+
+def _factors(
+    model: str, given: float | Mapping[str, float] | str, place: Place, name: str
+) -> dict[str, float]:
+    """The factors of a model by band, from numbers or from tables of `srcflux`."""
+    if not isinstance(given, str):
+        return dict(given) if isinstance(given, Mapping) else {"": given}
+    column = "UMFLUX_CNV" if model.endswith("_unabs") else "MFLUX_CNV"
+    number = "" if _has_source(given) else name
+    paths = place.by_band(given, name)
+    if not paths:
+        path = place.path(given, name, "b")
+        raise InputError(f"{path}: is not there; check conversion.{model} = {given!r}")
+    return {band: srcflux_number(path, column, number) for band, path in paths.items()}
 
 
 def _region(key: str, pattern: str, place: Place, name: str, hdu: str) -> RegionFile:

@@ -22,6 +22,7 @@ ECF90 = 0.9
 _FRACTIONS = 0.5, 1.001
 # Points of a round PSF, all of the same weight: fractions are right to some 10^-4.
 _N_POINTS = 20_000
+_OF_SRCFLUX = ("PSFFRAC", "BG_PSFFRAC", "MFLUX_CNV", "UMFLUX_CNV")
 _GOLDEN_ANGLE = np.pi * (3 - 5**0.5)
 
 
@@ -78,28 +79,35 @@ def srcflux_fractions(path: str, source: str = "") -> tuple[float, float]:
 
     source : number of the source in a table of several, its COMPONENT or else its row
     """
-    fractions = _srcflux_table(path)
+    background = srcflux_number(path, "BG_PSFFRAC", source, 0.0)
+    return srcflux_number(path, "PSFFRAC", source), float(np.nan_to_num(background))
+
+
+def srcflux_number(path: str, column: str, source: str = "", default: float | None = None) -> float:
+    """A number of a source as of `srcflux_fractions`; `default` where there is no such column."""
+    numbers, columns = _srcflux_table(path)
+    if column not in columns and default is not None:
+        return default
+    if column not in columns:
+        raise InputError(f"{path}: no column {column}; name numbers, or another file")
     try:
-        return fractions[int(source)] if source else next(iter(fractions.values()))
-    except (KeyError, ValueError):
-        numbers = f"{min(fractions)} to {max(fractions)}"
-        raise InputError(f"{path}: no source {source}, only {numbers}; name a PSF") from None
+        return float(columns[column][numbers.index(int(source)) if source else 0])
+    except ValueError:
+        known = f"{min(numbers)} to {max(numbers)}"
+        raise InputError(f"{path}: no source {source}, only {known}; name another file") from None
 
 
 @lru_cache(maxsize=8)  # a table of all sources is asked for each of them
-def _srcflux_table(path: str) -> dict[int, tuple[float, float]]:
+def _srcflux_table(path: str) -> tuple[list[int], dict[str, np.ndarray]]:
+    """Numbers of the sources in a table of `srcflux`, and its columns of fractions and factors."""
     with open_fits(path) as hdus:
         for hdu in hdus:
             names = hdu.columns.names if isinstance(hdu, fits.BinTableHDU) else ()
             if "PSFFRAC" in names and len(hdu.data):
-                nothing, rows = np.zeros(len(hdu.data)), np.arange(1, len(hdu.data) + 1)
-                aper = np.asarray(hdu.data["PSFFRAC"], dtype=np.float64)
-                background = hdu.data["BG_PSFFRAC"] if "BG_PSFFRAC" in names else nothing
+                rows = np.arange(1, len(hdu.data) + 1)
                 numbers = hdu.data["COMPONENT"] if "COMPONENT" in names else rows
-                return {
-                    int(n): (float(a), float(b))
-                    for n, a, b in zip(numbers, aper, np.nan_to_num(background))
-                }
+                columns = {n: np.asarray(hdu.data[n], float) for n in _OF_SRCFLUX if n in names}
+                return [int(n) for n in numbers], columns
     raise InputError(f"{path}: no table with PSFFRAC; name a PSF image or psf_fraction")
 
 

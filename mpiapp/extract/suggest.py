@@ -17,14 +17,15 @@ from itertools import takewhile
 from pathlib import Path
 
 from ..catalog.fault import InputError
+from ..catalog.instruments import ENERGY_RANGE, WORDS
 from .field_file import Files
 from .fits_input import open_fits
-from .patterns import WORDS
 from .products import IMAGES, Found, scan, stack_of
 from .region_files import is_fits, labels
 from .sky import said
 
 _BAND = rf"(?:{'|'.join((*WORDS.values(), *WORDS))})"
+_ANY_BAND = rf"(?:{_BAND}|{ENERGY_RANGE})"
 _SRCFLUX = re.compile(r"(.*?)\d{4}_srcreg\.fits(?:\.gz)?")
 _EVENTS = re.compile(r"[^\s'\"=,\[\]]*evt[^\s'\"=,\[\]]*\.fits(?:\.gz)?")
 # The first that is in a name, or its end, says what a file of a user is.
@@ -47,11 +48,13 @@ class Draft:
     """Keys of a field file; patterns are relative to the folder of the files.
 
     files : keys of [files];  observations : keys of each [[observation]]
+    bands : those that are named by their limits in keV
     """
 
     files: dict[str, str] = field(default_factory=dict)
     observations: list[dict[str, str]] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
+    bands: set[str] = field(default_factory=set)
 
     @property
     def given(self) -> set[str]:
@@ -68,6 +71,11 @@ class Draft:
         lines = ["# Which files belong to which source of which observation.", ""]
         if self.sources:
             lines += [f"sources = {json.dumps(self.sources, ensure_ascii=False)}", ""]
+        if self.bands:
+            limits = {band: band.split("-") for band in sorted(self.bands)}
+            lines += ["[energies]"]
+            lines += [f'"{b}" = [{float(low)}, {float(high)}]' for b, (low, high) in limits.items()]
+            lines += [""]
         lines += ["[files]", *_assignments(self.files, above)]
         for key in self.lacking:
             lines += _missing(key)
@@ -111,7 +119,8 @@ def draft_field(folder: str | Path) -> Draft:
         if match := _SRCFLUX.fullmatch(path.name):
             roots[path.parent, match[1]].append(path)
     if roots:
-        return Draft(observations=[_of_srcflux(folder, *root) for root in roots])
+        bands = set().union(*(_energy_bands(*root) for root in roots))
+        return Draft({}, [_of_srcflux(folder, *root) for root in roots], bands=bands)
     return _of_own_names(folder, paths)
 
 
@@ -172,6 +181,13 @@ def _of_region(path: str) -> str:
     return os.path.join(head, name)
 
 
+def _energy_bands(parent: Path, root: str) -> set[str]:
+    """The bands that `srcflux` names by their limits in files of one root."""
+    pattern = rf"{re.escape(root)}(?:\d{{4}}_)?({ENERGY_RANGE})[_.].*"
+    found = (re.fullmatch(pattern, path.name) for path in parent.iterdir())
+    return {match[1] for match in found if match}
+
+
 def _of_srcflux(folder: Path, parent: Path, root: str) -> dict[str, str]:
     """The observation whose files `srcflux` gave one root: root_0001_srcreg.fits and so on."""
     names = sorted(
@@ -183,12 +199,12 @@ def _of_srcflux(folder: Path, parent: Path, root: str) -> dict[str, str]:
         """That of the names with this end after source and band."""
         found = []
         for name in names:
-            if match := re.fullmatch(rf"(\d{{4}}_)?(?:({_BAND})(?=[_.]))?({after})", name):
+            if match := re.fullmatch(rf"(\d{{4}}_)?(?:({_ANY_BAND})(?=[_.]))?({after})", name):
                 source, band, end = match[1], match[2], match[3]
                 found.append(("{source}_" if source else "") + ("{band}" if band else "") + end)
         return start + _commonest(found) if found else ""
 
-    whole = [name for name in names if re.fullmatch(rf"{_BAND}_thresh\.expmap", name)]
+    whole = [name for name in names if re.fullmatch(rf"{_ANY_BAND}_thresh\.expmap", name)]
     maps = start + "{band}_thresh.expmap" if whole else pattern(r"_thresh\.expmap")
     flux = [parent / f"{root}{name}" for name in names if name.endswith(".flux")]
     events = _event_list(parent, flux)

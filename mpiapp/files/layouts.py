@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..catalog.fault import InputError
+from ..catalog.instruments import ENERGY_RANGE, WORDS
 from ..catalog.quantities import MODEL_FLUXES, QUANTITIES
 from .catalog_tables import CatalogTable
 from .column_map import Given, did_you_mean
@@ -31,8 +32,8 @@ SRCFLUX = {
     "exposure_photflux": "MEAN_SRC_EXP",
     "exposure_photflux_bkg": "MEAN_BG_EXP",
 }
-_SRCFLUX_BANDS = {"broad": "b", "hard": "h", "medium": "m", "soft": "s", "ultrasoft": "u"}
-_SRCFLUX_BANDS |= {"wide": "w"}
+_LETTERS = {word: letter for letter, word in WORDS.items()}
+_SRCFLUX_BAND = re.compile(rf"(?:^|[_.])({'|'.join(_LETTERS)}|{ENERGY_RANGE})$")
 CSC = {
     "obsid": "obsid",
     "stack": "detect_stack_id",
@@ -237,8 +238,8 @@ def _srcflux_values(source: CatalogTable) -> dict[str, object]:
         if source.table.meta.get(keyword) is not None:
             values[own] = str(source.table.meta[keyword]).strip()
     stem = Path(source.path).name.removesuffix(".gz").rpartition(".")[0]
-    band = _SRCFLUX_BANDS.get(re.split(r"[_.]", stem)[-1])
-    return values | ({"band": band} if band else {})
+    band = _SRCFLUX_BAND.search(stem)
+    return values | ({"band": _LETTERS.get(band[1], band[1])} if band else {})
 
 
 def _csc_layout(

@@ -9,7 +9,7 @@ NAMES = {
     "stack": "name of the stack that the observation belongs to",
     "component": "name of the source in its stack",
     "instrument": "ACIS, HRC or another: decides bands and priors",
-    "band": "energy band: b h m s u, w for HRC, any name for others",
+    "band": "energy band: b h m s u, w for HRC, or a name of your own",
     "aperture": "aper or aper90",
 }
 NUMBERS = {

@@ -56,9 +56,9 @@ def split_regions(products: Path, name: str, start: Path, ends: tuple[str, str])
             fits.HDUList([fits.PrimaryHDU(), hdus[hdu].copy()]).writeto(f"{start}{end}.fits")
 
 
-def srcflux(products: Path, folder: Path, obsid: str, root: str) -> None:
+def srcflux(products: Path, folder: Path, obsid: str, root: str, words=WORDS) -> None:
     """The products of an observation under the names that srcflux gives."""
-    for band, word in WORDS.items():
+    for band, word in words.items():
         copy(
             of(products, obsid, f"{band}_exp3"),
             folder / f"{root}{word}_thresh.expmap",
@@ -66,7 +66,7 @@ def srcflux(products: Path, folder: Path, obsid: str, root: str) -> None:
     for name in sources(products, obsid):
         start = f"{root}{name[1:]}"
         split_regions(products, name, folder / start, ("_srcreg", "_bkgreg"))
-        for band, word in WORDS.items():
+        for band, word in words.items():
             copy(
                 of(products, obsid, f"{name}{band}_psf3"),
                 folder / f"{start}_{word}.psf",
@@ -234,6 +234,22 @@ def test_each_source_may_have_region_files_of_its_own(products, expected, tmp_pa
     copy(of(products, obsid, "evt3"), tmp_path / "evt2.fits")
     found = extracted(tmp_path, tmp_path / "out")
     same(found, {key: value for key, value in expected.items() if key[0] == obsid})
+
+
+def test_bands_of_ones_own_are_named_by_their_limits_as_srcflux_does(products, expected, tmp_path):
+    obsid = obsids(products)[0]
+    srcflux(products, tmp_path, obsid, "mine_", {"b": "0.5-2", "s": "2-7.0"})
+    copy(of(products, obsid, "evt3"), tmp_path / f"acisf{obsid}_evt2.fits")
+    found = extracted(tmp_path, tmp_path / "out")
+    of_obsid = {key: value for key, value in expected.items() if key[0] == obsid}
+    assert len(found) == len(of_obsid) > 0
+    for (_, name, band), (n, f) in of_obsid.items():
+        own = {"b": "0.5-2", "s": "2-7.0"}[band]
+        assert found[obsid, name, own][1] == pytest.approx(f, rel=1e-12)
+        if band == "b":  # of 0.5 to 7 keV
+            assert n == sum(found[obsid, name, one][0] for one in ("0.5-2", "2-7.0"))
+    assert mpiapp("init", "--from", tmp_path, tmp_path / "field.toml").returncode == 0
+    same(extracted(tmp_path / "field.toml", tmp_path / "again"), found)
 
 
 def test_a_field_file_is_never_written_over(products, tmp_path):

@@ -56,8 +56,9 @@ def srcflux_table(path, **changes):
     return path
 
 
-def test_a_srcflux_table_is_imported_as_it_is(tmp_path):
-    path = srcflux_table(tmp_path / "m31_broad.fits")
+@pytest.mark.parametrize(("name", "band"), [("broad", "b"), ("0.5-2.0", "0.5-2.0")])
+def test_a_srcflux_table_is_imported_as_it_is(name, band, tmp_path):
+    path = srcflux_table(tmp_path / f"m31_{name}.fits")
     report = import_table(path, tmp_path / "out")
     assert (report.accepted, report.faults) == (2, [])
     assert report.notes[0] == "columns of CIAO srcflux; measured: cnts, rate, photflux"
@@ -69,12 +70,12 @@ def test_a_srcflux_table_is_imported_as_it_is(tmp_path):
     )
     assert file.header.exposure == 28500.0
     bundle = file.bundles["1"]
-    assert bundle.counts["b", "aper"].tolist() == [51, 692]
-    assert bundle.F["b", "aper", "cnts"].tolist() == [[0.9, 180.0], [0.05, 4200.0]]
+    assert bundle.counts[band, "aper"].tolist() == [51, 692]
+    assert bundle.F[band, "aper", "cnts"].tolist() == [[0.9, 180.0], [0.05, 4200.0]]
     expected = np.array([[0.9 * 1e7, 180 * 1e7], [0.05 * 9e6, 4200 * 9e6]])
-    assert np.allclose(bundle.F["b", "aper", "photflux"], expected, rtol=1e-15)
+    assert np.allclose(bundle.F[band, "aper", "photflux"], expected, rtol=1e-15)
     expected = np.array([[0.9 * 29e3, 180 * 29e3], [0.05 * 28e3, 4200 * 28e3]])
-    assert np.allclose(bundle.F["b", "aper", "rate"], expected, rtol=1e-15)
+    assert np.allclose(bundle.F[band, "aper", "rate"], expected, rtol=1e-15)
 
 
 def test_a_mean_exposure_without_seconds_is_multiplied_by_the_exposure(tmp_path):
