@@ -1,8 +1,8 @@
-"""Binary tables of a FITS file: its headers read by astropy, its rows by numpy.
+"""Binary tables of a FITS file: the cards of its headers read by astropy, its rows by numpy.
 
 `astropy.io.fits.open` takes 6 ms for a file of six HDUs, however short, because it makes objects
-of columns and rows; astropy's headers alone take 1.4 ms.  A catalog with a file for each bundle,
-band and aperture, which is measured in less than a millisecond, would feel it (bench_prep3).
+of columns and rows.  A catalog with a file for each bundle, band and aperture, which is measured
+in less than a millisecond, would feel it (bench_prep3).
 
 Whatever is wrong with a file is raised as InputError that names file, HDU and column.
 """
@@ -25,19 +25,21 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from ..catalog.fault import InputError
 from ..catalog.names import name_problem
+from .fits_header import BLOCK, Header, read_header
 from .regular import open_regular
 
-_BLOCK = 2880
-_CARD = 80
 # FITS Standard 4.0, sections 4.4.1.1 and 7.3.1.
 _MOST_AXES = MAX_FIELDS = 999
 _FORM = re.compile(r"(\d{0,9})([LXBIJKAEDCMPQ])")
 _NUMBERS = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
-_OTHER_BYTES = {"L": 1, "X": 1 / 8, "C": 8, "M": 16, "P": 8, "Q": 16}
+_OTHER_BYTES = {"L": 1, "X": 1 / 8, "C": 8, "M": 16}
+_DESCRIPTORS = {"P": ">i4", "Q": ">i8"}  # of arrays of variable length: how many, from which byte
+_SCALED = "TSCAL or TZERO; write the numbers themselves"
 _EXPECTED = {
     "text": "text (nA)",
     "number": "a number (K or D)",
     "vector": "a fixed number of doubles (nD)",
+    "arrays": "doubles of variable length (QD)",
 }
 
 
@@ -65,7 +67,7 @@ class HDU:
 
     place: str
     name: str
-    header: fits.Header
+    header: Header | fits.Header
     data: memoryview
 
     def keyword(self, keyword: str) -> object:
@@ -106,8 +108,9 @@ class HDU:
         Parameters
         ----------
         wanted : mapping of column name -> kind
-            Kind "text" gives (n_rows,) bytes, "number" (n_rows,) numbers and "vector"
-            (n_rows, width) numbers.
+            Kind "text" gives (n_rows,) bytes, "number" (n_rows,) numbers, "vector"
+            (n_rows, width) numbers and "arrays" a list of arrays of any length, None
+            for those that are not in the data.
         optional : names
             Columns that may be absent; they are then absent from the result.
         """
@@ -158,14 +161,29 @@ class HDU:
             values = rows[field]
             found = {"S": "text", "V": None}.get(values.dtype.kind, "number")
             if found == "number" and values.ndim > 1:
-                found = "vector"
+                found = "arrays" if form.lstrip("01")[:2] in ("PD", "QD") else "vector"
             if found != kind:
                 raise InputError(f"{place}: format {form!r}, expected {_EXPECTED[kind]}")
             if kind == "text":
                 # Blanks at the end of a FITS string mean nothing; some programs pad with them.
                 is_padded = b" " in values.tobytes()
                 return np.char.rstrip(values, b" ") if is_padded else values
-            return _unscaled(values, self.header.get(f"TSCAL{i}", 1), self.header.get(f"TZERO{i}"))
+            scale, zero = self.header.get(f"TSCAL{i}", 1), self.header.get(f"TZERO{i}", 0)
+            if kind != "arrays":
+                return _unscaled(values, scale, zero)
+            if (scale, zero) != (1, 0):
+                raise ValueError(_SCALED)
+            return self._arrays(values)
+
+    def _arrays(self, descriptors: np.ndarray) -> list[np.ndarray | None]:
+        """The doubles of each row (FITS Standard 4.0, 7.3.5)."""
+        heap = self.header.get("THEAP", self.header["NAXIS1"] * self.header["NAXIS2"])
+        return [
+            np.frombuffer(self.data, ">f8", count, heap + offset)
+            if min(count, offset) >= 0 and heap + offset + 8 * count <= len(self.data)
+            else None
+            for count, offset in descriptors.tolist()
+        ]
 
 
 class _Layout(NamedTuple):
@@ -186,17 +204,20 @@ def _numpy_format(form: str) -> tuple[object, int]:
     if letter in _NUMBERS and repeat:
         kind = np.dtype(_NUMBERS[letter])
         return (kind if repeat == 1 else (kind, (repeat,))), repeat * kind.itemsize
+    if letter in _DESCRIPTORS and repeat == 1:
+        kind = np.dtype((_DESCRIPTORS[letter], (2,)))
+        return kind, kind.itemsize
     width = math.ceil(repeat * _OTHER_BYTES.get(letter, 1))
     return f"V{width}", width
 
 
 def _unscaled(values: np.ndarray, scale: object, zero: object) -> np.ndarray:
     """Numbers without TSCAL and TZERO, which may only say that whole numbers have no sign."""
-    if scale == 1 and zero in (None, 0):
+    if scale == 1 and zero == 0:
         return values
     bits = 8 * values.dtype.itemsize
     if scale != 1 or values.dtype.kind != "i" or zero != 2 ** (bits - 1):
-        raise ValueError("TSCAL or TZERO; write the numbers themselves")
+        raise ValueError(_SCALED)
     unsigned = values.astype(f"i{bits // 8}").view(f"u{bits // 8}")
     return unsigned ^ unsigned.dtype.type(zero)
 
@@ -225,9 +246,9 @@ def read_fits(path: str | os.PathLike, verify: bool) -> FitsFile:
     while end < len(content) or not hdus:
         begin, place = end, f"{path}, HDU {len(hdus)}"
         with naming(place):
-            header, start = _read_header(content, begin, place)
+            header, start = read_header(content, begin, place)
             size = _data_size(header, place)
-            end = start + size + -size % _BLOCK
+            end = start + size + -size % BLOCK
             if not 0 <= size <= end - start <= len(content) - start:
                 raise InputError(
                     f"{place}: does not fit into the file's {len(content)} bytes; get it again"
@@ -242,30 +263,6 @@ def read_fits(path: str | os.PathLike, verify: bool) -> FitsFile:
                 )
         hdus.append(HDU(place, name, header, memoryview(content)[start : start + size]))
     return FitsFile(str(path), content, hdus)
-
-
-def _read_header(content: bytes, begin: int, place: str) -> tuple[fits.Header, int]:
-    """The header that begins there, and where its data begin."""
-    first = b"SIMPLE  =" if begin == 0 else b"XTENSION="
-    if content[begin : begin + len(first)] != first:
-        raise InputError(f"{place}: no FITS header; the file is damaged or not FITS, get it again")
-    stop = begin
-    while not _has_end(content, stop):
-        stop += _BLOCK
-        if stop >= len(content):
-            raise InputError(f"{place}: the header has no END; the file is cut, get it again")
-    stop += _BLOCK
-    image = content[begin:stop]
-    if not image.isascii():
-        raise InputError(f"{place}: the header is not ASCII; the file is damaged, get it again")
-    return fits.Header.fromstring(image.decode("ascii")), stop
-
-
-def _has_end(content: bytes, begin: int) -> bool:
-    at = content.find(b"END     ", begin, begin + _BLOCK)
-    while at >= 0 and (at - begin) % _CARD:
-        at = content.find(b"END     ", at + 1, begin + _BLOCK)
-    return at >= 0
 
 
 def _data_size(header: fits.Header, place: str) -> int:

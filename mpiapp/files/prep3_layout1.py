@@ -6,16 +6,14 @@ components, and F, (n + 1) x (n + 1) numbers of variable length, row after row.
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from contextlib import suppress
 
 import numpy as np
-from astropy.io import fits
 
 from ..catalog.fault import Fault, InputError
 from ..catalog.quantities import APERTURES, BANDS, INSTRUMENT_BANDS, QUANTITIES, Matrix
-from .fits_read import HDU, FitsFile, naming
+from .fits_read import HDU, FitsFile
 from .prep3_tables import Prep3Tables, decoded
 
 
@@ -24,21 +22,17 @@ def read_layout1_matrices(file: FitsFile, tables: Prep3Tables) -> None:
 
     An extension that cannot be used costs its matrices.  Raises InputError if there is none.
     """
-    extensions = [(i, hdu) for i, hdu in enumerate(file.hdus) if hdu.name.startswith("PSF_")]
+    extensions = [hdu for hdu in file.hdus if hdu.name.startswith("PSF_")]
     if not extensions:
         raise InputError(f"{file.path}: no PSF extension (PSF_*); add the matrices")
     width = 1 + max((len(b.components) for b in tables.bundles.values()), default=0)
     seen: set[Matrix] = set()
-    with naming(file.path):
-        contents = fits.open(io.BytesIO(file.content), memmap=False)
-    for i, hdu in extensions:
+    for hdu in extensions:
         try:
             matrix = _matrix(hdu, tables.header.instrument)
             if matrix in seen:
                 raise InputError(f"{hdu.place}: a second extension of this kind; keep one")
-            columns = hdu.columns({"bundle": "text", "n": "number"})
-            with naming(hdu.place):
-                F = list(contents[i].data["F"])
+            columns = hdu.columns({"bundle": "text", "n": "number", "F": "arrays"})
         except InputError as error:
             known = {}
             for name in Matrix._fields:
@@ -51,7 +45,7 @@ def read_layout1_matrices(file: FitsFile, tables: Prep3Tables) -> None:
         table = tables.F.setdefault(matrix.quantity, np.full((len(tables.counts), width), np.nan))
         names = decoded(columns["bundle"])
         times = Counter(names)
-        for row, (name, n, values) in enumerate(zip(names, columns["n"], F), 1):
+        for row, (name, n, values) in enumerate(zip(names, columns["n"].tolist(), columns["F"]), 1):
             problem = "column bundle: the bundle has several rows; keep one"
             if times[name] == 1:
                 problem = _add(table, tables, matrix, name, n, values)
@@ -67,7 +61,12 @@ def _matrix(hdu: HDU, instrument: str) -> Matrix:
 
 
 def _add(
-    table: np.ndarray, tables: Prep3Tables, matrix: Matrix, name: str, n: float, values: np.ndarray
+    table: np.ndarray,
+    tables: Prep3Tables,
+    matrix: Matrix,
+    name: str,
+    n: float,
+    values: np.ndarray | None,
 ) -> str:
     """Add the matrix of one bundle to its rows of the table, or tell what is wrong with it."""
     bundle = tables.bundles.get(name)
@@ -77,7 +76,9 @@ def _add(
     if n != size - 1:
         return f"column n is {n}, expected {size - 1} as in the source properties"
     rows = bundle.rows[matrix[:2]]
-    if np.size(values) != size**2 or rows.stop - rows.start != size:
-        return f"column F: {np.size(values)} values, expected {size**2} for n = {n}; correct it"
-    table[rows, :size] = np.reshape(values, (size, size))
+    if values is None:
+        return "column F: the values are not in the data of the extension; get the file again"
+    if len(values) != size**2 or rows.stop - rows.start != size:
+        return f"column F: {len(values)} values, expected {size**2} for n = {n}; correct it"
+    table[rows, :size] = values.reshape(size, size)
     return ""

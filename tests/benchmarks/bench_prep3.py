@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from mpiapp.catalog.bundle import Bundle, ObsidBundle
-from mpiapp.catalog.quantities import APERTURES, INSTRUMENT_BANDS, QUANTITIES, Matrix
+from mpiapp.catalog.quantities import APERTURES, INSTRUMENT_BANDS, TABLE_1, Matrix
 from mpiapp.files.prep3 import read_prep3, scan_prep3
 from mpiapp.files.prep3_write import write_prep3
 
@@ -27,7 +27,7 @@ def bundles_of(sizes: list[int]) -> list[Bundle]:
         for band in INSTRUMENT_BANDS["ACIS"]:
             for aperture in APERTURES:
                 counts[band, aperture] = rng.integers(0, 100, n + 1)
-                for quantity in QUANTITIES:
+                for quantity in TABLE_1:
                     F[Matrix(band, aperture, quantity)] = rng.uniform(0.1, 1, (n + 1, n + 1))
         components = tuple(f"r{i:04d}{j}" for j in range(n))
         bundles.append(Bundle(ObsidBundle("s", "o", f"b{i}"), "ACIS", components, counts, F))

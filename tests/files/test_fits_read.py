@@ -62,3 +62,34 @@ def test_whole_numbers_without_a_sign_are_read_and_other_scales_refused(tmp_path
     fits.setval(path, "TSCAL1", value=0.5, ext=1)
     with pytest.raises(InputError, match="column counts: TSCAL or TZERO"):
         read_fits(path, verify=False).hdus[1].columns({"counts": "number"})
+
+
+@pytest.mark.parametrize("form", ["PD()", "QD()"])
+def test_arrays_of_variable_length_are_those_that_astropy_reads(tmp_path, form):
+    """Of an extension without and with a gap before the heap, and with a row beyond its end."""
+    path = tmp_path / "arrays.fits"
+    arrays = np.empty(N, dtype=object)
+    arrays[:] = [np.arange(float(n)) / 3 for n in (4, 0, 9, 1, 4)]
+    table = fits.BinTableHDU.from_columns([fits.Column("F", form, array=arrays)])
+    table.writeto(path)
+    found = read_fits(path, verify=True).hdus[1].columns({"F": "arrays"})["F"]
+    with fits.open(path) as hdus:
+        for ours, theirs in zip(found, hdus[1].data["F"], strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    # The heap is named to begin 8 bytes later: what lies there is now each array's shifted by one.
+    fits.setval(path, "THEAP", value=table.header["NAXIS1"] * N + 8, ext=1)
+    shifted = read_fits(path, verify=False).hdus[1].columns({"F": "arrays"})["F"]
+    np.testing.assert_array_equal(shifted[0], [1 / 3, 2 / 3, 1, 0])
+    assert shifted[-1] is None
+    fits.setval(path, "TZERO1", value=2.0**63, ext=1)
+    with pytest.raises(InputError, match="column F: TSCAL or TZERO"):
+        read_fits(path, verify=False).hdus[1].columns({"F": "arrays"})
+
+
+def test_a_keyword_that_goes_on_over_several_cards_is_read_whole(tmp_path):
+    path = tmp_path / "long.fits"
+    primary = fits.PrimaryHDU()
+    primary.header["STACKID"] = "s" * 150
+    primary.writeto(path)
+    (hdu,) = read_fits(path, verify=True).hdus
+    assert hdu.keyword("STACKID") == "s" * 150
