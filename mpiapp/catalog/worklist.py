@@ -7,10 +7,11 @@ unit are made again, from the scans, when the unit is sent.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from types import MappingProxyType
 from typing import NamedTuple
 
 from .assemble import merge_labels
@@ -129,6 +130,9 @@ class WorkList:
         cost reaches this.  A target is never split, so its files are read once.
     hdu_cost : float
         Cost of reading an HDU; the first unit of a group bears that of its files.
+    unreadable : mapping of (stack, obsid) -> str
+        Obsids with a file that cannot be read, and why.  Targets of their stacks that may
+        lack them are faulty: as results of fewer obsids they would look complete.
 
     Attributes
     ----------
@@ -146,9 +150,13 @@ class WorkList:
         associations: Associations | None = None,
         unit_cost: float = 20.0,
         hdu_cost: float = 0.0,
+        unreadable: Mapping[tuple[str, str], str] = MappingProxyType({}),
     ):
         self.selection = selection
         self._hdu_cost = hdu_cost
+        self._unreadable: dict[str, dict[str, str]] = defaultdict(dict)
+        for (stack, obsid), message in unreadable.items():
+            self._unreadable[stack][obsid] = message
         self._last: tuple[str, int, list[Target]] = ("", -1, [])
         self.associations = associations
         self.scans, self.faults = obsid_scans(scans)
@@ -278,14 +286,27 @@ class WorkList:
         for bundle in dict.fromkeys(b for scan in scans for b in scan.bundles):
             seen = [scan for scan in scans if bundle in scan.bundles]
             components = merge_labels([scan.bundles[bundle].components for scan in seen])
+            faults = [self._disputed.get((stack, bundle), ""), *self._unread(stack, bundle)]
             yield Target(
                 "stack",
                 f"{stack}/{bundle}",
                 tuple(Part(scan.files_of(bundle), bundle) for scan in seen),
                 self.selection.of(scan.bundles[bundle] for scan in seen),
                 tuple(components),
-                fault=self._disputed.get((stack, bundle), ""),
+                fault="; ".join(filter(None, faults)),
             )
+
+    def _unread(self, stack: str, bundle: str) -> list[str]:
+        """Why obsids may be missing in a bundle of a stack: files of them that cannot be read."""
+        if stack not in self._unreadable:
+            return []
+        held = {s.obsid: s.bundles[bundle] for s in self._stacks[stack] if bundle in s.bundles}
+        whole = self.selection.of(held.values())
+        return [
+            f"obsid {obsid} of stack {stack} may be missing: {message}"
+            for obsid, message in self._unreadable[stack].items()
+            if obsid not in held or self.selection.of([held[obsid]]) != whole
+        ]
 
     def _master_targets(self, master: str) -> Iterator[Target]:
         """The average over every obsid, then each Bayesian Block (section 2.2.3)."""
@@ -311,7 +332,8 @@ class WorkList:
         }
         best = self._best_block.get(master)
         absent = self._absent.get(master, {})
-        wanted = [(f"{master}/avg", seen, False, faults)]
+        unread = [m for stack, bundle in bundles.items() for m in self._unread(stack, bundle)]
+        wanted = [(f"{master}/avg", seen, False, faults + unread)]
         for block, obsids in self._blocks_of(master).items():
             kind, number = block
             inside = [(s, b) for s, b in seen if (s.stack, s.obsid) in obsids]

@@ -20,20 +20,25 @@ import hashlib
 import math
 import os
 from dataclasses import dataclass
-from urllib.parse import quote
+from pathlib import Path
+from urllib.parse import quote, unquote
 
 from ..catalog.bundle import Bundle, ObsidBundle
 from ..catalog.fault import Fault, InputError
 from ..catalog.instruments import instrument_problem
 from ..catalog.scan import BundleScan, Files, FileScan
 from .conversion_factors import add_model_fluxes
-from .fits_read import HDU, FitsFile, read_fits
+from .fits_header import BLOCK, read_header
+from .fits_read import HDU, FitsFile, naming, read_fits
 from .prep3_arrays import BundleArrays, BundleCounts, BundleMatrices
 from .prep3_layout1 import read_layout1_matrices
 from .prep3_tables import Prep3Header, Prep3Tables, read_psf_tables, read_source_properties
+from .regular import open_regular
 
 VERSION = 2
+_SUFFIX = "_prep3.fits"
 _READABLE = (1, VERSION)
+_MOST_HEADER_BLOCKS = 16
 # Bytes of Python's objects beside the numbers, measured; a fault has its message too.
 _BUNDLE_BYTES, _COMPONENT_BYTES, _FAULT_BYTES = 800, 80, 1000
 
@@ -73,7 +78,24 @@ def prep3_name(stack: str, obsid: str) -> str:
         name = f"%2E{name[1:]}"
     if len(name) > 200:
         name = f"{name[:150]}_{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-    return f"{name}_prep3.fits"
+    return f"{name}{_SUFFIX}"
+
+
+def owner_of_unreadable(path: str | os.PathLike) -> tuple[str, str] | None:
+    """Stack and obsid of a file that cannot be read, as its primary header tells, or its name.
+
+    A name tells if it is one of `prep3_name`.  None if neither does.
+    """
+    try:
+        with open_regular(path) as file:
+            content = file.read(_MOST_HEADER_BLOCKS * BLOCK)
+        with naming(str(path)):
+            header, _ = read_header(content, 0, str(path))
+            return str(header["STACKID"]), str(header["OBS_ID"])
+    except (InputError, OSError):
+        name = Path(path).name
+        stack, _, obsid = map(unquote, name.removesuffix(_SUFFIX).rpartition("_"))
+        return (stack, obsid) if name == prep3_name(stack, obsid) else None
 
 
 def read_prep3(path: str | os.PathLike, verify: bool = True, digest: str = "") -> Prep3File:

@@ -7,16 +7,20 @@ from typing import NamedTuple
 
 from ..catalog.fault import Fault, InputError
 from ..catalog.scan import FileScan
-from ..files.prep3 import scan_prep3
+from ..files.prep3 import owner_of_unreadable, scan_prep3
 
 
 class ScannedFile(NamedTuple):
-    """The contents of one prep3 file; `scan` is None if it cannot be used at all."""
+    """The contents of one prep3 file.
+
+    If it cannot be used at all, `scan` is None, and `owner` its stack and obsid, if they are known.
+    """
 
     path: str
     digest: str
     scan: FileScan | None
     faults: list[Fault]
+    owner: tuple[str, str] | None = None
 
 
 def scan_here(paths: Sequence[str]) -> list[ScannedFile]:
@@ -29,5 +33,5 @@ def scan_file(path: str) -> ScannedFile:
     try:
         scan, faults = scan_prep3(path)
     except (InputError, OSError) as error:
-        return ScannedFile(path, "", None, [Fault(str(error), path)])
+        return ScannedFile(path, "", None, [Fault(str(error), path)], owner_of_unreadable(path))
     return ScannedFile(path, scan.digest, scan, faults)

@@ -157,6 +157,25 @@ def test_what_a_master_names_and_no_file_has_is_told_and_costs_only_what_needs_i
     assert set(found) == {"M1/avg", "M2/avg", "M2/block1", "M2/block2"}
 
 
+def test_targets_that_may_lack_an_obsid_that_cannot_be_read_are_faulty_and_others_are_not():
+    scans = [
+        scan("S", "1", {"x": "a", "y": "b"}),
+        scan("S", "2", {"x": "a"}),
+        scan("T", "3", {"z": "c"}),
+    ]
+    links = [("M1", "u", "S", "b"), ("M2", "u", "T", "c"), ("M3", "u", "S", "a")]
+    blocks = [("M1", 1, "S", "1", 5.0), ("M3", 1, "S", "1", 5.0)]
+    unreadable = {("S", "2"): "part.fits: cut", ("U", "4"): "u.fits: cut"}
+    selection = Selection(("obsid", "stack", "master"))
+    found = targets(WorkList(scans, selection, masters(links, blocks), unreadable=unreadable))
+    # Of obsid 2 the other file has all that there is of x, and nothing of y.
+    faults = {name: target.fault for name, target in found.items() if target.fault}
+    assert faults == dict.fromkeys(
+        ("S/y", "M1/avg"), "obsid 2 of stack S may be missing: part.fits: cut"
+    )
+    assert len(found) == 12
+
+
 def test_unknown_exposures_leave_the_best_block_open_but_measure_all():
     scans = [scan("S", "1", {"x": "a"}, None), scan("S", "2", {"x": "a"}, 5.0)]
     blocks = [("M", 1, "S", "1", np.nan), ("M", 2, "S", "2", np.nan)]

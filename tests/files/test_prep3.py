@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from mpiapp.catalog.bundle import Bundle, InputError, ObsidBundle
 from mpiapp.catalog.quantities import APERTURES, INSTRUMENT_BANDS, TABLE_1, Matrix
 from mpiapp.catalog.scan import BundleScan, FileScan
-from mpiapp.files.prep3 import read_prep3, scan_prep3
+from mpiapp.files.prep3 import prep3_name, read_prep3, scan_prep3
 from mpiapp.files.prep3_write import write_prep3
 from mpiapp.parallel.scanning import scan_here
 
@@ -305,6 +305,19 @@ def test_a_truncated_file_is_rejected_wherever_it_ends(tmp_path):
         path.write_bytes(data[:size])
         with pytest.raises(InputError, match=r"prep3\.fits"):
             read_prep3(path)
+
+
+def test_the_owner_of_a_file_that_cannot_be_read_is_told_by_its_header_or_its_name(tmp_path):
+    whole = write_example(tmp_path / "any.fits").read_bytes()
+    header = read_prep3(tmp_path / "any.fits").header
+    cut, named, other = (
+        tmp_path / n for n in ("cut.fits", prep3_name("S_1", "o_2"), "x_prep3.fits")
+    )
+    cut.write_bytes(whole[: len(whole) // 2])
+    named.write_bytes(b"")
+    other.write_bytes(b"")
+    owners = [file.owner for file in scan_here([cut, named, other, tmp_path / "any.fits"])]
+    assert owners == [(header.stack, header.obsid), ("S_1", "o_2"), None, None]
 
 
 def test_a_path_that_cannot_be_read_is_named(tmp_path):
