@@ -170,7 +170,7 @@ def write_catalog(
     """
     from ..products.export import catalog_table, write_table
 
-    if level == "master" and mst3 is None:
+    if level in ("master", "block") and mst3 is None:
         of_job = {files.mst3.path: files.mst3 for files in inputs if files.mst3}
         mst3 = of_job.popitem()[1] if len(of_job) == 1 else None
     for fault in mst3.faults if mst3 else ():

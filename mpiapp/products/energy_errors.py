@@ -13,9 +13,10 @@ that of the power law to which energies of few events are drawn.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
+from scipy.special import ndtri
 
 from ..catalog.fault import InputError
 from ..catalog.masters import Associations
@@ -25,6 +26,8 @@ from .rows import RowsOf, selected
 
 _COLUMNS = ("photon_energy", "photon_energy_err", "photon_energy_assumed")
 Errors = dict[tuple[str, str], np.ndarray]
+# By master source and name of a row, the (stack, obsid) that it is made of.
+Blocks = Mapping[str, Mapping[tuple[str, ...], Collection[tuple[str, str]]]]
 
 
 def relative_errors(
@@ -32,20 +35,19 @@ def relative_errors(
     level: str,
     rows_of: RowsOf,
     associations: Associations | None = None,
-    blocks: Mapping[str, Collection[tuple[str, str]]] | None = None,
+    blocks: Blocks | None = None,
 ) -> Errors:
     """By band and aperture the relative error of each row's mean photon energy, (len(rows_of),).
 
-    paths : prep3 files;  rows_of : rows of the product of a level, obsid, stack or master
-    associations : which components make which master source, at level master
-    blocks : stack and obsid of the observations that count, by master source; all if None
+    paths : prep3 files;  rows_of : rows of the product of a level
+    associations : which components make which master source, at levels master and block
+    blocks : of rows that are blocks; all observations of master sources if None
 
     NaN where no file says it.  Raises InputError if none does of any source.
     """
-    if level == "master" and associations is None:
+    is_master = level in ("master", "block")
+    if is_master and associations is None:
         raise InputError("--energy-errors: name the associations of master sources with --mst3")
-    if level == "block":
-        raise InputError("--energy-errors: of levels obsid, stack and master alone")
     sums: dict[tuple[str, str], np.ndarray] = {}
     for path in paths:
         info = read_source_info(path)
@@ -59,18 +61,18 @@ def relative_errors(
             weight = np.where(np.isfinite(middle), middle, 1.0)
         names = (np.char.strip(np.asarray(info[n], str)).tolist() for n in info.colnames[:4])
         for i, (bundle, component, band, aperture) in enumerate(zip(*names)):
-            key = (stack, bundle, component)
-            if level == "obsid":
-                key = (stack, obsid, bundle, component)
-            elif level == "master":
-                key = (associations.label(stack, component),)
-                if blocks is not None and (stack, obsid) not in blocks.get(key[0], ()):
-                    continue
-            if key not in rows_of or not np.isfinite(error[i]):
+            if not np.isfinite(error[i]):
                 continue
-            terms = sums.setdefault((band, aperture), np.zeros((3, len(rows_of))))
+            if is_master:
+                master, seen = associations.label(stack, component), (stack, obsid)
+                own = {(master,): {seen}} if blocks is None else blocks.get(master, {})
+                keys = [key for key, obsids in own.items() if seen in obsids]
+            else:
+                keys = [(stack, *([obsid] if level == "obsid" else []), bundle, component)]
             s, w = error[i] / kev[i], weight[i]
-            terms[:, rows_of[key]] += w, (w * s) ** 2 * (1 - common[i]), w * s * common[i] ** 0.5
+            for row in (rows_of[key] for key in keys if key in rows_of):
+                terms = sums.setdefault((band, aperture), np.zeros((3, len(rows_of))))
+                terms[:, row] += w, (w * s) ** 2 * (1 - common[i]), w * s * common[i] ** 0.5
     if not sums:
         raise InputError(
             "--energy-errors: no prep3 file has photon_energy_err in SRCINFO; extract them anew"
@@ -79,17 +81,47 @@ def relative_errors(
         return {key: np.sqrt(own + shared**2) / total for key, (total, own, shared) in sums.items()}
 
 
-def best_blocks(
-    results: Results, associations: Associations
-) -> dict[str, Collection[tuple[str, str]]]:
-    """Stack and obsid of the observations in the best block of each master source."""
-    found = {}
+def best_blocks(results: Results, associations: Associations) -> Blocks:
+    """The observations in the best block of each master source."""
+    found: Blocks = {}
     for rows in results.chunks("photometry"):
         rows = selected(rows, "master", average=False)
         for target, component in np.unique(rows[["target", "component"]]).tolist():
-            master, number = component.decode(), re.search(rb"\d+$", target)
-            found[master] = associations.blocks_of(master).get(int(number[0]), ())
+            master, block = component.decode(), target.decode().rpartition("/")[2]
+            found[master] = {(master,): _obsids(associations, master, block)}
     return found
+
+
+def every_block(rows_of: RowsOf, associations: Associations) -> Blocks:
+    """The observations in each block of the product of level block."""
+    found: dict[str, dict] = {}
+    for master, block in rows_of:
+        obsids = _obsids(associations, master, block)
+        found.setdefault(master, {})[master, block] = obsids
+    return found
+
+
+def _obsids(associations: Associations, master: str, block: str) -> Collection[tuple[str, str]]:
+    """Stack and obsid of the observations of a block, by its name: block1, or time1."""
+    kind, number = re.fullmatch(r"(\D+)(\d+)", block).groups()
+    in_order = associations.time_blocks_of if kind == "time" else associations.blocks_of
+    return in_order(master).get(int(number), ())
+
+
+def bounds(sources: Collection[str], level: float) -> Iterator[tuple[str, str, float]]:
+    """The lower and upper bounds among the sources of fields, and how wide errors are in them.
+
+    level : probability between those that do not name theirs.  A standard deviation is taken for
+    the half-width of 68 %, and grows as that of a Gaussian.
+    """
+    for low in sources:
+        if low in ("lolim", "hdi_lo"):
+            at = level
+        elif " " in low and low.split()[-2] == "lo":
+            at = float(low.split()[-1])
+        else:
+            continue
+        yield low, low.replace("lo", "hi", 1), float(ndtri((1 + at) / 2) / ndtri(0.84))
 
 
 def widened(

@@ -38,9 +38,9 @@ from .columns import (
     fields,
     significance_columns,
 )
-from .energy_errors import Errors, best_blocks, relative_errors, widened
+from .energy_errors import Errors, best_blocks, bounds, every_block, relative_errors, widened
 from .hardness import hardness_columns
-from .kept import compared_of
+from .kept import compared_of, smoothing_of
 from .rows import RowsOf, is_of, name_parts, row_numbers, selected
 from .variability import variability
 
@@ -95,9 +95,12 @@ def catalog_table(
         _fill(results, level, average, rows_of, places)
         if energy_errors:
             blocks = None
-            if level == "master" and not average and associations is not None:
+            if level == "block" and associations is not None:
+                blocks = every_block(rows_of, associations)
+            elif level == "master" and not average and associations is not None:
                 blocks = best_blocks(results, associations)
-            _widen(places, relative_errors(prep3, level, rows_of, associations, blocks))
+            errors = relative_errors(prep3, level, rows_of, associations, blocks)
+            _widen(places, errors, smoothing_of(results).level)
         for what, values in hardness_columns(results, level, average, rows_of, compared):
             table[what.name] = _column(what, _masked(what, values))
     if associations is not None and level == "master":
@@ -176,15 +179,19 @@ def _fill(
                     column[at[kind == i]] = np.ma.masked_invalid(own)
 
 
-def _widen(places: dict[tuple[Matrix, Field], MaskedColumn], errors: Errors) -> None:
-    """Have the bounds of energy fluxes allow for the errors of mean photon energies."""
+def _widen(places: dict[tuple[Matrix, Field], MaskedColumn], errors: Errors, level: float) -> None:
+    """Have the bounds of energy fluxes allow for the errors of mean photon energies.
+
+    level : probability between `lolim` and `hilim`
+    """
     for matrix in {matrix for matrix, _ in places if matrix.quantity == "flux"}:
         of = {field.source: column for (m, field), column in places.items() if m == matrix}
         error = errors.get((matrix.band, matrix.aperture))
         if error is not None:
-            old = (of[name].filled(np.nan) for name in ("value", "lolim", "hilim"))
-            for name, new in zip(("lolim", "hilim"), widened(*old, error)):
-                of[name][:] = np.ma.masked_invalid(new)
+            for *names, wide in list(bounds(of, level)):
+                old = (of[name].filled(np.nan) for name in ("value", *names))
+                for name, new in zip(names, widened(*old, wide * error)):
+                    of[name][:] = np.ma.masked_invalid(new)
 
 
 def _values(rows: np.ndarray, field: Field) -> np.ma.MaskedArray:

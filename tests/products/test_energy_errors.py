@@ -1,15 +1,17 @@
-"""Bounds of energy fluxes with the error of mean photon energies, against drawn photons."""
+"""Bounds of energy fluxes with the error of mean photon energies, worked by hand."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from gammas import Gamma, write_results
 
 from mpiapp.catalog.fault import InputError
-from mpiapp.products.energy_errors import relative_errors, widened
-
-# A Gaussian's 68 % interval, widened by the smoothing, in standard deviations.
-WIDE = 1.0917
+from mpiapp.catalog.masters import Blocks, Links, associate, names_array
+from mpiapp.files.results import open_results
+from mpiapp.products.beside import level_fields
+from mpiapp.products.energy_errors import every_block, relative_errors, widened
+from mpiapp.products.export import catalog_table
 
 
 def test_bounds_are_widened_in_quadrature_and_limits_as_values_that_just_reach_zero():
@@ -59,6 +61,40 @@ def test_errors_of_observations_add_up_as_they_are_independent_or_common(tmp_pat
         relative_errors(paths, "stack", {})
 
 
-@pytest.mark.slow
-def test_pulls_of_energy_fluxes_have_width_1_at_every_level(tmp_path):
-    """Of simulated files: extract, run, export, against the truth that photons were drawn from."""
+def test_a_block_has_the_errors_of_its_observations(tmp_path):
+    paths = [
+        write(tmp_path, "1", "S", [(2.0, 0.2, 0.0, 1.0, 3.0)]),
+        write(tmp_path, "2", "S", [(2.0, 0.4, 1.0, 5.0, 7.0)]),
+    ]
+    links = Links(*(names_array([name]) for name in ("M", "u", "S", "r1")))
+    # a block by flux each, and one by time
+    master, stack, obsid = (names_array(names) for names in ("MM", "SS", "12"))
+    blocks = Blocks(master, np.array([1, 2]), stack, obsid, np.ones(2), np.array([1, 1]))
+    associations = associate(links, blocks)[0]
+    rows_of = {("M", name): i for i, name in enumerate(("block1", "block2", "time1"))}
+    errors = relative_errors(
+        paths, "block", rows_of, associations, every_block(rows_of, associations)
+    )
+    both = np.hypot(2 * 0.1, 6 * 0.2) / 8
+    assert errors["b", "aper"] == pytest.approx([0.1, 0.2, both])
+
+
+def test_bounds_at_other_levels_are_widened_as_those_of_a_gaussian(tmp_path):
+    path = write(tmp_path, "1", "S", [(2.0, 0.6, 0.0, 1.0, 3.0)])
+    found = [("obsid", "S/1/b1", "r1", 0, "b", Gamma(400, 1e7))]
+    levels = level_fields([0.9]) + level_fields([0.9], highest=True)
+    with open_results(write_results(tmp_path, found, "flux")) as results:
+        (plain,) = catalog_table(results, "obsid", levels=levels)
+        with_errors = catalog_table(
+            results, "obsid", prep3=[path], levels=levels, energy_errors=True
+        )
+    (row,) = with_errors
+    value = plain["flux_aper_b"]
+    # 90 % of a Gaussian are within 1.64485 standard deviations, 68 % within 0.99446
+    for ends, times in ((("lolim", "hilim"), 1.0), (("lo90", "hi90"), 1.64485 / 0.99446),
+                        (("hdi_lo90", "hdi_hi90"), 1.64485 / 0.99446)):  # fmt: skip
+        for end, sign in zip(ends, (-1, 1)):
+            name = f"flux_aper_{end}_b"
+            half = np.hypot(plain[name] - value, times * 0.3 * value)
+            assert row[name] == pytest.approx(value + sign * half, rel=1e-5, abs=0)
+    assert row["flux_aper_b"] == value
