@@ -50,7 +50,6 @@ class Batcher:
     """Collects runs by the arrangement of their problems.
 
     priors : Gamma priors of sources
-    full : when to stop adding, in obsids of problems with one source
 
     Attributes
     ----------
@@ -58,16 +57,15 @@ class Batcher:
         What cannot be measured of the targets added so far.
     """
 
-    def __init__(self, priors: SourcePriors, full: int = _FULL):
+    def __init__(self, priors: SourcePriors):
         self._priors = priors
         self.not_measured: list[NotMeasured] = []
         self._waiting: dict[Arrangement, list[tuple]] = defaultdict(list)
         self._size = 0
-        self._full = full
 
     @property
     def is_full(self) -> bool:
-        return self._size >= self._full
+        return self._size >= _FULL
 
     def add(self, target: Target, files: Sequence[Prep3File]) -> None:
         """Add all runs of a target; `files` are those of its parts.

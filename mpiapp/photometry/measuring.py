@@ -8,7 +8,8 @@ so do all problems of an engine that solves one at a time, for which nothing els
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -59,6 +60,8 @@ class Measured:
     n_attempts, n_excluded : (n,)
     seconds : dict of phase -> (n,)
         Wall time of the phases (memo, Listing 4), and of all together in "total".
+    finished : (n,)
+        Unix time; NaN where it was stopped before.
     tabulated : Tabulated or None
         Densities of the results, with axes (n, n_reported) before its own; NaN where NULL.
     runs : dict of int -> Run
@@ -74,6 +77,7 @@ class Measured:
     n_attempts: np.ndarray
     n_excluded: np.ndarray
     seconds: dict[str, np.ndarray]
+    finished: np.ndarray
     tabulated: Tabulated | None
     runs: dict[int, Run]
     further: dict[int, Further] = field(default_factory=dict)
@@ -87,7 +91,9 @@ class Measured:
             tabulated = Tabulated(*ends[:2], np.zeros((n, n_reported, points)), ends[2])
         counts = np.zeros((4, n), int)
         seconds = {phase: np.zeros(n) for phase in (*PHASES, "total")}
-        return cls(no_numbers(n, n_reported), np.zeros(n, "S12"), *counts, seconds, tabulated, {})
+        numbers, method = no_numbers(n, n_reported), np.zeros(n, "S12")
+        finished = np.full(n, np.nan)
+        return cls(numbers, method, *counts, seconds, finished, tabulated, {})
 
     def put(self, i: int, run: Run, smoothing: Smoothing) -> None:
         """What became of problem i by itself."""
@@ -98,6 +104,7 @@ class Measured:
         self.n_sources[i] = problem.n_sources if problem else 0
         self.n_obsids[i] = problem.n_obsids if problem else 0
         self.n_attempts[i], self.n_excluded[i] = len(run.attempts), len(run.excluded)
+        self.finished[i] = time.time()
         for phase in run.seconds.keys() & self.seconds.keys():
             self.seconds[phase][i] += run.seconds[phase]
         if self.tabulated is not None:
@@ -119,6 +126,7 @@ def measure(
     points: int = 0,
     run_seconds: float = math.inf,
     keep: bool = False,
+    is_over: Callable[[], bool] = lambda: False,
 ) -> Measured:
     """Mode, bounds and outcome of every problem of a batch.
 
@@ -139,6 +147,8 @@ def measure(
         A problem by itself, and the first attempt of all, may take so long.
     keep : bool
         Whether posteriors are wanted: each problem then is in `Measured.runs`.
+    is_over : callable
+        Asked before every problem by itself but the first, and whatever is left then is not done.
 
     A failure is an outcome of its problem, never an exception.
     """
@@ -150,19 +160,25 @@ def measure(
         floors = np.array([energy_floor(q, policy.energy_floor) for q in quantities])
         done = _measure_together(problems, engine, policy, seeds, floors, run_seconds, measured)
         measured.numbers["flags"] |= flags
-    for i in np.flatnonzero(~done):
-        spent: dict[str, float] = {}
-        with timed(spent, "total"):
-            run = _climb(problems, i, engine, policy, int(seeds[i]), quantities[i], run_seconds)
-        run.numbers["flags"] |= flags[i]
-        measured.put(int(i), run, policy.smoothing)
-        if extras.numbers and run.problem:
-            _add_further(measured, int(i), run.problem, run, policy)
-        measured.seconds["total"][i] += spent["total"]
-        if not keep:
+    if not extras.numbers:
+        measured.finished[done] = time.time()
+    for i in np.flatnonzero(np.isnan(measured.finished)).tolist():
+        if is_over() and np.isfinite(measured.finished).any():
+            break
+        problem, run = problems[i], None
+        if not done[i]:
+            spent: dict[str, float] = {}
+            with timed(spent, "total"):
+                run = _climb(problem, engine, policy, int(seeds[i]), quantities[i], run_seconds)
+            run.numbers["flags"] |= flags[i]
+            measured.put(i, run, policy.smoothing)
+            measured.seconds["total"][i] += spent["total"]
+            problem = run.problem
+        if extras.numbers and problem:
+            _add_further(measured, i, problem, run, policy)
+        if run and not keep:
             run.posterior = None
-    for i in np.flatnonzero(done) if extras.numbers else ():
-        _add_further(measured, int(i), problems[i], None, policy)
+        measured.finished[i] = time.time()
     return measured
 
 
@@ -219,10 +235,9 @@ def _measure_together(
 
 
 def _climb(
-    problems: Problems, i: int, engine: Engine, policy: Policy, seed: int, quantity: str, limit
+    problem: Problem, engine: Engine, policy: Policy, seed: int, quantity: str, limit: float
 ) -> Run:
     """One problem by itself, whatever happens to it."""
-    problem = problems[i]
     try:
         with time_limit(limit):
             return Ladder(problem, engine, policy, seed, quantity).measure()

@@ -20,7 +20,7 @@ from ..stopwatch import timed
 from .batching import Assembled, Batcher, NotMeasured, TargetRuns
 from .kept_draws import NO_DRAWS, KeptDraws
 from .ladder import Policy, Run, null_run
-from .measuring import BatchEngine, Measured, measure
+from .measuring import Measured, measure
 from .rows import Rows, chosen, keys_of
 from .time_limit import RunTimeLimit
 
@@ -75,8 +75,7 @@ class Photometer:
         Stopped, it returns what it has; after so many seconds too, but one run or batch at least.
         """
         rows = Rows(self.job_seed, self._mpdf, self._about)
-        at_once = {} if isinstance(self.engine, BatchEngine) else {"full": 1}
-        batcher = Batcher(self.policy.priors, **at_once)
+        batcher = Batcher(self.policy.priors)
         end = time.monotonic() + seconds
         spent: dict[str, float] = {}
         for target in targets:
@@ -131,13 +130,12 @@ class Photometer:
             self._add_null(rows, one)
         batcher.not_measured.clear()
         for batch in batches:
-            # What an engine cannot do at once is not begun when asked to stop.
             for piece, keep in self._pieces(batch):
                 if self._is_over(rows, end):
                     return
                 ids, seeds = rows.ids_and_seeds(piece.runs)
                 points = MPDF_POINTS if rows.keeps_densities(piece.runs).any() else 0
-                measured = self._numbers(piece, seeds, points, keep)
+                measured = self._numbers(piece, seeds, points, keep, end)
                 if keep:
                     (key,) = keys_of(piece.runs)
                     self._draws.write(key, measured.runs[0], int(seeds[0]))
@@ -146,19 +144,22 @@ class Photometer:
     def _pieces(self, batch: Assembled) -> Iterator[tuple[Assembled, bool]]:
         """What is measured at once, and whether its draws are wanted: then it is one run."""
         wanted = chosen(batch.runs, self._draws.patterns)
-        if isinstance(self.engine, BatchEngine) and not wanted.any():
+        if not wanted.any():
             yield batch, False
             return
         pieces = list(zip(_each(batch), wanted.tolist()))
-        if isinstance(self.engine, BatchEngine) and not wanted.all():
-            others = [one for one, keep in pieces if not keep]
-            pieces = [(one, keep) for one, keep in pieces if keep]
+        if others := [one for one, keep in pieces if not keep]:
             problems = Problems.of([one.problems[0] for one in others])
             yield Assembled(problems, [one.runs[0] for one in others]), False
-        yield from pieces
+        yield from (piece for piece in pieces if piece[1])
 
     def _numbers(
-        self, batch: Assembled, seeds: Sequence[int], points: int = 0, keep: bool = False
+        self,
+        batch: Assembled,
+        seeds: Sequence[int],
+        points: int = 0,
+        keep: bool = False,
+        end: float = math.inf,
     ) -> Measured:
         quantities = [matrix.quantity for one in batch.runs for matrix in one.matrices]
         return measure(
@@ -170,6 +171,7 @@ class Photometer:
             points=points,
             run_seconds=self.run_seconds,
             keep=keep,
+            is_over=lambda: bool(self.is_stopped()) or time.monotonic() > end,
         )
 
     def _add_null(self, rows: Rows, lost: NotMeasured, seconds: float = 0.0) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator, Sequence
 from fnmatch import translate
 from functools import lru_cache
@@ -88,7 +87,7 @@ class Rows:
         measured: Measured,
         seconds: dict[str, float],
     ) -> None:
-        """Runs and their results, in the same order.
+        """Runs and their results, in the same order; those that are not finished are left out.
 
         seconds : by phase, of each run, beside those of `measured`
         """
@@ -120,16 +119,17 @@ class Rows:
             "n_excluded": measured.n_excluded,
             **spent,
             "seconds": measured.seconds["total"] + sum(seconds.values()),
-            "finished": time.time(),
+            "finished": measured.finished,
             "rss": peak_memory(),
             "n_rows": n_rows,
             **self.about,
         }
-        photometry = _filled(PHOTOMETRY_DTYPE, n * n_rows, rows)
+        is_finished = np.isfinite(measured.finished)
+        photometry = _filled(PHOTOMETRY_DTYPE, n * n_rows, rows)[np.repeat(is_finished, n_rows)]
         told = self._told(runs, ids, measured) if measured.runs else ([], [])
         densities = self._densities(runs, ids, measured)
         further = _further(ids, measured.further) if measured.further else ()
-        runs = _filled(RUNS_DTYPE, n, columns)
+        runs = _filled(RUNS_DTYPE, n, columns)[is_finished]
         self._parts.append(Batch(photometry, runs, *told, densities, further))
 
     def _told(
@@ -165,7 +165,8 @@ class Rows:
         """Rows of /mpdf: of results with numbers, of the runs that are asked for."""
         if measured.tabulated is None:
             return _EMPTY.mpdf
-        wanted = self.keeps_densities(runs)[:, None] & np.isfinite(measured.numbers["mode"])
+        wanted = self.keeps_densities(runs) & np.isfinite(measured.finished)
+        wanted = wanted[:, None] & np.isfinite(measured.numbers["mode"])
         i, j = np.nonzero(wanted)
         columns = {name: values[i, j] for name, values in measured.tabulated._asdict().items()}
         return _filled(MPDF_DTYPE, len(i), {"run_id": ids[i], "row": j, **columns})
