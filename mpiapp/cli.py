@@ -79,9 +79,18 @@ def main(argv: list[str] | None = None) -> int:
     with During("starting", silent=not sys.stderr.isatty()):
         from .catalog.fault import ConfigError, InputError
         from .engines import EngineMissing
+        from .files.replacing import check_folder_of
         from .files.schema import ResultsError
         from .parallel.world import WorldError
 
+    outputs = getattr(args, "out", None) or getattr(args, "export", None) or []
+    try:
+        # Now, and not when the work is done.
+        for path in [outputs] if isinstance(outputs, str) else outputs:
+            check_folder_of(path)
+    except OSError as error:
+        print(f"mpiapp: {error.filename}: {error.strerror}", file=sys.stderr)
+        return ExitCode.USAGE
     try:
         return args.call(args)
     except (

@@ -6,9 +6,10 @@ import json
 import os
 
 import pytest
-from jobs import mpiapp
+from jobs import mpiapp, table, write_job
 
 from mpiapp.cli import main
+from mpiapp.files.replacing import replacing
 
 PAIR = {"obsid": "1", "stack": "S", "component": "r1", "instrument": "ACIS", "band": "b"}
 PAIR |= {"aperture": "aper", "cnts": 5, "cnts_bkg": 30, "psf_frac": 0.9, "psf_frac_bkg": 0.05}
@@ -49,10 +50,39 @@ def test_files_of_an_earlier_import_that_are_replaced_are_counted(tmp_path, caps
 
 def test_a_full_disk_is_named(tmp_path, capsys):
     (tmp_path / "sim").mkdir()
-    (tmp_path / "sim" / f".truth.fits.{os.getpid()}.part").symlink_to("/dev/full")
+    (tmp_path / "sim" / f".truth.{os.getpid()}.part.fits").symlink_to("/dev/full")
     line = refused(capsys, "simulate", tmp_path / "sim", "--detections", "1")
     assert line.endswith("sim/truth.fits: No space left on device")
     assert not (tmp_path / "sim" / "truth.fits").exists()
+
+
+@pytest.mark.parametrize("call", ["export --level obsid", "report"])
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, capsys, call):
+    out, results = tmp_path / "out" / "page.vot", tmp_path / "results.h5"
+    mpiapp("run", write_job(tmp_path, text=table(1, 1)))
+    assert main([*call.split(), str(results), str(out)]) == 0
+    before = out.read_bytes()
+    (out.parent / f".page.{os.getpid()}.part.vot").symlink_to("/dev/full")
+    capsys.readouterr()
+    line = refused(capsys, *call.split(), results, out)
+    assert line.endswith("out/page.vot: No space left on device")
+    assert (out.read_bytes(), os.listdir(out.parent)) == (before, ["page.vot"])
+
+
+def test_a_device_is_written_to_and_stays_what_it_is(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    reader = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    with replacing(tmp_path / "fifo") as new:
+        new.write_text("a page")
+    assert os.read(reader, 10) == b"a page" and (tmp_path / "fifo").is_fifo()
+    os.close(reader)
+
+
+def test_a_place_where_nothing_can_be_written_is_named_before_the_work(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for call in ("measure absent.csv", "export absent.h5", "run absent.toml --export"):
+        line = refused(capsys, *call.split(), tmp_path / "file" / "new" / "out.vot")
+        assert line == f"mpiapp: {tmp_path}/file: Not a directory"
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a\0b", "n" * 256])

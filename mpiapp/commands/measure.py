@@ -107,9 +107,6 @@ def main(args: Namespace) -> ExitCode:
     )
     table = measured_table(counts, quantities, found, prefix, more)
     table.meta |= {"engine": args.engine, "seed": str(args.seed)}
-    try:
-        write_table(table, args.out)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror or str(error), args.out) from error
+    write_table(table, args.out)
     print(f"{args.out}: {tally(counts, quantities, found)}")
     return ExitCode.RUNS_FAILED if n_failed(counts, quantities, found) else ExitCode.OK

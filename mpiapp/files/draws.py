@@ -65,7 +65,6 @@ def write_draws(draws: RunDraws, path: str | Path) -> Path:
     """
     path = Path(path)
     check_suffix(path.suffix)
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".fits":
         write_hdus(path, _hdus(draws))
         return path

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
+def check_folder_of(path: str | os.PathLike) -> None:
+    """Raise OSError that names the folder if no file, or folder for it, can be made there."""
+    folder = next(folder for folder in Path(path).absolute().parents if folder.exists())
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """A new file beside `path` to be written inside, which then takes its name in one step.
 
-    If that fails, nothing of it is left.  Raises OSError that names `path`.
+    Its folder is made, its suffix is that of `path`, and if writing fails nothing of it is left.
+    Raises OSError that names `path`.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
+    if path.is_char_device() or path.is_fifo():  # such as /dev/null, which must stay what it is
+        yield path
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem[:200]}.{os.getpid()}.part{path.suffix}")
     try:
         yield partial
         os.replace(partial, path)

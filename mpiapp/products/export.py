@@ -7,7 +7,6 @@ outcome and the flags stand beside every number.
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
@@ -24,6 +23,7 @@ from .. import __version__
 from ..catalog.bundle import InputError
 from ..catalog.masters import Associations
 from ..catalog.quantities import Matrix
+from ..files.replacing import replacing
 from ..files.results import Results, readable
 from . import hats
 from .beside import Beside
@@ -250,15 +250,10 @@ def write_table(table: Table, path: str | Path) -> Path:
     path = writable(path)
     if path.suffix == hats.SUFFIX:
         return hats.write_hats(table, path, _write_parquet)
-    new = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        with warnings.catch_warnings():
-            # Of units that a format does not know, or calls deprecated: erg is what everybody uses.
-            warnings.simplefilter("ignore", AstropyWarning)
-            _WRITERS[path.suffix](table, new)
-        os.replace(new, path)
-    finally:
-        new.unlink(missing_ok=True)
+    with replacing(path) as new, warnings.catch_warnings():
+        # Of units that a format does not know, or calls deprecated: erg is what everybody uses.
+        warnings.simplefilter("ignore", AstropyWarning)
+        _WRITERS[path.suffix](table, new)
     return path
 
 

@@ -19,6 +19,7 @@ from numpy.polynomial import chebyshev
 from .. import __version__
 from ..catalog.bundle import InputError
 from ..catalog.quantities import APERTURES, QUANTITIES
+from ..files.replacing import replacing
 from ..files.results import Results
 from ..posterior import Smoothing
 from ..posterior.marginals import Marginal
@@ -58,7 +59,8 @@ def write_phot3(results: Results, level: str, folder: str | Path) -> int:
             primary.header[column.name[:8].upper()] = (name, column.description)
         hdus = [_hdu(*key, of) for key, of in sorted(tables.items())]
         path = folder / f"{'_'.join(quote(name, safe='+') for name in names)}_{band}_phot3.fits"
-        fits.HDUList([primary, *hdus]).writeto(path, overwrite=True, checksum=True)
+        with replacing(path) as new:
+            fits.HDUList([primary, *hdus]).writeto(new, checksum=True)
     return len(found)
 
 

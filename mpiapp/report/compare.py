@@ -12,6 +12,7 @@ from astropy.table import Table, vstack
 from ..catalog.bundle import InputError
 from ..catalog.outcome import Flag, Outcome, outcome_text
 from ..catalog.quantities import QUANTITIES
+from ..files.replacing import replacing
 from ..files.schema import PHOTOMETRY_DTYPE
 from .groups import groups
 from .matching import Side, distance, pairs
@@ -263,22 +264,27 @@ def write_table(table: Table, path: str | Path) -> None:
             f"{path}: unknown kind of table; give it one of the suffixes "
             f"{', '.join(TABLE_SUFFIXES)}"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".txt":
-        path.write_text(lay_out(formatted(table)) + "\n")
-    elif path.suffix == ".ecsv":
-        table.write(path, format="ascii.ecsv", overwrite=True)
-    else:
-        latex = formatted(table)
-        for name in latex.colnames:
-            latex[name] = [str(v).replace("%", r"\%").replace("_", r"\_") for v in latex[name]]
-        titles = {
-            "N_success/N_total": r"$N_\mathrm{success}/N_\mathrm{total}$",
-            "f mean": r"$\bar{f}$",
-            "f median": r"$f_\mathrm{median}$",
-            "f 99 %": r"$f_{99}$",
-            "% f <= 1": r"\% with $f \leq 1.0$",
-        }
-        for old, new in titles.items():
-            latex.rename_column(old, new)
-        latex.write(path, format="ascii.latex", overwrite=True)
+    with replacing(path) as new:
+        if path.suffix == ".txt":
+            new.write_text(lay_out(formatted(table)) + "\n")
+        elif path.suffix == ".ecsv":
+            table.write(new, format="ascii.ecsv")
+        else:
+            _latex(table).write(new, format="ascii.latex")
+
+
+def _latex(table: Table) -> Table:
+    """Table 3 with the texts of LaTeX."""
+    latex = formatted(table)
+    for name in latex.colnames:
+        latex[name] = [str(v).replace("%", r"\%").replace("_", r"\_") for v in latex[name]]
+    titles = {
+        "N_success/N_total": r"$N_\mathrm{success}/N_\mathrm{total}$",
+        "f mean": r"$\bar{f}$",
+        "f median": r"$f_\mathrm{median}$",
+        "f 99 %": r"$f_{99}$",
+        "% f <= 1": r"\% with $f \leq 1.0$",
+    }
+    for old, new in titles.items():
+        latex.rename_column(old, new)
+    return latex

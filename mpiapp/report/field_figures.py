@@ -24,6 +24,7 @@ from ..extract.psf import Psf
 from ..extract.quality import FLAGS
 from ..extract.region import Bounds, Region
 from ..extract.sky import Grid
+from ..files.replacing import replacing
 from .figures import BLUE, GREEN, ORANGE, RED, save, styled
 from .page import figure_html, page_html, table_html
 
@@ -247,6 +248,6 @@ def write_gallery(field: Field, done: Sequence[Extracted], title: str, path: str
         except InputError as error:
             body.append(f"<p>{html.escape(f'{words}: not drawn: {error}')}</p>")
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page_html(title, "\n".join(body)), encoding="utf-8")
+    with replacing(path) as new:
+        new.write_text(page_html(title, "\n".join(body)), encoding="utf-8")
     return path

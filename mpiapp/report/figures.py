@@ -15,6 +15,7 @@ import numpy as np
 
 from ..catalog.bundle import InputError
 from ..catalog.quantities import QUANTITIES
+from ..files.replacing import replacing
 from .compare import Comparison
 from .matching import signed_distance
 
@@ -80,9 +81,8 @@ def save(figure, path: Path) -> Path:
     """Write a figure in the form that the suffix names."""
     from matplotlib import rc_context
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with rc_context(STYLE):
-        figure.savefig(path)
+    with rc_context(STYLE), replacing(path) as new:
+        figure.savefig(new)
     return path
 
 

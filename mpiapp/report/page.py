@@ -10,6 +10,7 @@ from pathlib import Path
 
 from astropy.table import Table
 
+from ..files.replacing import replacing
 from ..files.results import Results, readable
 from . import page_figures as draw
 from . import show
@@ -84,8 +85,8 @@ def write_page(results: Results, path: str | Path) -> Path:
     body += ["<h2>Least converged</h2>", table_html(show.worst_table(done))]
     body += _provenance(results, done)
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page_html(name, "\n".join(body)), encoding="utf-8")
+    with replacing(path) as new:
+        new.write_text(page_html(name, "\n".join(body)), encoding="utf-8")
     return path
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
+from ..files.replacing import replacing
 from .instrument import ECF90_APERTURE, psf_radius
 from .observe import Detections, groups, mean_off_axis
 from .plane import Plane, table_wcs
@@ -74,4 +75,5 @@ def region_hdu(name: str, shapes, plane: Plane) -> fits.BinTableHDU:
 
 
 def write_fits(path: Path, hdus: list) -> None:
-    fits.HDUList(hdus).writeto(path, overwrite=True)
+    with replacing(path) as new:
+        fits.HDUList(hdus).writeto(new)

@@ -14,6 +14,7 @@ from ..catalog.problem import Problem
 from ..catalog.runs import RunKey
 from ..config import Config
 from ..engines.get_draws import prior_range
+from ..files.replacing import replacing
 from ..files.results import open_results
 from ..report.compare import Comparison, compare, formatted, table_3, worst_table, write_table
 from ..report.figures import comparison_figures, save
@@ -269,5 +270,6 @@ def pictures(paths: list[Path], folder: Path) -> list[str]:
 
 def write_markdown(path: Path, parts: list[str]) -> Path:
     """Write headings, paragraphs and tables with empty lines between them; returns the path."""
-    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    with replacing(path) as new:
+        new.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return path

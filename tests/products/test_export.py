@@ -260,8 +260,9 @@ def test_a_stack_says_how_many_observations_entered_each_number(tmp_path):
 
 def test_a_table_that_cannot_be_written_after_a_job_is_told_and_costs_no_results(tmp_path):
     config = write_job(tmp_path)
-    done = mpiapp("run", config, "--export", tmp_path / "none" / "sources.vot")
+    (tmp_path / "sources.vot").mkdir()
+    done = mpiapp("run", config, "--export", tmp_path / "sources.vot")
     assert done.returncode == ExitCode.USAGE and "Traceback" not in done.stderr
-    assert "sources.vot: No such file or directory; the results are complete" in done.stderr
+    assert "sources.vot: Is a directory; the results are complete" in done.stderr
     with open_results(tmp_path / "results.h5") as results:
         assert len(results.table("photometry"))
