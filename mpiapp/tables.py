@@ -20,6 +20,7 @@ from .catalog.assemble import assemble_unnamed
 from .catalog.bundle import are_sensible
 from .catalog.fault import InputError, grouped
 from .catalog.instruments import instrument_problem
+from .catalog.names import comma_list
 from .catalog.outcome import Outcome
 from .catalog.priors import prior_bounds
 from .catalog.quantities import QUANTITIES
@@ -216,7 +217,7 @@ def chosen_quantities(counts: Counts, quantities: str | Sequence[str] | None) ->
     if quantities is None:
         return can_be
     if isinstance(quantities, str):
-        quantities = [name.strip() for name in quantities.split(",")]
+        quantities = comma_list(quantities)
     for quantity in quantities:
         if quantity not in QUANTITIES:
             raise InputError(f"quantity {quantity!r}: expected one of {', '.join(QUANTITIES)}")

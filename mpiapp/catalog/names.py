@@ -53,6 +53,11 @@ def target_problem(stack: str, obsid: str, bundle: str) -> str:
     return ""
 
 
+def comma_list(text: str) -> list[str]:
+    """What a text lists between commas: without blanks around, empty places and repetitions."""
+    return list(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
+
+
 def natural(word: str) -> tuple[tuple[int, str], ...]:
     """A key that sorts 2 before 10."""
     return tuple((int(p), "") if p.isdecimal() else (-1, p) for p in re.split(r"(\d+)", word) if p)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from ..catalog.names import comma_list
 from ..exit_code import ExitCode
 
 HELP = "print how two sets of photometry agree (Table 3)"
@@ -21,7 +22,13 @@ def add_arguments(p: ArgumentParser) -> None:
         metavar="REFERENCE",
         help="results file, table of the catalog, or simulated catalog (its folder)",
     )
-    p.add_argument("--by", default="level,quantity,band", help="groups (level,quantity,band)")
+    p.add_argument(
+        "--by",
+        type=comma_list,
+        default="level,quantity,band",
+        metavar="NAMES",
+        help="groups (level,quantity,band)",
+    )
     p.add_argument("--sample", help="name of the sample (that of the file)")
     p.add_argument("--worst", type=int, default=10, help="how many of the largest f to name (10)")
     p.add_argument(
@@ -44,10 +51,9 @@ def main(args: Namespace) -> ExitCode:
         return ExitCode.OK
     with open_side(args.results) as side, open_side(args.reference) as reference:
         found = compare.compare(side, reference, args.sample, args.worst)
-    by = [name.strip() for name in args.by.split(",") if name.strip()]
-    print(compare.report([found], by, args.worst))
+    print(compare.report([found], args.by, args.worst))
     for path in args.out:
-        compare.write_table(compare.table_3([found], by), path)
+        compare.write_table(compare.table_3([found], args.by), path)
     if args.figures:
         from ..report.figures import comparison_figures, difference_figures
 

@@ -8,6 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..catalog.names import comma_list
 from ..exit_code import ExitCode
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def add_arguments(p: ArgumentParser) -> None:
     p.add_argument(
         "--with",
         dest="extras",
-        default="",
+        type=comma_list,
+        default=[],
         metavar="NAMES",
         help="more columns, of mode,mean,rms,gamma_alpha,gamma_beta,noise,n_obsids; and, if "
         "[extras] of the job asked for them, of ml,ml_sigma,no_source,threshold,detection_limit,"
@@ -59,7 +61,8 @@ def add_arguments(p: ArgumentParser) -> None:
     )
     p.add_argument(
         "--carry",
-        default="",
+        type=comma_list,
+        default=[],
         metavar="NAMES",
         help="columns that came along into the prep3 files, ra,dec for instance, or all; "
         "theta_b or theta_aper90_b for the value in one band",
@@ -106,12 +109,10 @@ def main(args: Namespace) -> ExitCode:
             table = run_table(results, args.table, args.level)
         print(f"{write_table(table, args.out)}: {len(table)} rows, {len(table.columns)} columns")
         return ExitCode.OK
-    extras = [name for name in args.extras.split(",") if name]
-    carry = [name for name in args.carry.split(",") if name]
     levels = level_fields(percentages(args.levels), args.hdi)
     with open_results(args.results) as results:
         inputs = []
-        is_needed = carry or args.energy_errors
+        is_needed = args.carry or args.energy_errors
         if is_needed or (args.level == "master" and not args.mst3):
             with contextlib.nullcontext() if is_needed else contextlib.suppress(InputError):
                 inputs = job_inputs(results, args.inputs)
@@ -123,8 +124,8 @@ def main(args: Namespace) -> ExitCode:
             args.level,
             inputs,
             mst3,
-            extras,
-            carry,
+            args.extras,
+            args.carry,
             levels,
             args.energy_errors,
             compared,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
+from ..catalog.names import comma_list
 from ..exit_code import ExitCode
 
 HELP = "make prep3 files from events, regions and PSF images"
@@ -21,7 +22,13 @@ def add_arguments(p: ArgumentParser) -> None:
         help="folder of catalog products or of srcflux, or a field file (.toml, or a table)",
     )
     p.add_argument("directory", metavar="OUT", help="folder for the files")
-    p.add_argument("--bands", metavar="NAMES", help="of b,h,m,s,u,w (all that there are)")
+    p.add_argument(
+        "--bands",
+        type=comma_list,
+        default=[],
+        metavar="NAMES",
+        help="of b,h,m,s,u,w (all that there are)",
+    )
     p.add_argument(
         "--masters",
         metavar="RADIUS|TABLE",
@@ -45,7 +52,6 @@ def main(args: Namespace) -> ExitCode:
 
     here = connect()
     sys.stdout, sys.stderr = UnbreakableStream(sys.stdout), UnbreakableStream(sys.stderr)
-    bands = args.bands.split(",") if args.bands else ()
 
     def finish(done, field) -> int:
         faults = [fault for one in done.done for fault in one.faults]
@@ -71,4 +77,6 @@ def main(args: Namespace) -> ExitCode:
         return ExitCode.RUNS_FAILED if faults else ExitCode.OK
 
     with here.guard():
-        return extraction.run(lambda: find_field(args.field, bands), args.directory, here, finish)
+        return extraction.run(
+            lambda: find_field(args.field, args.bands), args.directory, here, finish
+        )

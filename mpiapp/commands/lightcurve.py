@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from argparse import ArgumentParser, Namespace
 
+from ..catalog.names import comma_list
 from ..exit_code import ExitCode
 
 HELP = "a source in each of its observations: table and picture"
@@ -19,7 +20,9 @@ def add_arguments(p: ArgumentParser) -> None:
     p.add_argument("source", metavar="SOURCE", help="a master source, or STACK/COMPONENT")
     p.add_argument("--out", metavar="FILE", help="table: .fits, .ecsv, .vot, .parquet or .csv")
     p.add_argument("--plot", metavar="FILE", help="picture: .png, .pdf or .svg")
-    p.add_argument("--bands", default="", metavar="NAMES", help="b,h for instance (all)")
+    p.add_argument(
+        "--bands", type=comma_list, default=[], metavar="NAMES", help="b,h for instance (all)"
+    )
     p.add_argument("--quantity", metavar="NAME", help="(that of [products] of the job, photflux)")
     p.add_argument("--aperture", choices=("aper", "aper90"), default="aper", help="(aper)")
     p.add_argument(
@@ -57,7 +60,7 @@ def main(args: Namespace) -> ExitCode:
             observations(path for files in inputs for path in files.prep3),
             mst3 and mst3.associations,
             masters,
-            [band for band in args.bands.split(",") if band],
+            args.bands,
             args.quantity or compared_of(results).quantity,
             args.aperture,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
+from ..catalog.names import comma_list
 from ..exit_code import ExitCode
 from .column_map import COLUMNS, TABLE, add_mapping
 
@@ -32,7 +33,8 @@ def add_arguments(p: ArgumentParser) -> None:
     p.add_argument(
         "--with",
         dest="extras",
-        default="",
+        type=comma_list,
+        default=[],
         metavar="NAMES",
         help="more columns, of ml,no_source,detection_limit,hdi (docs: Limits)",
     )
@@ -79,9 +81,8 @@ def main(args: Namespace) -> ExitCode:
     if not len(counts):
         raise InputError(f"{source.name}: no row in it; check that it is the right table")
     quantities = chosen_quantities(counts, args.quantities)
-    extras = [name for name in args.extras.split(",") if name]
     levels = percentages(args.levels)
-    more = more_fields(extras, levels)
+    more = more_fields(args.extras, levels)
     policy = Policy(extras=Extras(detection=Detection(args.false_alarm, args.power)))
     for note in source.notes + counts.layout.notes(source.table.colnames, of_jobs=False):
         print(f"{args.table}: {note}")
@@ -102,7 +103,7 @@ def main(args: Namespace) -> ExitCode:
         args.seed,
         policy=policy,
         processes=args.processes,
-        extras=extras,
+        extras=args.extras,
         levels=levels,
     )
     table = measured_table(counts, quantities, found, prefix, more)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from ..catalog.names import comma_list
 from ..exit_code import ExitCode
 
 HELP = "draw one run of a results file, or a source of a field"
@@ -23,7 +24,13 @@ def add_arguments(p: ArgumentParser) -> None:
     which.add_argument(
         "--field", metavar="SOURCE", help="a source of a field: counts, regions, PSF"
     )
-    p.add_argument("--bands", metavar="NAMES", help="of the source (all that there are)")
+    p.add_argument(
+        "--bands",
+        type=comma_list,
+        default=[],
+        metavar="NAMES",
+        help="of the source (all that there are)",
+    )
     p.add_argument("--obsid", default="", help="of the source (all that there are)")
     p.add_argument("--out", default="run.png", metavar="FILE", help="the figure (run.png)")
     p.add_argument("--draws", metavar="FILE", help="save the draws: .nc (for ArviZ) or .fits")
@@ -38,8 +45,7 @@ def main(args: Namespace) -> ExitCode:
         from ..extract.find import find_field
         from ..report.field_figures import plot_source
 
-        bands = args.bands.split(",") if args.bands else ()
-        print(plot_source(find_field(args.results), args.field, args.out, bands, args.obsid))
+        print(plot_source(find_field(args.results), args.field, args.out, args.bands, args.obsid))
         return ExitCode.OK
     from ..files.results import open_results
     from ..report.plot import plot_run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from ..catalog.names import comma_list
 from ..exit_code import ExitCode
 
 HELP = "repeat the memo's verification, and report it"
@@ -31,7 +32,11 @@ def add_arguments(p: ArgumentParser) -> None:
         help="runs per sample, 0 for the memo's (12); of --catalog, rows drawn at random (all)",
     )
     p.add_argument(
-        "--engines", help="of get_draws, pymc3, pymc, gibbs, exact (those installed; exact)"
+        "--engines",
+        type=comma_list,
+        default=[],
+        metavar="NAMES",
+        help="of get_draws, pymc3, pymc, gibbs, exact (those installed; exact)",
     )
     p.add_argument("--ranks", type=int, default=0, help="worker ranks under mpiexec (no MPI)")
     p.add_argument("--seed", type=int, default=2022, help="of samples and draws (2022)")
@@ -49,13 +54,22 @@ def main(args: Namespace) -> ExitCode:
     from ..validate.real_report import verify_catalog
     from ..validate.verify import verify
 
-    engines = args.engines.split(",") if args.engines else None
     if args.catalog:
         folder, size = args.report or args.directory, int(args.size or 0)
-        print(verify_catalog(args.catalog, engines or ("exact",), folder, size, args.seed))
+        print(verify_catalog(args.catalog, args.engines or ("exact",), folder, size, args.seed))
         return ExitCode.OK
     if not args.directory:
         raise InputError("verify: name a folder, or published rows with --catalog ROWS")
     size = 12 if args.size is None else args.size
-    print(verify(args.directory, size, engines, args.ranks, args.seed, args.real, args.report))
+    print(
+        verify(
+            args.directory,
+            size,
+            args.engines or None,
+            args.ranks,
+            args.seed,
+            args.real,
+            args.report,
+        )
+    )
     return ExitCode.OK

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from ..catalog.fault import InputError
+from ..catalog.names import comma_list
 from ..files.packed_runs import starts
 from ..files.results import Results
 from ..posterior import Smoothing
@@ -23,9 +24,9 @@ _AS_KEPT = 0.01
 def percentages(text: str) -> list[float]:
     """Levels from a list of percentages, "90,99.7"; InputError for what is none."""
     levels = []
-    for part in filter(None, text.split(",")):
+    for part in comma_list(text):
         try:
-            level = float(part.strip().rstrip("%")) / 100.0
+            level = float(part.rstrip("%")) / 100.0
         except ValueError:
             level = np.nan
         if not 0.0 < level < 1.0:

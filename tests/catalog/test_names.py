@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mpiapp.catalog.fault import InputError
-from mpiapp.catalog.names import LONGEST_NAME, check_name, is_name, name_problem, target_problem
+from mpiapp.catalog.names import (
+    LONGEST_NAME,
+    check_name,
+    comma_list,
+    is_name,
+    name_problem,
+    target_problem,
+)
 
 texts = st.text(st.characters(max_codepoint=0x17F), max_size=60)
 awkward = st.text(st.sampled_from(list("'\"&:. 1e-+%=,;(){}/")), min_size=1, max_size=LONGEST_NAME)
@@ -52,3 +59,8 @@ def test_names_that_fit_one_by_one_may_be_too_long_together():
     fitting = ("s" * 47, "o" * 40, "b" * 7)
     assert target_problem(*fitting) == ""
     assert "is longer than 96" in target_problem(*fitting[:2], "b" * 8)
+
+
+def test_lists_between_commas_have_no_blanks_empty_places_or_repetitions():
+    assert comma_list(" flux, cnts,,flux ,") == ["flux", "cnts"]
+    assert comma_list("") == []
