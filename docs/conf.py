@@ -11,6 +11,7 @@ from mpiapp.catalog.outcome import Flag, Outcome
 from mpiapp.catalog.quantities import HARDNESS, TABLE_1, Matrix
 from mpiapp.exit_code import ExitCode
 from mpiapp.files import schema
+from mpiapp.files.known_tables import known_tables
 from mpiapp.products import columns
 from mpiapp.starter import toml_value
 
@@ -102,6 +103,21 @@ def _catalog_columns() -> str:
     return "\n".join(rows)
 
 
+def _known_tables() -> str:
+    """The tables that are read as they are, and which of their columns is which."""
+    rows = ["| table | what is taken | in all rows |", "|---|---|---|"]
+    for table in known_tables():
+        if table.refused:
+            continue
+        taken = (
+            f"{own}: {' or '.join(f'`{name}`' for name in names)}"
+            for own, names in table.columns.items()
+        )
+        values = ", ".join(f"{own} {value}" for own, value in table.values.items())
+        rows.append(f"| [{table.title}]({table.source}) | {'; '.join(taken)} | {values} |")
+    return "\n".join(rows)
+
+
 def _settings() -> str:
     """Every section of a configuration with its keys, from the model and its docstrings."""
 
@@ -142,6 +158,7 @@ def _values(kind: dict) -> str:
 
 myst_substitutions = {f"{name}_columns": _columns(name) for name in schema.TABLES}
 myst_substitutions["settings"] = _settings()
+myst_substitutions["known_tables"] = _known_tables()
 myst_substitutions["catalog_columns"] = _catalog_columns()
 myst_substitutions["exit_codes"] = "\n".join(
     ["| exit code | meaning |", "|---|---|"]

@@ -160,7 +160,7 @@ def measure_table(
         out = Photometry(table if isinstance(table, (Table, Mapping)) else source.table)
     if counts.layout.is_wide:
         out = out[counts.rows]
-        for name in {"band", "aperture"} - set(out.colnames):
+        for name in {"band", "aperture"} & set(counts.names) - set(out.colnames):
             out[name] = counts.names[name]
     wanted, more = chosen_quantities(counts, quantities), more_fields(extras, levels)
     if clash := clashing(out.colnames, wanted, prefix, more):

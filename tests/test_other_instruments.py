@@ -15,9 +15,16 @@ from scipy import stats
 from mpiapp import Flag, InputError, InputWarning, Outcome, measure_table
 from mpiapp.catalog.instruments import band_problem, instrument_problem
 from mpiapp.config import Config
+from mpiapp.files.catalog_tables import read_table
+from mpiapp.files.column_map import Given
+from mpiapp.files.counts_table import find_counts
 from mpiapp.files.flat_tables import import_table
 from mpiapp.files.mst3 import read_mst3, write_mst3
 from mpiapp.files.prep3 import read_prep3
+from mpiapp.photometry.ladder import Policy
+from mpiapp.posterior import Smoothing
+
+UNSMOOTHED = Policy(smoothing=Smoothing(bandwidth=0.01))
 
 
 def erosita():
@@ -55,11 +62,143 @@ def test_a_catalog_of_erosita_is_measured_as_it_is_and_overflow_is_told():
     assert found["src_rate"][0] == alone["src_rate"][0]
 
 
-def test_fractions_that_a_catalog_lacks_are_asked_for():
-    table = erosita()
-    table.remove_columns(["APE_EEF_1", "APE_EEF_P2"])
-    with pytest.raises(InputError, match="psf_frac: fraction of the PSF"):
-        measure_table(table, progress=False)
+def test_apertures_of_erass_hold_three_quarters_of_the_psf_unless_told_otherwise():
+    """Band 1 of 3eRASS J094452.8-711152: the fit, of the whole PSF, has 2181.16 ± 48.45 counts."""
+    row = {"APE_CTS_1": [1637], "APE_BKG_1": [5.58296], "APE_EXP_1": [1276.99]}
+    found = measure_table(row, progress=False)
+    assert found["src_cnts"][0].value == pytest.approx(2181.16, abs=48.45)
+    for values, is_told in (({}, True), ({"psf_frac": 0.6}, False)):
+        layout = find_counts(read_table(row), Given(values=values)).layout
+        notes = "\n".join(layout.notes((), of_jobs=False))
+        assert ("psf_frac is 0.75 in all rows: the apertures of eRASS1 hold" in notes) == is_told
+
+
+def test_the_chance_of_no_source_is_the_ape_pois_of_erosita():
+    """Bands P5 to P9 of 3eRASS J094452.8-711152 (eRASS3_Main_v1.3)."""
+    counts, background = [9, 21, 2, 4, 2], [6.85817, 12.9978, 1.93052, 2.155, 2.15884]
+    chance = [0.252614, 0.0249731, 0.574861, 0.171873, 0.635284]
+    row = {}
+    for band, c, b in zip(("P5", "P6", "P7", "P8", "P9"), counts, background):
+        row |= {f"APE_CTS_{band}": [c], f"APE_BKG_{band}": [b], f"APE_EXP_{band}": [600.0]}
+    found = measure_table(row, "cnts", progress=False, extras=["no_source"])
+    assert found["band"].tolist() == ["P5", "P6", "P7", "P8", "P9"]
+    assert found["src_cnts_no_source"] == pytest.approx(chance, rel=1e-4)
+
+
+def rapidxmm():
+    """A row of the server, as its authors' package shows it (github.com/ruizca/rapidxmm)."""
+    row = {"npixel": [4625393631], "obsid": ["9184000003"], "instrum": ["PN"], "eef": [0.85]}
+    exposures = {6: 3.565029, 7: 2.364278, 8: 2.7630625}
+    for band, exposure in exposures.items():
+        row |= {f"band{band}_exposure": [exposure], f"band{band}_src_counts": [0]}
+        row |= {f"band{band}_bck_counts": [0.0]}
+    return Table(row)
+
+
+def test_limits_of_rapidxmm_come_back_from_its_counts(tmp_path):
+    """Its limits, of one side, are at the levels 0.8413, 0.9772 and 0.9986.
+
+    A kernel of 0.01 rms widens the density of no counts by 0.1 %.
+    """
+    levels = [0.8413, 0.9772, 0.9986]
+    found = measure_table(rapidxmm(), "rate", progress=False, levels=levels, policy=UNSMOOTHED)
+    assert found["band"].tolist() == ["6", "7", "8"]
+    published = [
+        [0.60744977, 1.24774, 2.1685438],
+        [0.91595656, 1.8814322, 3.2698865],
+        [0.7837593, 1.6098908, 2.7979536],
+    ]
+    limits = [found[f"src_rate_hi{100 * level:.6g}".replace(".", "_")] for level in levels]
+    assert np.transpose(limits) == pytest.approx(np.array(published), rel=1.2e-3)
+    rapidxmm().write(tmp_path / "limits.csv")
+    (file,) = import_table(tmp_path / "limits.csv", tmp_path / "out").files
+    prep3 = read_prep3(file)
+    assert prep3.header[1:4] == ("PN", "9184000003", "PN")
+    F = prep3.bundles["4625393631"].F["7", "aper", "rate"]
+    assert pytest.approx(np.array([[0.85 * 2.364278, 0.0], [0.0, 0.0]])) == F
+
+
+def test_rates_and_limits_of_swift_come_back_from_its_counts():
+    """LSXPS J062126.9-622317 and limits at 77.969 −62.324, of the documentation of swifttools.
+
+    Its rates agree with its counts to 2e-5; its limits, at 99.73 %, have three or four digits and
+    are found to 0.5 %.
+    """
+    source = {
+        "IAUName": ["LSXPS J062126.9-622317"], "Exposure": [1186293.8928],
+        "Counts_band0": [597], "BgCounts_band0": [512.445957481861],
+        "RateCF_band0": [1.47021977682665],
+        "Counts_band3": [231], "BgCounts_band3": [208.22353803739],
+        "RateCF_band3": [1.47015077843438],
+    }  # fmt: skip
+    counts = find_counts(read_table(source))
+    numbers = counts.numbers
+    rates = (numbers["cnts"] - numbers["bkg"]) / (numbers["psf_frac"] * numbers["exposure_rate"])
+    assert rates == pytest.approx([0.00010479103345663, 2.82258505525886e-05], rel=3e-5)
+    assert counts.names["band"] == ["0", "3"]
+    limits = {
+        "ImageExposure": [36730.542969, 190.5548, 1313.8252],
+        "Total_Counts": [575.0, 1.0, 3.0],
+        "Total_BGCounts": [579.319382, 0.054678, 0.533764],
+        "Total_CorrectionFactor": [1.422133, 1.703401, 1.218156],
+    }
+    found = measure_table(limits, "rate", progress=False, levels=[0.9973], policy=UNSMOOTHED)
+    published = np.array([0.002796, 0.072142, 0.010449])
+    assert found["src_rate_hi99_73"].value == pytest.approx(published, rel=5e-3)
+
+
+def nustar():
+    """Names as HEASARC's NUSTARSSC has them."""
+    return Table(
+        {
+            "name": ["NuSTAR J000000-000000"],
+            "fb_counts": [120], "fb_bkg_counts": [80.0], "fb_exposure": [4e4],
+            "sb_counts": [60], "sb_bkg_counts": [35.0], "sb_exposure": [4e4],
+        }
+    )  # fmt: skip
+
+
+def test_a_catalog_of_nustar_needs_the_fraction_of_the_psf():
+    with pytest.raises(InputError, match=r"NuSTAR's catalogs.*\n  psf_frac: fraction of the PSF"):
+        measure_table(nustar(), progress=False)
+    table = nustar()
+    table["psf_frac"] = 0.5
+    found = measure_table(table, "rate", progress=False, extras=["ml"])
+    assert found["band"].tolist() == ["FB", "SB"]
+    assert found["src_rate_ml"].value == pytest.approx([40 / 2e4, 25 / 2e4])
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (["EP_8_CTS", "PN_8_CTS", "PN_8_RATE"], "CTS are source counts of a fit.*RapidXMM"),
+        (["ML_CTS_1", "ML_RATE_1"], "add the columns APE_CTS, APE_BKG and APE_EXP"),
+        (["fb_counts", "fb_exposure"], "bkg: counts to be expected .*; there FB_bkg_counts"),
+        (["Counts_band0", "BgCounts_band0"], "psf_frac: .*; there 1/RateCF_band0"),
+    ],
+)
+def test_catalogs_that_lack_counts_say_which_columns_would_do(columns, said):
+    with pytest.raises(InputError, match=f"(?s){said}"):
+        measure_table({name: [1.5] for name in columns}, progress=False)
+
+
+def test_wide_tables_of_any_names_are_told_with_placeholders(tmp_path):
+    table = Table(
+        {
+            "NAME": ["x", "y"], "SOFT_N": [7, 3], "HARD_N": [2, 0], "SOFT_B": [2.5, 1.0],
+            "HARD_B": [1.0, 1.0], "CORRECTION": [2.0, 0.5], "T": [100.0, 200.0],
+        }
+    )  # fmt: skip
+    columns = {
+        "cnts": "{band}_N", "bkg": "{band}_B", "psf_frac": "1/CORRECTION", "exposure_rate": "T",
+        "component": "NAME",
+    }  # fmt: skip
+    with pytest.warns(InputWarning, match=r"column 1/CORRECTION: 2, expected a fraction up to 1"):
+        found = measure_table(table, columns=columns, progress=False, extras=["ml"])
+    assert found["band"].tolist() == ["SOFT", "HARD"] * 2
+    assert found["src_rate_ml"].value[:2] == pytest.approx([4.5 / 50.0, 1.0 / 50.0])
+    with pytest.raises(InputError, match=r"no column \{band\}_COUNTS; it has NAME, SOFT_N"):
+        measure_table(table, columns={"cnts": "{band}_COUNTS"}, progress=False)
 
 
 def run(*arguments, folder):

@@ -28,7 +28,8 @@ def add_mapping(p: ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=COLUMN",
-        help="which column of TABLE is NAME, for example cnts=COUNTS; may be repeated",
+        help="which column of TABLE is NAME, for example cnts=COUNTS, cnts={band}_CTS where a row "
+        "has several bands, or psf_frac=1/CORRECTION; may be repeated",
     )
     p.add_argument(
         "--set",

@@ -230,8 +230,8 @@ def _from_fits(path: str, data: bytes, suits: Suits) -> CatalogTable:
         for k, name in enumerate(hdu.columns.names, 1):
             if name in table.colnames:
                 _describe(table[name], header.get(f"TCOMM{k}"), header.get(f"TUCD{k}"))
-        table.meta = {key: header[key] for key in ("OBS_ID", "INSTRUME", "EXPOSURE")
-                      if key in header}  # fmt: skip
+        keywords = ("OBS_ID", "INSTRUME", "EXPOSURE", "MJD_OBS", "MJD-OBS")
+        table.meta = {key: header[key] for key in keywords if key in header}
     place = path if len(tables) == 1 else f"{path}, HDU {i} ({hdu.name})"
     notes = [f"columns of variable length passed over: {', '.join(passed)}"] if passed else []
     return CatalogTable(place, table, repeated=repeated, notes=notes, path=path)

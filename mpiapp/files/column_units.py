@@ -48,6 +48,13 @@ def is_convertible(unit: object, expected: str) -> bool:
     return known is not None and _bare(known).is_equivalent(_bare(units.Unit(expected)))
 
 
+def inverse(unit: object) -> str | None:
+    """The unit of the reciprocals of numbers in `unit`."""
+    text = "" if unit is None else str(unit).strip()
+    known = parse_unit(text) if text else None
+    return text or None if known is None else (known**-1).to_string()
+
+
 def factor(unit: object, expected: str, what: str) -> float:
     """Factor from `unit` to `expected`; 1 without a unit.
 

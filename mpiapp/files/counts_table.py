@@ -20,9 +20,10 @@ from . import conversion_factors
 from .aperture_counts import Counts, add_gamma, check_backgrounds
 from .catalog_tables import CatalogTable
 from .column_map import Given
-from .column_units import factor, is_convertible
+from .column_units import factor, inverse, is_convertible
 from .fields import RowError, missing, name_of, unexpected
-from .layouts import find_layout
+from .known_tables import RECIPROCAL
+from .layouts import find_layout, own_layout
 from .own_columns import MEASURED, NAMES, NUMBERS, OPTIONAL, PRIORS
 from .prep3_tables import MAX_COUNTS
 from .text_tables import MISSING
@@ -83,7 +84,7 @@ def find_priors(source: CatalogTable) -> Counts:
 
     Raises InputError as `find_counts` does.
     """
-    layout = find_layout(source, Given(), ("component",))
+    layout = own_layout(source, ("component",))
     counts = Counts(source, layout, np.arange(len(source.table)))
     counts.problems |= source.spoiled
     for own in ("component", "band", "aperture"):
@@ -142,7 +143,7 @@ def _check_instruments(counts: Counts) -> None:
 
 def _numbers(counts: Counts, own: str) -> np.ndarray:
     """Values of one column in our unit, checked; unusable ones are NaN, and told."""
-    base = own.removesuffix("_bkg")
+    base, is_inverse = own.removesuffix("_bkg"), own in counts.layout.inverse
     found = np.full(len(counts), np.nan)
     for pairs, name, column in _parts(counts, own):
         n_rows = len(counts.source.table)
@@ -151,13 +152,16 @@ def _numbers(counts: Counts, own: str) -> np.ndarray:
         values, bad = _floats(column, f"{counts.source.name}: column {name}", own == "psf_frac")
         if values.ndim > 1:
             found = np.full((len(counts), values.shape[1]), np.nan)
-        with np.errstate(over="ignore"):  # infinite products are refused below
-            values = values * _factors(counts, pairs, name, own, getattr(column, "unit", None))
+        unit = getattr(column, "unit", None)
+        with np.errstate(over="ignore", divide="ignore"):  # what is infinite is refused below
+            if is_inverse:
+                values, unit, name = values**-1.0, inverse(unit), f"{RECIPROCAL}{name}"
+            values = values * _factors(counts, pairs, name, own, unit)
         if base == "psf_frac":
             values[(values > 1) & (values < 1 + _ROUNDING)] = 1.0
         for rows, expected in _wrong(own, values):
             for row in np.flatnonzero(rows):
-                error = unexpected(name, _cell(column, row), expected)
+                error = unexpected(name, _cell(values if is_inverse else column, row), expected)
                 if base == "cnts" and _SHORTEST <= values[row].min() < -1:
                     error = RowError(f"{error} (overflow of 16 bits?)", f"{name}: overflow?")
                 _blame(counts, pairs, int(row), error)
@@ -188,9 +192,9 @@ def _wrong(own: str, values: np.ndarray):
         yield rows(per_row == 0), "a positive number"
 
 
-def _cell(column: Column, row: int) -> object:
+def _cell(column: Column | np.ndarray, row: int) -> object:
     value = column[row]
-    return value.tolist() if isinstance(value, np.ndarray) else value
+    return value.tolist() if isinstance(value, (np.ndarray, np.floating)) else value
 
 
 def _floats(column: Column, what: str, may_be_wide: bool) -> tuple[np.ndarray, list[int]]:

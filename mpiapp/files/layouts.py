@@ -1,4 +1,4 @@
-"""How tables of counts name their columns: this project's, CSC's, srcflux's, eROSITA's, or as told.
+"""How tables of counts name their columns: as this project does, as missions do, or as told.
 
 A layout says which column of a table, or which constant, is which of this project's columns
 (docs/counts-tables.md), once for each aperture pair that a row of the table describes.
@@ -17,34 +17,12 @@ from ..catalog.quantities import MODEL_FLUXES, QUANTITIES
 from .catalog_tables import CatalogTable
 from .column_map import Given, did_you_mean
 from .column_units import split_unit
-from .own_columns import EXPOSURES, KNOWN, MEASURED, NUMBERS, OPTIONAL, OWN, REQUIRED
+from .known_tables import RECIPROCAL, KnownTable, Place, fill, known_tables, with_placeholders
+from .own_columns import EXPOSURES, KNOWN, MEASURED, OPTIONAL, OWN, REQUIRED
 
-SRCFLUX = {
-    "component": "COMPONENT",
-    "cnts": "COUNTS",
-    "cnts_bkg": "BG_COUNTS",
-    "psf_frac": "PSFFRAC",
-    "psf_frac_bkg": "BG_PSFFRAC",
-    "area": "AREA",
-    "area_bkg": "BG_AREA",
-    "exposure_rate": "EXPOSURE",
-    "exposure_rate_bkg": "BG_EXPOSURE",
-    "exposure_photflux": "MEAN_SRC_EXP",
-    "exposure_photflux_bkg": "MEAN_BG_EXP",
-}
 _LETTERS = {word: letter for letter, word in WORDS.items()}
-_SRCFLUX_BAND = re.compile(rf"(?:^|[_.])({'|'.join(_LETTERS)}|{ENERGY_RANGE})$")
-CSC = {
-    "obsid": "obsid",
-    "stack": "detect_stack_id",
-    "component": "region_id",
-    "instrument": "instrument",
-    "exposure_rate": "livetime",
-    "mjd": "gti_mjd_obs",
-}
-_EROSITA_COUNTS = re.compile(r"ape_cts_(\w+)")
-EROSITA = {"cnts": "ape_cts", "bkg": "ape_bkg", "psf_frac": "ape_eef", "exposure_rate": "ape_exp"}
-_CSC_COUNTS = re.compile(r"cnts_(aper|aper90)_([bhmsuw])")
+_BAND_IN_NAME = re.compile(rf"(?:^|[_.])({'|'.join(_LETTERS)}|{ENERGY_RANGE})$")
+OWN_TABLE = KnownTable('as in "Tables of counts" of the documentation', "")
 
 
 @dataclass(frozen=True)
@@ -61,17 +39,21 @@ class Layout:
         Own column -> what it is in all rows, for each of them.
     is_wide : bool
         Whether bands and apertures are in the names of its columns, as in CSC's tables.
+    inverse : frozenset of str
+        Own columns that are the reciprocals of the table's.
+    area_unit : str
+        The unit of areas that have none.
+    assumed : list of str
+        What is told of values that neither the table nor the user gives.
     """
 
     kind: str
     pairs: list[dict[str, str]]
     values: list[dict[str, object]]
     is_wide: bool = False
-
-    @property
-    def area_unit(self) -> str:
-        """The unit of areas that have none."""
-        return "arcsec2" if self.is_wide else "pix"
+    inverse: frozenset[str] = frozenset()
+    area_unit: str = "pix"
+    assumed: tuple[str, ...] = ()
 
     @property
     def has(self) -> set[str]:
@@ -100,7 +82,7 @@ class Layout:
             lines.append("no column stack: each observation is a stack of its own")
         order = ["cnts", "rate", "photflux", "flux", *MODEL_FLUXES]
         measured = sorted(self.quantities(), key=order.index)
-        return [f"columns {self.kind}; measured: {', '.join(measured)}", *lines]
+        return [f"columns {self.kind}; measured: {', '.join(measured)}", *self.assumed, *lines]
 
 
 def lacking(quantity: str, has: Collection[str]) -> str | None:
@@ -119,13 +101,14 @@ def suits(given: Given, required: Collection[str]):
     """Whether a table with these names has the required columns, for files with several tables."""
 
     def has_all(names: Collection[str]) -> bool:
-        lower = {split_unit(name)[0].lower() for name in names}
+        bare = [split_unit(name)[0] for name in names]
+        lower = {name.lower() for name in bare}
         told = {*given.values, *given.columns, "stack"}
         needed = {name for name in _needed(required, told | lower) if name not in told}
-        return {c.lower() for c in given.columns.values()} <= lower and (
-            needed <= lower
-            or any(_CSC_COUNTS.fullmatch(name) or _EROSITA_COUNTS.fullmatch(name) for name in lower)
-            or _is_srcflux(lower)
+        known = _known(bare, given)
+        mapped = {c.removeprefix(RECIPROCAL).lower() for c in given.columns.values()}
+        return (needed <= lower or (known is not None and not known.refused)) and (
+            mapped <= lower or (known is not None and known.is_wide)
         )
 
     return has_all
@@ -136,8 +119,13 @@ def _needed(required: Collection[str], has: Collection[str]) -> list[str]:
     return [name for name in required if "bkg" not in has or name not in MEASURED]
 
 
-def _is_srcflux(lower: Collection[str]) -> bool:
-    return {"counts", "bg_counts", "psffrac"} <= set(lower)
+def _known(names: Collection[str], given: Given) -> KnownTable | None:
+    """The known table that has these names, unless it names its counts as this project does."""
+    if table := with_placeholders(given.columns):
+        return table
+    if "cnts" in {*(name.lower() for name in names), *given.columns}:
+        return None
+    return next((table for table in known_tables() if table.places(names)), None)
 
 
 def find_layout(source: CatalogTable, given: Given, required: Collection[str]) -> Layout:
@@ -148,25 +136,62 @@ def find_layout(source: CatalogTable, given: Given, required: Collection[str]) -
     Raises InputError that names every missing column and its purpose.
     """
     names = _Names(source)
-    told = {own: names.told(column) for own, column in given.columns.items()}
-    wide = [m for m in map(_CSC_COUNTS.fullmatch, names.by_lower) if m]
-    if wide and "cnts" not in {*names.by_lower, *told}:
-        return _csc_layout(names, wide, told, given, required)
-    of_erosita = [m for m in map(_EROSITA_COUNTS.fullmatch, names.by_lower) if m]
-    if of_erosita and "cnts" not in {*names.by_lower, *told}:
-        return _erosita_layout(names, of_erosita, told, given, required)
-    kind, columns, values = 'as in "Tables of counts" of the documentation', {}, {}
-    if _is_srcflux(names.by_lower):
-        kind, columns = "of CIAO srcflux", SRCFLUX
-        values = _srcflux_values(source)
-    columns = {own: column for own, column in columns.items() if own not in told}
-    columns = {own: names.get(c) for own, c in columns.items() if names.has(c)}
-    own = {own: names.get(own) for own in OWN if own not in told and names.has(own)}
-    columns = own | columns | told
-    columns = {own: column for own, column in columns.items() if own not in given.values}
-    values = {k: v for k, v in values.items() if k not in columns} | given.values
-    _require(names, required, {*columns, *values, "stack"})
-    return Layout(kind, [columns], [values])
+    table = _known(names.all, given) or OWN_TABLE
+    if table.refused:
+        raise InputError(f"{names.place}: columns of {table.title}: {table.refused}")
+    places = table.places(names.all) if table.known_by else [{}]
+    if not places:
+        raise InputError(
+            f"{names.place}: there is no column {given.columns['cnts']}; it has {names.listed()}"
+        )
+    columns, inverse = zip(*(_columns(names, table, place, given) for place in places))
+    values = []
+    for place, has in zip(places, columns):
+        known = {o: v for o, v in (table.values | _of_file(source, table)).items() if o not in has}
+        values.append(known | given.values | place)
+    pairs = [{o: c for o, c in has.items() if o not in given.values} for has in columns]
+    _require(names, table, required, places, [{*p, *v, "stack"} for p, v in zip(pairs, values)])
+    is_own = table is OWN_TABLE
+    kind = table.title if is_own or not table.source else f"of {table.title}"
+    assumed = [own for own in table.why if own in values[0] and own not in given.values]
+    notes = [
+        f"{own} is {table.values[own]} in all rows: {table.why[own]}; another by --set {own}=VALUE"
+        for own in assumed
+    ]
+    is_wide, both = table.is_wide, frozenset.union(*inverse)
+    return Layout(kind, pairs, values, is_wide, both, table.area_unit, tuple(notes))
+
+
+def own_layout(source: CatalogTable, required: Collection[str]) -> Layout:
+    """That of a table with this project's names; InputError as `find_layout`."""
+    names = _Names(source)
+    columns, _ = _columns(names, OWN_TABLE, {}, Given())
+    _require(names, OWN_TABLE, required, [{}], [{*columns, "stack"}])
+    return Layout(OWN_TABLE.title, [columns], [{}])
+
+
+def _columns(
+    names: _Names, table: KnownTable, place: Place, given: Given
+) -> tuple[dict[str, str], frozenset[str]]:
+    """Own column -> column of the table in a band and aperture, and which are reciprocals."""
+    found, inverse = {}, set()
+    for own in OWN:
+        if own in place:
+            continue
+        column, is_inverse = table.find(own, place, names.has)
+        if own in given.columns:
+            told = fill(given.columns[own], place)
+            is_inverse = told.startswith(RECIPROCAL) and told not in names.all
+            found[own] = names.told(told.removeprefix(RECIPROCAL) if is_inverse else told)
+        elif column is not None:
+            found[own] = names.get(column)
+        elif place and own in OPTIONAL and names.has(f"{own}_{place.get('band')}"):
+            found[own] = names.get(f"{own}_{place.get('band')}")
+        elif names.has(own):
+            found[own] = names.get(own)
+        if own in found and is_inverse:
+            inverse.add(own)
+    return found, frozenset(inverse)
 
 
 class _Names:
@@ -211,96 +236,48 @@ class _Names:
         return ", ".join(self.all[:30]) + more
 
 
-def _require(names: _Names, required: Collection[str], has: Collection[str]) -> None:
-    if missing := [name for name in _needed(required, has) if name not in has]:
-        if {"components", "F"} <= set(names.all):
-            raise InputError(f"{names.place}: bundles of sources; import them, and run a job")
-        others = [name for name in names.all if name.lower() not in OWN]
-        lines = "".join(
-            f"\n  {name}: {REQUIRED[name]}{did_you_mean(name, others)}" for name in missing
-        )
-        if set(MEASURED) <= set(missing):
-            lines += f"\n  or bkg: {KNOWN['bkg']}"
-        raise InputError(
-            f"{names.place}: {len(missing)} columns are missing (it has {names.listed()}); add "
-            "them, or say where they are with --map NAME=COLUMN (in Python `columns`) or what they "
-            f"are in every row with --set NAME=VALUE{lines}"
-        )
-
-
-def _srcflux_values(source: CatalogTable) -> dict[str, object]:
-    """Values of all rows from the header and the name of a .flux file."""
-    values: dict[str, object] = {"aperture": "aper"}
-    # EXPOSURE of a row is the live time of the source's chip.
-    keywords = (("obsid", "OBS_ID"), ("instrument", "INSTRUME"), ("exposure_s", "EXPOSURE"))
-    keywords += (("mjd", "MJD_OBS"), ("mjd", "MJD-OBS"))
-    for own, keyword in keywords:
-        if source.table.meta.get(keyword) is not None:
-            values[own] = str(source.table.meta[keyword]).strip()
-    stem = Path(source.path).name.removesuffix(".gz").rpartition(".")[0]
-    band = _SRCFLUX_BAND.search(stem)
-    return values | ({"band": _LETTERS.get(band[1], band[1])} if band else {})
-
-
-def _csc_layout(
+def _require(
     names: _Names,
-    wide: list[re.Match],
-    told: dict[str, str],
-    given: Given,
+    table: KnownTable,
     required: Collection[str],
-) -> Layout:
-    """CSC's table per observation: a row per source, its bands and apertures in the columns."""
-    shared = {own: names.get(c) for own, c in CSC.items() if names.has(c)} | told
-    pairs, values = [], []
+    places: list[Place],
+    has: list[set[str]],
+) -> None:
+    """InputError unless each band and aperture has its columns; `has` are those that it has."""
     missing: dict[str, list[str]] = {}
-    for aperture, band in (match.groups() for match in wide):
-        columns = {}
-        for own in NUMBERS:
-            stem, _, _ = own.partition("_bkg")
-            region = aperture if own == stem else f"{aperture}bkg"
-            either = f"{stem}_{region}"
-            # The same areas may serve all bands.
-            wanted = (f"{either}_{band}", either)[: 1 + (stem == "area")]
-            if found := next(filter(names.has, wanted), None):
-                columns[own] = names.get(found)
-            elif own not in told and own not in given.values:
-                missing.setdefault(either, []).append(band)
-        of_band = {own: f"{own}_{band}" for own in OPTIONAL}
-        columns |= {own: names.get(name) for own, name in of_band.items() if names.has(name)}
-        pairs.append(shared | columns | told)
-        values.append({**given.values, "band": band, "aperture": aperture})
-    if missing:
-        lacking = [f"{stem}_{'|'.join(bands)}" for stem, bands in missing.items()]
-        raise InputError(
-            f"{names.place}: columns as in CSC, but without {', '.join(lacking)}; ask the service "
-            "for them too, or say where they are with --map"
-        )
-    _require(names, required, {*pairs[0], *values[0], "stack"})
-    pairs = [{own: c for own, c in p.items() if own not in given.values} for p in pairs]
-    return Layout("of CSC's observations", pairs, values, is_wide=True)
+    for place, own in zip(places, has):
+        intended = {"bkg"} if "bkg" in table.columns and "cnts_bkg" not in own else set()
+        for name in (*_needed(required, own | intended), *intended):
+            if name not in own:
+                there = [fill(column, place) for column in table.columns.get(name, ())[:1]]
+                missing.setdefault(name, []).extend(there)
+    if not missing:
+        return
+    if {"components", "F"} <= set(names.all):
+        raise InputError(f"{names.place}: bundles of sources; import them, and run a job")
+    others = [name for name in names.all if name.lower() not in OWN]
+    purposes, lines = REQUIRED | KNOWN, ""
+    for name, there in missing.items():
+        more = ", …" if len(there) > 3 else ""
+        called = f"; there {', '.join(there[:3])}{more}" if there else ""
+        lines += f"\n  {name}: {purposes[name]}{called}{did_you_mean(name, others)}"
+    if set(MEASURED) <= set(missing):
+        lines += f"\n  or bkg: {KNOWN['bkg']}"
+    of = f" of {table.title}" if table.source else ""
+    raise InputError(
+        f"{names.place}: {len(missing)} columns{of} are missing (it has {names.listed()}); "
+        f"{table.advice}, or say where they are with --map NAME=COLUMN (in Python `columns`) or "
+        f"what they are in every row with --set NAME=VALUE{lines}"
+    )
 
 
-def _erosita_layout(
-    names: _Names,
-    wide: list[re.Match],
-    told: dict[str, str],
-    given: Given,
-    required: Collection[str],
-) -> Layout:
-    """eROSITA's catalogs: a row per source, its bands in the names of the columns.
-
-    The background is known, from a map; apertures that hold the fraction APE_EEF of the PSF.
-    """
-    shared = {own: names.get(c) for own, c in (("obsid", "skytile"), ("component", "iauname"))
-              if names.has(c)}  # fmt: skip
-    every = {"instrument": "eROSITA", "aperture": "aper"} | given.values
-    pairs, values = [], []
-    for match in wide:
-        name = names.get(match[0])
-        found = {own: f"{own}_{match[1]}" for own in OPTIONAL}
-        found |= {own: f"{stem}_{match[1]}" for own, stem in EROSITA.items()}
-        own = {o: names.get(c) for o, c in found.items() if names.has(c)} | told
-        pairs.append({o: c for o, c in (shared | own).items() if o not in given.values})
-        values.append(every | {"band": name[len("ape_cts_") :]})
-        _require(names, required, {*pairs[-1], *values[-1], "stack"})
-    return Layout("of eROSITA's catalogs", pairs, values, is_wide=True)
+def _of_file(source: CatalogTable, table: KnownTable) -> dict[str, object]:
+    """Values of all rows from the header and the name of a file."""
+    values: dict[str, object] = {}
+    for own, keywords in table.header.items():
+        for keyword in keywords:
+            if source.table.meta.get(keyword) is not None:
+                values.setdefault(own, str(source.table.meta[keyword]).strip())
+    stem = Path(source.path).name.removesuffix(".gz").rpartition(".")[0]
+    band = _BAND_IN_NAME.search(stem) if table.is_band_in_name else None
+    return values | ({"band": _LETTERS.get(band[1], band[1])} if band else {})

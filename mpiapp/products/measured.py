@@ -39,7 +39,7 @@ def measured_table(
     for column in out.itercols():
         column.meta = {"ucd": column.meta.get("ucd")}
     for name in ("band", "aperture"):
-        if counts.layout.is_wide and name not in out.colnames:
+        if counts.layout.is_wide and name in counts.names and name not in out.colnames:
             out[name] = MaskedColumn(counts.names[name], meta={"ucd": None})
     for k, quantity in enumerate(quantities):
         for field in (*BASIC, *(EXTRAS[name] for name in ("mode", "mean", "rms")), *more):

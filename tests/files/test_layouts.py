@@ -51,7 +51,7 @@ def srcflux_table(path, **changes):
     )
     for name, value in changes.items():
         table[name] = value
-    table.meta |= {"OBS_ID": "1575", "INSTRUME": "ACIS", "EXPOSURE": 28500.0}
+    table.meta |= {"OBS_ID": "1575", "INSTRUME": "ACIS", "EXPOSURE": 28500.0, "MJD-OBS": 52187.0}
     table.write(path)
     return path
 
@@ -68,7 +68,7 @@ def test_a_srcflux_table_is_imported_as_it_is(name, band, tmp_path):
         "1575",
         "ACIS",
     )
-    assert file.header.exposure == 28500.0
+    assert (file.header.exposure, file.header.mjd) == (28500.0, 52187.0)
     bundle = file.bundles["1"]
     assert bundle.counts[band, "aper"].tolist() == [51, 692]
     assert bundle.F[band, "aper", "cnts"].tolist() == [[0.9, 180.0], [0.05, 4200.0]]
