@@ -231,7 +231,7 @@ class Limits(_Section):
 
 
 class PriorsConfig(_Section):
-    """Gamma priors of sources, from a table or an earlier epoch (docs: Priors)."""
+    """Gamma priors of sources and backgrounds, from a table or an earlier epoch (docs: Priors)."""
 
     file: str | None = None
     """A table with priors, or a results file, of which each source has mean and rms; priors are

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -70,22 +71,87 @@ def column_gamma(priors: Mapping[int, Gamma], n_columns: int) -> np.ndarray:
     return found
 
 
-# α − 1 and β by source, band, aperture and quantity; of all bands or apertures where that is None.
-SourcePriors = dict[tuple[str, str | None, str | None, str], tuple[float, float]]
+class PriorKey(NamedTuple):
+    """Whose Gamma prior it is; None where it holds for all.
+
+    Without stack and obsid the source is called as at the level that is measured, by its component
+    or its master source; with one of them by its component.
+
+    is_background : of the background of its bundle
+    """
+
+    stack: str | None
+    obsid: str | None
+    source: str
+    band: str | None
+    aperture: str | None
+    quantity: str
+    is_background: bool = False
 
 
-def source_gamma(
-    priors: SourcePriors, sources: Sequence[str], matrices: Sequence[Matrix], n_columns: int
+Priors = dict[PriorKey, tuple[float, float]]  # to α − 1 and β
+
+
+class ObsidPriors(NamedTuple):
+    """The components of a bundle in an obsid, their labels in the problem, and their own priors."""
+
+    stack: str
+    obsid: str
+    components: Sequence[str]
+    labels: Sequence[str]
+    own: Priors
+
+
+def problem_gamma(
+    priors: Priors, sources: Sequence[str], obsids: Sequence[ObsidPriors], matrix: Matrix
 ) -> np.ndarray:
-    """(n_matrices, n_columns, 2) α − 1 and β of these sources; zeros where there is no prior."""
-    found = np.zeros((len(matrices), n_columns, 2))
-    for i, (band, aperture, quantity) in enumerate(matrices):
-        for j, source in enumerate(sources):
-            for key in ((band, aperture), (band, None), (None, aperture), (None, None)):
-                if gamma := priors.get((source, *key, quantity)):
-                    found[i, j] = gamma
-                    break
+    """(n_sources + n_obsids, 2) α − 1 and β of a problem; zeros where there is no prior.
+
+    priors : of the job, which come before those of the obsids' own
+
+    Raises InputError if two obsids or components contradict each other.
+    """
+    found = np.zeros((len(sources) + len(obsids), 2))
+    told: dict[int, str] = {}
+    for k, obsid in enumerate(obsids):
+        for component, label in zip(obsid.components, obsid.labels):
+            for column, is_background in (
+                (sources.index(label), False),
+                (len(sources) + k, True),
+            ):
+                gamma = None
+                for given in filter(None, (priors, obsid.own)):
+                    gamma = gamma or _find(given, obsid, component, label, matrix, is_background)
+                if gamma is None:
+                    continue
+                place = f"obsid {obsid.obsid}, component {component}"
+                if column in told and gamma != tuple(found[column].tolist()):
+                    what = "the background" if is_background else f"source {label}"
+                    raise InputError(
+                        f"{' '.join(matrix)}: {what} has one Gamma prior in {told[column]} and "
+                        f"another in {place}; give it one"
+                    )
+                found[column], told[column] = gamma, place
     return found
+
+
+def _find(
+    priors: Priors,
+    obsid: ObsidPriors,
+    component: str,
+    label: str,
+    matrix: Matrix,
+    is_background: bool,
+) -> tuple[float, float] | None:
+    """The prior that says most of whom it is for."""
+    band, aperture, quantity = matrix
+    for stack, of_obsid, *pair in product(
+        (obsid.stack, None), (obsid.obsid, None), (band, None), (aperture, None)
+    ):
+        name = label if stack is of_obsid is None else component
+        if gamma := priors.get(PriorKey(stack, of_obsid, name, *pair, quantity, is_background)):
+            return gamma
+    return None
 
 
 def gamma_problem(alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:

@@ -87,7 +87,7 @@ def find_priors(source: CatalogTable) -> Counts:
     layout = own_layout(source, ("component",))
     counts = Counts(source, layout, np.arange(len(source.table)))
     counts.problems |= source.spoiled
-    for own in ("component", "band", "aperture"):
+    for own in ("stack", "obsid", "component", "band", "aperture"):
         if own in layout.has:
             counts.names[own] = _names(counts, own, own == "component")
     for own in PRIORS:

@@ -26,11 +26,13 @@ from urllib.parse import quote, unquote
 from ..catalog.bundle import Bundle, ObsidBundle
 from ..catalog.fault import Fault, InputError
 from ..catalog.instruments import instrument_problem
+from ..catalog.priors import Priors
 from ..catalog.scan import BundleScan, Files, FileScan
 from .conversion_factors import add_model_fluxes
 from .fits_header import BLOCK, read_header
 from .fits_read import HDU, FitsFile, naming, read_fits
 from .prep3_arrays import BundleArrays, BundleCounts, BundleMatrices
+from .prep3_gamma import add_priors
 from .prep3_layout1 import read_layout1_matrices
 from .prep3_tables import Prep3Header, Prep3Tables, read_psf_tables, read_source_properties
 from .regular import open_regular
@@ -40,7 +42,7 @@ _SUFFIX = "_prep3.fits"
 _READABLE = (1, VERSION)
 _MOST_HEADER_BLOCKS = 16
 # Bytes of Python's objects beside the numbers, measured; a fault has its message too.
-_BUNDLE_BYTES, _COMPONENT_BYTES, _FAULT_BYTES = 800, 80, 1000
+_BUNDLE_BYTES, _COMPONENT_BYTES, _PRIOR_BYTES, _FAULT_BYTES = 800, 80, 400, 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +58,15 @@ class Prep3File:
     faults : list of Fault
     nbytes : int
         About how much memory it holds.
+    priors : Priors
+        Gamma priors of its sources and backgrounds.
     """
 
     header: Prep3Header
     bundles: dict[str, Bundle]
     faults: list[Fault]
     nbytes: int
+    priors: Priors
     _arrays: dict[int, BundleArrays]
 
     def arrays(self, n_components: int) -> BundleArrays:
@@ -150,7 +155,9 @@ def read_obsid(files: Files, verify: bool = True) -> Prep3File:
     nbytes += _BUNDLE_BYTES * (1 + len(bundles))
     nbytes += _COMPONENT_BYTES * sum(map(len, components.values()))
     nbytes += sum(_FAULT_BYTES + len(fault.message) for fault in faults)
-    return Prep3File(header, bundles, faults, nbytes, arrays)
+    priors = {key: gamma for part in reversed(tables) for key, gamma in part.priors.items()}
+    nbytes += _PRIOR_BYTES * len(priors)
+    return Prep3File(header, bundles, faults, nbytes, priors, arrays)
 
 
 def read_prep3_header(path: str | os.PathLike) -> Prep3Header:
@@ -196,6 +203,7 @@ def _tables(file: FitsFile) -> Prep3Tables:
     else:
         read_psf_tables(file.hdus, tables)
     add_model_fluxes(file.hdus, tables)
+    add_priors(file.hdus, tables)
     return tables
 
 

@@ -20,6 +20,7 @@ from ..catalog.bundle import KNOWN
 from ..catalog.fault import Fault, InputError
 from ..catalog.instruments import band_problem
 from ..catalog.names import name_problem, target_problem
+from ..catalog.priors import Priors
 from ..catalog.quantities import APERTURES, TABLE_1, Matrix
 from .fits_read import HDU
 
@@ -67,6 +68,7 @@ class Prep3Tables:
     F : dict of quantity -> (n_rows, width) float64
         A row of a bundle's F in each, NaN beyond the background and where there is no F.
     places : dict of quantity -> how messages call its table
+    priors : Gamma priors of its sources and backgrounds
     faults : list of Fault
     """
 
@@ -75,6 +77,7 @@ class Prep3Tables:
     counts: np.ndarray
     F: dict[str, np.ndarray] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
+    priors: Priors = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
 
     def matrices(self) -> dict[str, frozenset[Matrix]]:

@@ -2,7 +2,8 @@
 
 A row per component, band and aperture that was imported, with the columns
 bundle, component, band, aperture and then the table's own: positions, names,
-whatever it had.  Of all this only conversion factors are measured with (`conversion_factors`).
+whatever it had.  Of all this only conversion factors and Gamma priors are measured with
+(`conversion_factors`, `prep3_gamma`).
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from .counts_table import find_counts
 from .fields import RowError, array, get, json_lines, number, text, unexpected
 from .layouts import suits
 from .own_columns import NAMES, REQUIRED
+from .prep3_gamma import prior_columns
 from .prep3_tables import MAX_COUNTS
 
 CONVERSIONS = tuple(q.conversion for q in MODEL_FLUXES.values())
@@ -176,6 +177,7 @@ def _pairs(counts: Counts) -> Iterator[tuple[int, Entry | RowError]]:
                 [
                     {name: values[row] for name, values in other.items()}
                     | {own: values[pair] for own, values in factors.items()}
+                    | prior_columns(counts.gamma, pair)
                 ],
             ),
         )

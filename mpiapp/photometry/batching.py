@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ..catalog.assemble import Arrangement, arrange, assemble
-from ..catalog.bundle import Bundle
+from ..catalog.bundle import KNOWN, Bundle
 from ..catalog.fault import InputError
 from ..catalog.outcome import Outcome
-from ..catalog.priors import SourcePriors, prior_bounds, source_gamma
+from ..catalog.priors import ObsidPriors, Priors, prior_bounds, problem_gamma
 from ..catalog.problems import Problems
 from ..catalog.quantities import Matrix
 from ..catalog.worklist import Target
@@ -49,7 +49,7 @@ class NotMeasured(NamedTuple):
 class Batcher:
     """Collects runs by the arrangement of their problems.
 
-    priors : Gamma priors of sources
+    priors : Gamma priors of a job
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Batcher:
         What cannot be measured of the targets added so far.
     """
 
-    def __init__(self, priors: SourcePriors):
+    def __init__(self, priors: Priors):
         self._priors = priors
         self.not_measured: list[NotMeasured] = []
         self._waiting: dict[Arrangement, list[tuple]] = defaultdict(list)
@@ -83,7 +83,6 @@ class Batcher:
         for matrix, pattern in zip(target.matrices, state.T.tolist()):
             patterns[tuple(pattern)].append(matrix)
         for pattern, matrices in patterns.items():
-            runs = TargetRuns(target, tuple(matrices))
             seen = [k for k, found in enumerate(pattern) if found != ABSENT]
             if FAULTY in pattern:
                 for matrix in matrices:
@@ -91,9 +90,14 @@ class Batcher:
                     self.not_measured.append(NotMeasured(run, Outcome.NULL_BAD_INPUT, error))
                 continue
             if not seen:
-                self.not_measured.append(NotMeasured(runs, Outcome.NULL_UNSEEN))
+                unseen = TargetRuns(target, tuple(matrices))
+                self.not_measured.append(NotMeasured(unseen, Outcome.NULL_UNSEEN))
                 continue
             arrangement, sources = arrange(tuple([labels[k] for k in seen]), target.reported)
+            gamma = self._gamma(target, matrices, sources, [(files[k], labels[k], k) for k in seen])
+            if not gamma:
+                continue
+            runs = TargetRuns(target, tuple(gamma))
             counts_and_F = []
             for k in seen:
                 places, row = arrays[k].places(runs.matrices), arrays[k].row[target.parts[k].bundle]
@@ -101,12 +105,47 @@ class Batcher:
             instruments = tuple([bundles[k].instrument for k in seen])
             upper = _bounds(runs.matrices, instruments, arrangement.n_sources)
             backgrounds = tuple([str(bundles[k].key) for k in seen])
-            gamma = source_gamma(self._priors, sources, runs.matrices, upper.shape[1])
-            added = (*counts_and_F, upper, gamma, sources, backgrounds, runs)
+            together = np.stack(list(gamma.values()))
+            added = (*counts_and_F, upper, together, sources, backgrounds, runs)
             self._waiting[arrangement].append(added)
             # Several sources take ten times as long, and more.
             effort = 1 if arrangement.n_sources == 1 else 4 * arrangement.n_sources**2
             self._size += len(runs.matrices) * len(seen) * effort
+
+    def _gamma(
+        self,
+        target: Target,
+        matrices: Sequence[Matrix],
+        sources: tuple[str, ...],
+        seen: Sequence[tuple[Prep3File, tuple[str, ...], int]],
+    ) -> dict[Matrix, np.ndarray]:
+        """(n_columns, 2) Gamma priors of each matrix; those that cannot be are not measured.
+
+        seen : files, labels and numbers of the target's parts
+        """
+        if not self._priors and not any(file.priors for file, *_ in seen):
+            nothing = np.zeros((len(sources) + len(seen), 2))
+            return dict.fromkeys(matrices, nothing)
+        bundles = [file.bundles[target.parts[k].bundle] for file, _, k in seen]
+        obsids = [
+            ObsidPriors(*bundle.key[:2], bundle.components, labels, file.priors)
+            for bundle, (file, labels, _) in zip(bundles, seen)
+        ]
+        found = {}
+        for matrix in matrices:
+            try:
+                found[matrix] = problem_gamma(self._priors, sources, obsids, matrix)
+                for bundle, has in zip(bundles, found[matrix][len(sources) :, 1].tolist()):
+                    if has and bundle.counts[matrix[:2]][-1] == KNOWN:
+                        raise InputError(
+                            f"{bundle.key}: the background is known; give its error as bkg_err, "
+                            "not a Gamma prior"
+                        )
+            except InputError as error:
+                found.pop(matrix, None)
+                run = TargetRuns(target, (matrix,))
+                self.not_measured.append(NotMeasured(run, Outcome.NULL_BAD_INPUT, error))
+        return found
 
     def take(self) -> Iterator[Assembled]:
         """All that can be measured, a batch for every arrangement."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..catalog.fault import InputError
 from ..catalog.outcome import Flag, Outcome, worst
-from ..catalog.priors import SourcePriors
+from ..catalog.priors import Priors
 from ..catalog.problem import Problem
 from ..engines import Engine
 from ..posterior import Posterior, Smoothing, Solutions
@@ -42,7 +42,7 @@ class Policy:
     rhat_limit: float = 1.05
     ess_limit: float = 100.0
     extras: Extras = field(default_factory=Extras)
-    priors: SourcePriors = field(default_factory=dict)
+    priors: Priors = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

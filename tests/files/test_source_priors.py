@@ -8,14 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.table import Table
 from jobs import environment
 
-from mpiapp import Flag, InputError, open_results
+from mpiapp import Flag, InputError, Outcome, measure_table, open_results
+from mpiapp.catalog.worklist import Selection, WorkList
+from mpiapp.engines import create, installed
 from mpiapp.files.flat_tables import import_table
+from mpiapp.files.prep3 import read_prep3, scan_prep3
 from mpiapp.files.source_priors import read_source_priors
+from mpiapp.photometry.ladder import Policy
+from mpiapp.photometry.photometer import Photometer
 
-KEY = ("x", "b", "aper", "cnts")
+KEY = (None, None, "x", "b", "aper", "cnts", False)
 
 
 def counts_of(tmp_path, name, cnts):
@@ -61,8 +67,8 @@ def test_a_table_gives_priors_by_moments_or_shape_for_one_band_or_all(tmp_path):
     ).write(tmp_path / "p.csv")
     found = read_source_priors(tmp_path / "p.csv", "stack")
     assert found == {
-        ("x", None, None, "cnts"): pytest.approx((15.0, 0.8)),
-        ("y", None, None, "rate"): (2.0, 1e3),
+        (None, None, "x", None, None, "cnts", False): pytest.approx((15.0, 0.8)),
+        (None, None, "y", None, None, "rate", False): (2.0, 1e3),
     }
 
 
@@ -70,10 +76,8 @@ def test_a_table_gives_priors_by_moments_or_shape_for_one_band_or_all(tmp_path):
     ("columns", "said"),
     [
         ({"component": ["x"], "prior_mean_cnts": [2.0], "prior_rms_cnts": [3.0]}, "below 1 has no"),
-        ({"component": ["x", "x"], "prior_alpha_cnts": [2.0] * 2, "prior_beta_cnts": [1.0] * 2},
+        ({"component": ["x", "x"], "prior_alpha_cnts": [2.0, 3.0], "prior_beta_cnts": [1.0] * 2},
          "a second prior of x"),
-        ({"component": ["x"], "prior_alpha_cnts_bkg": [2.0], "prior_beta_cnts_bkg": [1.0]},
-         "sources alone have priors"),
         ({"component": ["x"]}, "no prior in it"),
     ],
 )  # fmt: skip
@@ -107,3 +111,118 @@ def test_results_of_an_earlier_job_are_the_priors_of_the_next(tmp_path):
     informed = row_of(results_of(counts_of(tmp_path, "now", 9), path))
     assert informed["rms"] < row["rms"]
     assert informed["flags"] & Flag.GAMMA_PRIOR
+
+
+COUNTS = {
+    "obsid": ["1", "2", "1"], "stack": ["s"] * 3, "component": ["x", "x", "y"],
+    "instrument": ["ACIS"] * 3, "band": ["b"] * 3, "aperture": ["aper"] * 3,
+    "cnts": [9, 4, 7], "cnts_bkg": [60, 20, 80], "psf_frac": [0.9, 0.8, 0.9],
+    "psf_frac_bkg": [0.05] * 3, "area": [20.0] * 3, "area_bkg": [400.0, 300.0, 400.0],
+}  # fmt: skip
+OF_SOURCES = {"prior_alpha_cnts": [16.0, 16.0, None], "prior_beta_cnts": [0.8, 0.8, None]}
+OF_BACKGROUNDS = {
+    "prior_mean_cnts_bkg": [0.2, None, None],
+    "prior_rms_cnts_bkg": [0.05, None, None],
+}
+
+
+def photometry(tmp_path, columns, level, engine=None, priors=None):
+    """Rows of /photometry by component, of an imported table."""
+    Table({**COUNTS, **columns}).write(tmp_path / "counts.ecsv", overwrite=True)
+    files = import_table(tmp_path / "counts.ecsv", tmp_path / "prep3").files
+    worklist = WorkList([scan_prep3(path)[0] for path in files], Selection((level,)))
+    targets = [target for unit in worklist.units for target in unit.targets()]
+    engine = engine or create("exact")
+    batch = Photometer(engine, Policy(priors=priors or {}), job_seed=3).measure(targets)
+    return {row["target"].decode(): row for row in batch.photometry}, batch
+
+
+def by_sums(counts, background, fraction, area, prior_of_source, prior_of_background):
+    """Mean and rms of a source by sums over itself and its background.
+
+    prior_of_background : α − 1 and β
+    """
+    s, b = np.linspace(0.0, 80.0, 1601)[:, None], np.linspace(1e-4, 0.6, 1500)
+    alpha, beta = prior_of_source
+    power, rate = prior_of_background
+    log = counts * np.log(fraction * s + 20.0 * b) - fraction * s - 20.0 * b
+    log = log + background * np.log(0.05 * s + area * b) - 0.05 * s - area * b
+    log = log + power * np.log(b) - rate * b
+    log = log + np.where(alpha > 1, (alpha - 1) * np.log(np.maximum(s, 1e-300)), 0.0) - beta * s
+    density = np.exp(log - log.max()).sum(axis=1)
+    mean = (s[:, 0] * density).sum() / density.sum()
+    return mean, np.sqrt((s[:, 0] ** 2 * density).sum() / density.sum() - mean**2)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "exact",
+        "gibbs",
+        pytest.param("pymc3", marks=[pytest.mark.pymc3, pytest.mark.slow]),
+        pytest.param("pymc", marks=[pytest.mark.pymc, pytest.mark.slow]),
+        "get_draws",
+    ],
+)
+def test_priors_of_sources_and_backgrounds_reach_every_engine_of_a_job(tmp_path, name):
+    """Draws have an error of rms/√n of their mean, and five of these are allowed."""
+    if name not in installed():
+        pytest.skip(f"no {name} on this Python")
+    rows, _ = photometry(tmp_path, OF_SOURCES | OF_BACKGROUNDS, "obsid", create(name))
+    row = rows["s/1/x"]
+    mean, rms = by_sums(9, 60, 0.9, 400.0, (16.0, 0.8), (15.0, 80.0))
+    error = 0.0 if name == "exact" else rms / np.sqrt(row["ess"])
+    assert row["mean"] == pytest.approx(mean, rel=1e-4, abs=5.0 * error)
+    assert row["flags"] & Flag.GAMMA_PRIOR
+
+
+def test_priors_of_an_import_and_of_a_jobs_table_are_those_of_a_measured_table(tmp_path):
+    columns = OF_SOURCES | OF_BACKGROUNDS
+    carried, _ = photometry(tmp_path, columns, "obsid")
+    plain, _ = photometry(tmp_path, {}, "obsid")
+    Table({**COUNTS, **columns}).write(tmp_path / "priors.ecsv")
+    priors = read_source_priors(tmp_path / "priors.ecsv", "stack")
+    told, _ = photometry(tmp_path, {}, "obsid", priors=priors)
+    table = measure_table(Table({**COUNTS, **columns}), "cnts", progress=False)
+    for row, target in enumerate(("s/1/x", "s/2/x", "s/1/y")):
+        for found in (carried, told):
+            assert found[target]["mean"] == table["src_cnts_mean"][row].value
+            assert found[target]["flags"] == table["src_cnts_flags"][row]
+    assert carried["s/1/y"]["mean"] == plain["s/1/y"]["mean"]
+    assert carried["s/1/x"]["mean"] != plain["s/1/x"]["mean"]
+
+
+def test_a_stack_has_the_prior_of_its_source_once_and_that_of_each_background(tmp_path):
+    rows, _ = photometry(tmp_path, OF_SOURCES | OF_BACKGROUNDS, "stack")
+    # Of two obsids the likelihoods multiply: the second is the prior of the first's source.
+    s, b = np.linspace(0.0, 80.0, 1601), np.linspace(1e-4, 0.6, 1500)
+    x, y = s[:, None], b
+    first = 9 * np.log(0.9 * x + 20 * y) - 0.95 * x - 420 * y + 60 * np.log(0.05 * x + 400 * y)
+    first = first + 15 * np.log(y) - 80 * y
+    second = 4 * np.log(0.8 * x + 20 * y) - 0.85 * x - 320 * y + 20 * np.log(0.05 * x + 300 * y)
+    of_s = np.exp(first - first.max()).sum(axis=1) * np.exp(second - second.max()).sum(axis=1)
+    density = of_s * s**15 * np.exp(-0.8 * s)
+    assert rows["s/x"]["mean"] == pytest.approx((s * density).sum() / density.sum(), rel=1e-4)
+
+
+def test_two_priors_of_a_source_cost_its_stack_alone_and_are_told(tmp_path):
+    twice = OF_SOURCES | {"prior_alpha_cnts": [16.0, 20.0, None]}
+    rows, batch = photometry(tmp_path, twice, "stack")
+    assert rows["s/x"]["outcome"] == Outcome.NULL_BAD_INPUT
+    assert rows["s/y"]["outcome"] != Outcome.NULL_BAD_INPUT
+    said = "source x has one Gamma prior in obsid 1, component x and another in obsid 2"
+    assert said in str(batch.failures)
+
+
+def test_priors_of_a_prep3_file_that_make_no_sense_cost_what_they_are_for(tmp_path):
+    photometry(tmp_path, OF_SOURCES, "obsid")
+    path = next(path for path in (tmp_path / "prep3").glob("*_1_prep3.fits"))
+    with fits.open(path) as hdus:
+        hdus["SRCINFO"].data["prior_alpha_cnts"][0] = 0.5
+        hdus.writeto(path, checksum=True, overwrite=True)
+    file = read_prep3(path)
+    assert (
+        "(SRCINFO), row 1, columns prior_alpha_cnts and prior_beta_cnts" in file.faults[0].message
+    )
+    assert ("b", "aper", "cnts") not in file.bundles["x"].F
+    assert ("b", "aper", "cnts") in file.bundles["y"].F
