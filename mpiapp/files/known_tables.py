@@ -86,10 +86,11 @@ def fill(name: str, place: Place) -> str:
 
 def with_placeholders(columns: Mapping[str, str]) -> KnownTable | None:
     """The wide table that a user's map tells of by {band} in the name of the counts."""
-    cnts = columns.get("cnts", "")
-    if not _PLACEHOLDER.search(cnts):
+    if not _PLACEHOLDER.search(columns.get("cnts", "")):
         return None
-    return KnownTable("as --map tells", "", known_by=(cnts,))
+    told = {"cnts": columns["cnts"]} | columns  # the counts first
+    names = (name.removeprefix(RECIPROCAL) for name in told.values())
+    return KnownTable("as --map tells", "", known_by=tuple(filter(_PLACEHOLDER.search, names)))
 
 
 @lru_cache(maxsize=1)

@@ -120,12 +120,12 @@ def _needed(required: Collection[str], has: Collection[str]) -> list[str]:
 
 
 def _known(names: Collection[str], given: Given) -> KnownTable | None:
-    """The known table that has these names, unless it names its counts as this project does."""
+    """The known table that has these names; none with bands if its counts are told or ours."""
     if table := with_placeholders(given.columns):
         return table
-    if "cnts" in {*(name.lower() for name in names), *given.columns}:
-        return None
-    return next((table for table in known_tables() if table.places(names)), None)
+    is_told = "cnts" in {*(name.lower() for name in names), *given.columns}
+    tables = (table for table in known_tables() if not (is_told and table.is_wide))
+    return next((table for table in tables if table.places(names)), None)
 
 
 def find_layout(source: CatalogTable, given: Given, required: Collection[str]) -> Layout:
@@ -141,8 +141,9 @@ def find_layout(source: CatalogTable, given: Given, required: Collection[str]) -
         raise InputError(f"{names.place}: columns of {table.title}: {table.refused}")
     places = table.places(names.all) if table.known_by else [{}]
     if not places:
+        wanted = ", ".join(table.known_by)
         raise InputError(
-            f"{names.place}: there is no column {given.columns['cnts']}; it has {names.listed()}"
+            f"{names.place}: no band has the columns {wanted}; it has {names.listed()}"
         )
     columns, inverse = zip(*(_columns(names, table, place, given) for place in places))
     values = []
@@ -151,15 +152,14 @@ def find_layout(source: CatalogTable, given: Given, required: Collection[str]) -
         values.append(known | given.values | place)
     pairs = [{o: c for o, c in has.items() if o not in given.values} for has in columns]
     _require(names, table, required, places, [{*p, *v, "stack"} for p, v in zip(pairs, values)])
-    is_own = table is OWN_TABLE
-    kind = table.title if is_own or not table.source else f"of {table.title}"
-    assumed = [own for own in table.why if own in values[0] and own not in given.values]
-    notes = [
-        f"{own} is {table.values[own]} in all rows: {table.why[own]}; another by --set {own}=VALUE"
-        for own in assumed
+    kind = f"of {table.title}" if table.source else table.title
+    assumed = [
+        f"{own} is {table.values[own]} in all rows: {why}; another by --set {own}=VALUE"
+        for own, why in table.why.items()
+        if own not in given.values and any(own in of_place for of_place in values)
     ]
-    is_wide, both = table.is_wide, frozenset.union(*inverse)
-    return Layout(kind, pairs, values, is_wide, both, table.area_unit, tuple(notes))
+    both = frozenset.union(*inverse)
+    return Layout(kind, pairs, values, table.is_wide, both, table.area_unit, tuple(assumed))
 
 
 def own_layout(source: CatalogTable, required: Collection[str]) -> Layout:

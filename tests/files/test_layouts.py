@@ -78,6 +78,14 @@ def test_a_srcflux_table_is_imported_as_it_is(name, band, tmp_path):
     assert np.allclose(bundle.F[band, "aper", "rate"], expected, rtol=1e-15)
 
 
+def test_a_srcflux_table_may_have_its_counts_elsewhere(tmp_path):
+    path = srcflux_table(tmp_path / "m31_broad.fits", MINE=[7, 8])
+    bundle = read_prep3(
+        import_table(path, tmp_path / "out", Given({"cnts": "MINE"})).files[0]
+    ).bundles["1"]
+    assert bundle.counts["b", "aper"].tolist() == [7, 692]
+
+
 def test_a_mean_exposure_without_seconds_is_multiplied_by_the_exposure(tmp_path):
     path = srcflux_table(tmp_path / "x_soft.fits", MEAN_SRC_EXP=[300.0, 310.0] * u.cm**2)
     F = read_prep3(import_table(path, tmp_path / "out").files[0]).bundles["1"].F
