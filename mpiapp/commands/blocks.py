@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
+from ..catalog.names import comma_list
 from ..exit_code import ExitCode
 
 HELP = "find the Bayesian Blocks of master sources"
@@ -21,7 +22,9 @@ def add_arguments(p: ArgumentParser) -> None:
     p.add_argument("out", metavar="OUT", help="mst3 file to write, the same with these blocks")
     p.add_argument("--aperture", choices=("aper", "aper90"), default="aper", help="(aper)")
     p.add_argument("--quantity", metavar="NAME", help="(that of [products] of the job, photflux)")
-    p.add_argument("--bands", default="", metavar="NAMES", help="s,h for instance (all but u)")
+    p.add_argument(
+        "--bands", type=comma_list, default=[], metavar="NAMES", help="s,h for instance (all but u)"
+    )
     p.add_argument(
         "--penalty",
         type=float,
@@ -55,7 +58,7 @@ def main(args: Namespace) -> ExitCode:
             args.penalty,
             when,
             args.quantity or compared_of(results).quantity,
-            [band for band in args.bands.split(",") if band],
+            args.bands,
         )
     for fault in found.faults:
         print(f"mpiapp: {fault.message}", file=sys.stderr)
