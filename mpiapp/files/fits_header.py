@@ -36,7 +36,8 @@ class Header:
 
 @lru_cache(maxsize=4096)
 def _value(card: str) -> object:
-    return fits.Card.fromstring(card).value
+    # Not of a Card, which takes "a: 1" for a field of a record.
+    return fits.Header.fromstring(card)[card[:8].rstrip()]
 
 
 def read_header(content: bytes, begin: int, place: str) -> tuple[Header | fits.Header, int]:
