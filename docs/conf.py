@@ -152,7 +152,7 @@ def _values(kind: dict) -> str:
         return "list of " + _values(kind["items"])
     words = {"string": "text", "integer": "whole number", "number": "number", "object": "table"}
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    bounds = [f"{sign} {kind[name]:g}" for name, sign in signs.items() if name in kind]
+    bounds = [f"{sign} {kind[name]:.3g}" for name, sign in signs.items() if name in kind]
     return ", ".join([words[kind["type"]], *bounds])
 
 

@@ -1,11 +1,13 @@
-"""Draws hardness.png and variability.png, the pictures of docs/hardness.md and docs/variability.md.
+"""Draws hardness.png, variability.png and light_curve.png, of the pages of those names and time.md.
 
 python docs/figures/products.py
 """
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -23,6 +25,29 @@ COLORS = (BLUE, ORANGE, GREEN, BLACK)
 
 PAIRS = {"12 and 5 counts": (13, 6), "40 and 60": (41, 61), "0 and 8": (1, 9), "4 and 0": (5, 1)}
 SOURCES = {"30, 34, 27, 31 counts": (30, 34, 27, 31), "30, 0, 2, 14 counts": (30, 0, 2, 14)}
+
+
+# MJD and counts of the source; 1000 counts of the background.
+OBSERVED = {54_000.5: 52, 55_000.0: 60, 55_500.0: 400, 55_900.25: 420, 56_000.0: 4}
+JOB = """
+[[input]]
+prep3 = "prep3"
+mst3 = "{mst3}"
+levels = ["{level}"]
+[select]
+quantities = ["photflux"]
+[output]
+results = "{level}.h5"
+[engine]
+name = "exact"
+"""
+LIGHT_CURVE = (
+    "import table.csv prep3 --masters links.csv",
+    "run obsid.toml",
+    "blocks obsid.h5 prep3/mst3.fits blocks.fits --time",
+    "run master.toml",
+    "lightcurve obsid.h5 M --masters master.h5 --plot",
+)
 
 
 def hardness(path):
@@ -53,8 +78,9 @@ def variability(path):
     figure, (both,) = panels(2, height=2.8)
     for axes, (name, counts) in zip(both, SOURCES.items()):
         tables = [Gamma(c + 1, 1.0).table() for c in counts]
-        for (low, high, density), color in zip(tables, COLORS):
-            axes.plot(np.linspace(low, high, len(density)), density / density.max(), color=color)
+        for n, (low, high, density), color in zip(counts, tables, COLORS):
+            s = np.linspace(low, high, len(density))
+            axes.plot(s, density / density.max(), color=color, label=n)
         low, high, density = (np.array(column, dtype=float) for column in zip(*tables))
         mean = np.array(counts) + 1.0
         found = flux_constancy(low, high, density, mean, np.sqrt(mean), np.array([0, len(counts)]))
@@ -63,10 +89,32 @@ def variability(path):
         about = f"$D$ = {found[0, 0]:.1f}, $Q$ = {chance:.2g}, index {index}"
         name_panel(axes, f"{name}\n{about}")
         axes.set(xlabel="flux (counts per exposure)", xlim=(0, 60))
+        axes.legend(title="counts", frameon=False, fontsize=7, title_fontsize=7)
     both[0].set_ylabel(r"$p_j(s)$ / max $p_j$")
     save(figure, path)
 
 
+def light_curve(path):
+    rows = [f"{mjd:.0f},S,r1,ACIS,b,aper,{n},1000,0.9,0.05,20,5000,1e7,8640,{mjd}"
+            for mjd, n in OBSERVED.items()]  # fmt: skip
+    names = "obsid,stack,component,instrument,band,aperture,cnts,cnts_bkg,psf_frac,psf_frac_bkg,"
+    names += "area,area_bkg,exposure_photflux,exposure_s,mjd"
+    with tempfile.TemporaryDirectory() as folder:
+        files = {
+            "table.csv": "\n".join([names, *rows]),
+            "links.csv": "master,match_type,stack,component\nM,u,S,r1",
+            "obsid.toml": JOB.format(mst3="prep3/mst3.fits", level="obsid"),
+            "master.toml": JOB.format(mst3="blocks.fits", level="master"),
+        }
+        for name, text in files.items():
+            Path(folder, name).write_text(text + "\n")
+        for words in LIGHT_CURVE:
+            last = [str(path)] if words.endswith("--plot") else []
+            command = [sys.executable, "-m", "mpiapp", *words.split(), *last]
+            subprocess.run(command, cwd=folder, check=True)
+
+
 if __name__ == "__main__":
+    light_curve(HERE / "light_curve.png")
     hardness(HERE / "hardness.png")
     variability(HERE / "variability.png")

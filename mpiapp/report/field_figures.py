@@ -70,16 +70,40 @@ def source_figure(field: Field, name: str, bands: Sequence[str] = (), obsid: str
     if not shown:
         raise InputError(f"{name}: none of the bands {', '.join(bands)} has a PSF")
     with styled(**{"axes.spines.top": True, "axes.spines.right": True}) as new_figure:
-        size = 2.6 * len(shown), 2.7 * len(opened)
+        size = 2.6 * len(shown), 2.8 * len(opened) + 0.25  # with a title each, and a legend
         figure = new_figure(figsize=size, layout="constrained")
         panels = figure.subplots(len(opened), len(shown), squeeze=False)
         for row, (observation, source) in zip(panels, opened):
             for axes, band in zip(row, shown):
                 _draw(axes, observation, source, band)
+        _name_lines(figure)
         return figure
 
 
+def _name_lines(figure) -> None:
+    """A legend of the lines of every panel, below them."""
+    from matplotlib.lines import Line2D
+
+    lines = {
+        "aperture": (BLUE, "-"),
+        "aperture of 90 %": (BLUE, ":"),
+        "background": (GREEN, "--"),
+        "neighbours": (ORANGE, "-"),
+        "half and nine tenths of the PSF": (RED, "-"),
+    }
+    figure.legend(
+        [Line2D([], [], color=color, ls=style, lw=1) for color, style in lines.values()],
+        list(lines),
+        loc="outside lower center",
+        ncols=len(lines) if figure.get_figwidth() > 6 else 2,
+        frameon=False,
+        fontsize=7,
+    )
+
+
 def _draw(axes, observation: OpenObservation, source: OpenSource, band: str) -> None:
+    from matplotlib.patheffects import withStroke
+
     background = background_of(observation, [source])
     grid = _window(background.bounds)
     axes.imshow(
@@ -98,7 +122,10 @@ def _draw(axes, observation: OpenObservation, source: OpenSource, band: str) -> 
     for region in near.values():
         _outline(axes, region, grid, ORANGE, "-", 0.8)
     for name, (x, y) in label_places(near, grid.bounds).items():
-        axes.annotate(name, (x, y), color=ORANGE, fontsize=6, ha="center", va="center")
+        axes.text(
+            x, y, name, color=ORANGE, fontsize=6, ha="center", va="center",
+            path_effects=[withStroke(linewidth=1.5, foreground="white")],
+        )  # fmt: skip
     for aperture, line in (("aper", "-"), ("aper90", ":")):
         if region := source.apertures.get((aperture, band)):
             _outline(axes, region, grid, BLUE, line, 1.4)

@@ -16,7 +16,6 @@ from .figures import (
     GREY,
     ORANGE,
     RED,
-    legend,
     name_panel,
     panels,
     save,
@@ -64,8 +63,11 @@ def plot_light_curve(table: Table, path: str | Path) -> Path:
         ax.sharex(axes[0, 0])
     for ax in axes[:-1, 0]:
         ax.tick_params(labelbottom=False)
-    if axes[0, 0].get_legend_handles_labels()[0]:
-        legend(axes[0, 0], "best")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    if labels:
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=7
+        )
     axes[-1, 0].set_xlabel("MJD" if has_times else "observation")
     figure.suptitle(table.meta["source"], fontsize=9)
     return save(figure, Path(path))

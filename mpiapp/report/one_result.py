@@ -10,7 +10,7 @@ from ..catalog.quantities import QUANTITIES
 
 _WIDTH, _HEIGHT = 180.0, 44.0  # pixels of the small density
 _SHARE = 5e-4  # of the posterior that is left out at either end
-_BLUE = "#0072b2"
+_BLUE = "#2a8fd0"  # seen on white and on black
 
 
 def density(result, points: int) -> tuple[np.ndarray, np.ndarray]:
@@ -39,9 +39,10 @@ def as_html(result) -> str:
     left, right = ((inside[i] - x[0]) * across for i in (0, -1))
     return (
         f'<div><svg width="{_WIDTH:.0f}" height="{_HEIGHT:.0f}" role="img" '
-        f'style="vertical-align:middle"><polygon fill="{_BLUE}" fill-opacity="0.25" '
+        f'style="vertical-align:middle"><polygon fill="{_BLUE}" fill-opacity="0.35" '
         f'points="{left:.1f},{_HEIGHT} {area} {right:.1f},{_HEIGHT}"/>'
-        f'<polyline fill="none" stroke="{_BLUE}" points="{line(x, y)}"/></svg> {text}</div>'
+        f'<polyline fill="none" stroke="{_BLUE}" stroke-width="1.5" points="{line(x, y)}"/></svg> '
+        f"{text}</div>"
     )
 
 

@@ -200,11 +200,11 @@ def pegged_background(problem: Problem, quantity: str, seed: int = 6) -> Study:
         ax.axvline(p.upper[last] / unit, color=RED, lw=1.5, label=r"$P_\mathrm{upper}$ of Table 1")
         ax.axvline(theta[-1] / unit, color=BLACK, lw=1, ls="--", label="true background")
         ax.axvline(reach / unit, color=ORANGE, lw=1.5, label="mode + 3σ (Eq. 11)")
-        ax.set_ylim(top=1.5 * ax.get_ylim()[1])
-        ax.set(xlabel=f"background\n({in_unit})", ylabel="draws")
+        ax.set(xlabel=f"background ({in_unit})", ylabel="draws")
         name_panel(ax, title)
-        legend(ax)
         numbers |= {f"{which}_reach": reach, f"{which}_bound": one.upper[last]}
+    shown = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*shown, loc="outside lower center", ncols=3, frameon=False, fontsize=7)
     return Study(
         numbers,
         "A background of {background:.2g} {unit} per pixel: mode + 3σ is {first_reach:.3g} against "

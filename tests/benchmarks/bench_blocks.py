@@ -208,7 +208,7 @@ def draw(path, shares):
         x = np.linspace(low, high, POINTS)
         left.plot(x, np.exp(log_p), color=(BLUE, RED, GREEN, ORANGE)[block], lw=1)
     left.set(xlabel="flux / constant flux", ylabel="posterior density", xlim=(0, 5), ylim=(0, None))
-    name_panel(left, f"ten observations, {blocks[-1] + 1} blocks")
+    name_panel(left, f"(a) ten observations, {blocks[-1] + 1} blocks")
     for (kind, factor), found in shares.items():
         if kind != "constant":
             colour = {1.5: GREY, 2.0: BLUE, 4.0: RED}[factor]
@@ -217,9 +217,12 @@ def draw(path, shares):
                 OBSERVATIONS, found[1], style, color=colour, ms=3, label=f"{kind} × {factor:g}"
             )
     right.plot(OBSERVATIONS, shares["constant", 1.0][1], "k:", label="constant")
-    right.set(xscale="log", xlabel="observations", ylabel="in several blocks [%]", ylim=(0, 103))
+    right.set(
+        xscale="log", xlabel="observations", ylabel="sources in several blocks (%)", ylim=(0, 103)
+    )
     right.set_xticks(OBSERVATIONS, OBSERVATIONS)
     right.minorticks_off()
+    name_panel(right, "(b) steps and flares")
     right.legend(fontsize=6, ncols=2, frameon=False, loc="center", bbox_to_anchor=(0.6, 0.25))
     print(save(figure, path))
 

@@ -10,7 +10,7 @@ get_draws.  The expensive ones run once a problem, and only on 1x1 and 2x5
 unless --memo all.  Their ratio is to gibbs drawing on until its smallest effective
 sample size is at least theirs.  At the end: the exponent with which the cost of the
 compiled engine grows with the number of obsids, and the mean over the mix of a
-whole catalog.
+whole catalog.  The figure has `exact` too, which draws nothing.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from pathlib import Path
 import numpy as np
 from problems import simulated
 
+from mpiapp.catalog.problems import Problems
 from mpiapp.engines import create
 from mpiapp.parallel import compiledir
+from mpiapp.posterior import Smoothing
 from mpiapp.posterior.diagnostics import rhat_and_ess
-from mpiapp.report.figures import BLUE, GREEN, ORANGE, RED, panels, save
+from mpiapp.report.figures import BLACK, BLUE, GREEN, ORANGE, RED, panels, save
 
 SHAPES = {
     "1x1": (1, 1, 0.0),
@@ -84,6 +86,17 @@ def timed(function, problem, repeats, rounds):
     return best, float(np.median(sizes))
 
 
+def exact_seconds(problem):
+    """Best of five mean seconds of `exact`, which gives numbers without drawing."""
+    engine, alone, best = create("exact"), Problems.of([problem]), np.inf
+    for _ in range(5):
+        start = time.process_time()
+        for _ in range(10):
+            engine.summarise(alone, Smoothing())
+        best = min(best, (time.process_time() - start) / 10)
+    return best
+
+
 def matched(ess):
     """The compiled engine, drawing on until its smallest effective sample size is `ess`."""
     draws = int(np.ceil(1.1 * ess / 16))
@@ -95,21 +108,25 @@ def draw_figure(path, points):
     figure, ((axes,),) = panels(1, height=3.2)
     shapes = list(SHAPES)
     markers = {
-        "gibbs": ("o", BLUE),
-        "memo": ("s", RED),
-        "pymc3": ("^", ORANGE),
-        "get_draws": ("D", GREEN),
+        "memo": ("s", RED, "the memo's recipe"),
+        "pymc3": ("^", ORANGE, "pymc3"),
+        "get_draws": ("D", GREEN, "get_draws"),
+        "gibbs": ("o", BLUE, "gibbs"),
+        "exact": ("v", BLACK, "exact"),
     }
-    for engine, (marker, color) in markers.items():
-        for level, fill in (("faint", "none"), ("bright", color)):
+    for engine, (marker, color, name) in markers.items():
+        for level, fill, label in (("faint", "none", None), ("bright", color, name)):
             mine = [(shapes.index(s), t) for s, at, e, t in points if e == engine and at == level]
             if mine:
                 x, y = np.transpose(mine)
-                label = f"{'the memo' if engine == 'memo' else engine}, {level}"
                 axes.plot(x, y, marker, ms=5, color=color, mfc=fill, label=label)
     axes.set(yscale="log", xlabel="sources × obsids", ylabel="processor time per run (s)")
     axes.set_xticks(range(len(shapes)), [shape.replace("x", " × ") for shape in shapes])
-    axes.legend(ncols=2, frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(0.45, 0.62))
+    title = "open: 3 counts a source, filled: 1000"
+    figure.legend(
+        loc="outside upper center", ncols=5, frameon=False, fontsize=7, title=title,
+        title_fontsize=7,
+    )  # fmt: skip
     save(figure, Path(path))
 
 
@@ -166,6 +183,7 @@ def main():
             compiled(problem, np.random.SeedSequence(0))
             seconds, ess = timed(compiled, problem, max(2, 40 // n_obsids), 5)
             points.append((shape, level, "gibbs", seconds))
+            points.append((shape, level, "exact", exact_seconds(problem)))
             line = f"{shape + ' ' + level:24}{1e3 * seconds:10.2f}{ess:9.0f}{ess / seconds:10.0f}"
             for name, function in others.items():
                 if shape not in EXPENSIVE and args.memo != "all":

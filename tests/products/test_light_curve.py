@@ -133,7 +133,7 @@ def test_the_picture_has_every_observation_with_limits_as_arrows(folder):
     measured, limits = broad.containers[:2]
     assert len(measured.lines[0].get_xdata()) == 4
     assert limits.has_yerr and limits.lines[1]  # the caps of an upper limit are its arrow heads
-    labels = {text.get_text() for text in broad.get_legend().get_texts()}
+    labels = {text.get_text() for text in drawn[0].legends[0].get_texts()}
     assert {"average", "blocks by time", "block1, by flux"} <= labels
     assert hard.get_xlabel() == "MJD"
 
