@@ -134,5 +134,6 @@ sources := $(wildcard mpiapp/cpp/*.hpp mpiapp/*/cpp/*.hpp mpiapp/*/cpp/*.cpp)
 .venv/built: config/constraints.txt
 .venv-current/built: config/constraints-current.txt
 %/built: %/made setup.py setup.cfg pyproject.toml $(sources)
+	@echo "Fetching packages, then g++ compiles the engines: some two minutes of a core"
 	$*/bin/python $(PIP_INSTALL) --no-build-isolation --constraint $(filter config/%,$^) --editable .
 	touch $@

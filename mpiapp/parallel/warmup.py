@@ -30,7 +30,8 @@ def warm_up(engine: Engine, world: World, scratch: str | None) -> None:
         if reason := world.broadcast(next(filter(None, reasons or ()), "")):
             raise Unprepared(reason)
     if world.rank == world.node[0]:
-        with During(f"warming up engine {engine.name}", silent=world.rank > 0):
+        why = ": its functions are compiled first" if engine.compiles_per_rank else ""
+        with During(f"warming up engine {engine.name}{why}", silent=world.rank > 0):
             engine.warm()
     first = world.node_broadcast(directory)
     if directory not in (None, first):

@@ -1,4 +1,4 @@
-"""Rows of the results: the one place where they are made, all runs of a batch at once."""
+"""Where the rows of the results are made, all runs of a batch at once; no other place makes any."""
 
 from __future__ import annotations
 

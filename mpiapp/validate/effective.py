@@ -22,9 +22,9 @@ _BEYOND = 4.0  # net counts below 0 up to where the responses are tabulated, in 
 _RATIOS = np.log([1e-4, 5.0])
 _COARSE, _FINE, _ZOOMS = 80, 16, 3
 # What the residuals in half-widths count for: the numbers of CSC 2.0 for no counts are too low by
-# some 15 % (docs/verification.md), and 1/f is near 1.06, weakly, where the counts do not tell.
+# some 15 % (docs/published-limits.md), and 1/f is near 1.06, weakly, where counts do not decide.
 _NO_COUNTS, _USUAL, _USUALLY = 0.5, 0.05, 1.064
-_AS_PUBLISHED = {"get_draws": {"least_variance": 0.5}}  # settings of engines (docs/verification.md)
+_AS_PUBLISHED = {"get_draws": {"least_variance": 0.5}}  # docs/published-limits.md
 
 
 class Responses:

@@ -100,7 +100,7 @@ def prior_end(counts: np.ndarray, ratio: np.ndarray) -> np.ndarray:
     """(n,) where the prior s_ML + 5 σ_ML of CSC 2.0 ends, in net counts for f = 1.
 
     A negative s_ML counts as 0, and the variance of no counts as ½, of which the published limits
-    of no counts speak (docs/verification.md).
+    of no counts speak (docs/published-limits.md).
     """
     source, background = counts.T
     variance = np.maximum(source, _LEAST_VARIANCE) + ratio**2 * background
