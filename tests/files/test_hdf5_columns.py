@@ -43,28 +43,6 @@ def test_rows_are_those_that_hdf5_reads(n, rows, columns, noise):
     assert all(part.dtype.names == tuple(names) for part in found)
 
 
-def test_a_table_of_other_filters_has_no_strips():
-    file = table(10).file
-    assert not has_strips(file.create_dataset("plain", (5,), KIND, chunks=(5,)))
-    text = np.dtype([("t", h5py.string_dtype())])
-    assert not has_strips(file.create_dataset("text", (5,), text, chunks=(5,)))
-
-
-def test_a_results_file_in_pieces_is_the_whole(tmp_path):
-    path = tmp_path / "results.h5"
-    writer = Writer(work_path(path), batch_runs=500)
-    for first in range(0, 3000, 500):
-        writer.append(batch(first, 500))
-    writer.publish(path)
-    with open_results(path) as results:
-        for name in ("runs", "photometry", "mpdf"):
-            whole = results.table(name)
-            parts = np.concatenate(list(results.chunks(name, 700)))
-            assert np.array_equal(parts, whole)
-            (some,) = results.chunks(name, 10_000, ["run_id"])
-            assert np.array_equal(some["run_id"], whole["run_id"])
-
-
 @pytest.mark.parametrize("change", ["flipped", "cut", "longer"])
 def test_a_damaged_chunk_is_said(tmp_path, change):
     path = tmp_path / "results.h5"

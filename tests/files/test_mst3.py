@@ -206,14 +206,6 @@ def test_the_writer_refuses_what_the_reader_would_reject(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", [" M1", "é", "M\n1", "a/b", "M" * 49])
-def test_what_cannot_be_a_name_is_refused(tmp_path, name):
-    for link in ((name, "u", "S1", "r"), ("M1", "u", name, "r"), ("M1", "u", "S1", name)):
-        with pytest.raises(InputError, match=re.escape(f"the name {name!r} ")):
-            write_mst3(tmp_path / "mst3.fits", [link])
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_block_tables_are_optional(tmp_path):
     path = tmp_path / "mst3.fits"
     write_mst3(path, LINKS)

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import os
-import random
 import resource
 import shutil
-import time
 from pathlib import Path
 
-import h5py
-import numpy as np
 import pytest
 from astropy.table import Table
-from astropy.table.meta import get_header_from_yaml, get_yaml_from_table
 from astropy.units import Unit
 from file_changes import at_change
 from results_files import batch, exit_code, in_a_fork, values
@@ -62,24 +57,6 @@ def test_of_two_jobs_with_one_output_one_wins_whenever_the_second_begins(tmp_pat
     assert last > 25
 
 
-def test_of_two_jobs_that_start_together_one_wins(tmp_path, monkeypatch):
-    rng = random.Random(3)
-    monkeypatch.setattr(os, "fsync", lambda fd: time.sleep(0.005))
-    for k in range(100 if IN_FULL else 8):
-        final = tmp_path / f"{k}.h5"
-
-        def late(number, delay, final=final):
-            time.sleep(delay)
-            return job(final, number)
-
-        delays = [rng.uniform(0, 0.02), rng.uniform(0, 0.02)]
-        children = [in_a_fork(lambda i=i, d=d: late(i, d)) for i, d in enumerate(delays)]
-        codes = [exit_code(child) for child in children]
-        assert sorted(codes) == [0, 2], (k, delays)
-        winner = codes.index(0)
-        assert values(final) == batch(1000 * winner, 4).photometry["value"].tolist()
-
-
 def test_every_unit_in_a_file_is_one_that_astropy_reads(tmp_path):
     path = tmp_path / "r.h5"
     one = batch(0, 1, len(TABLE_1))
@@ -94,25 +71,6 @@ def test_every_unit_in_a_file_is_one_that_astropy_reads(tmp_path):
     for name in TABLES:
         for column in Table.read(path, path=name).itercols():
             assert column.unit is None or Unit(str(column.unit), parse_strict="raise")
-
-
-@pytest.mark.parametrize("name", TABLES)
-def test_what_astropy_is_told_of_the_columns_is_what_it_would_write_itself(tmp_path, name):
-    columns, _ = TABLES[name]
-    writer = Writer(tmp_path / "parts")
-    writer.append(batch(0, 1))
-    writer.publish(tmp_path / "r.h5")
-    with h5py.File(tmp_path / "r.h5") as file:
-        found = get_header_from_yaml(
-            [line.decode() for line in file[f"{name}.__table_column_meta__"]]
-        )
-    table = Table(np.zeros(0, [(c.name, "S1" if c.dtype == "text" else c.dtype) for c in columns]))
-    for c in columns:
-        table[c.name].unit, table[c.name].description = c.unit, c.description
-    expected = get_header_from_yaml(get_yaml_from_table(table))
-    for entry in (*found["datatype"], *expected["datatype"]):
-        entry["unit"] = Unit(entry.get("unit", ""))
-    assert found == expected
 
 
 def test_a_file_that_appears_while_a_job_runs_is_left_as_it_is(tmp_path):

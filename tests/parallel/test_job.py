@@ -42,13 +42,6 @@ def test_a_serial_job_measures_every_run_and_needs_no_mpi(serial):
     assert not (serial / "results.h5.parts").exists()
 
 
-def test_rows_come_in_the_order_of_their_runs(serial):
-    with open_results(serial / "results.h5") as results:
-        runs, rows = results.table("runs"), results.table("photometry")
-    assert (runs["n_rows"] == 1).all()
-    assert np.array_equal(rows["run_id"], runs["run_id"])
-
-
 @needs_mpiexec
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_any_number_of_ranks_gives_the_same_rows(serial, tmp_path, ranks):
@@ -202,22 +195,6 @@ def test_a_run_can_be_repeated_from_its_row(serial):
         assert getattr(again, name) == pytest.approx(row[name], rel=1e-12)
 
 
-def test_show_timing_and_plan_speak_of_every_run(serial):
-    plan = mpiapp("plan", serial / "job.toml")
-    assert plan.returncode == 0
-    assert f"{N_RUNS} runs" in plan.stdout
-    show = mpiapp("show", serial / "results.h5")
-    assert f"results.h5: {N_RUNS} runs" in show.stdout
-    rows = mpiapp("show", serial / "results.h5", "--rows", "--limit", N_RUNS)
-    assert len(rows.stdout.splitlines()) == N_RUNS + 3
-    assert "measured" in rows.stdout
-    timing = mpiapp("timing", serial / "results.h5")
-    assert "single-obsid" in timing.stdout
-    assert "multi-obsid" in timing.stdout
-    twice = mpiapp("timing", *[serial / "results.h5"] * 2)
-    assert twice.returncode == 0 and "Scaling" not in twice.stdout  # one number of workers
-
-
 def test_import_lists_what_it_rejects(tmp_path):
     (tmp_path / "t.csv").write_text(table(1, 2).replace(",30,", ",-30,", 1))
     done = mpiapp("import", tmp_path / "t.csv", tmp_path / "prep3")
@@ -289,6 +266,14 @@ def test_a_job_without_scratch_for_its_engine_is_refused_before_any_file_is_left
     assert "scratch directory /proc/nowhere cannot be written" in line and "rank 0 on " in line
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.glob("results.h5*"))
+
+
+@needs_mpiexec
+def test_one_rank_of_a_host_compiles_and_the_others_get_the_code(tmp_path):
+    options = f"scratch = '{tmp_path}'\n[engine.options]\nlog = '{tmp_path / 'log'}'\n"
+    done = mpiapp("run", write_job(tmp_path, "compiling", options), ranks=3)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "log").read_text() == "warm\n"
 
 
 def test_names_that_are_not_utf8_are_escaped_where_they_are_recorded(tmp_path):

@@ -199,11 +199,6 @@ def test_another_configuration_is_refused_unless_forced(cut):
     assert done.returncode == 2  # also once it is complete
 
 
-def test_how_often_it_flushes_is_no_other_configuration(cut):
-    cut.write_text(cut.read_text().replace(f"batch_runs = {BATCH}", "batch_runs = 3"))
-    assert mpiapp("run", cut, "--resume").returncode == 0
-
-
 @pytest.mark.parametrize(("change", "word"), [("edit", "changed"), ("remove", "gone")])
 def test_input_that_changed_is_refused_unless_forced(cut, change, word):
     path = cut.parent / "prep3" / "S_101_prep3.fits"

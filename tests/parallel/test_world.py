@@ -13,7 +13,7 @@ import pytest
 from mpiapp.exit_code import ExitCode
 from mpiapp.files.results import ResultsError
 from mpiapp.parallel import world as world_module
-from mpiapp.parallel.world import Absent, SerialExecutor, World, WorldError, connect
+from mpiapp.parallel.world import Absent, World, WorldError, connect
 from mpiapp.scheduler import _LAUNCHED, _TASKS
 
 
@@ -132,17 +132,6 @@ def test_a_rank_that_does_not_part_ends_all_with_the_code_of_the_job(rank0, monk
     rank0._comm.answers[2, 1] = None  # lets the thread end
     assert rank0._comm.sent == [4]
     assert "not waited for, all results being on disk: rank 2\n" in capsys.readouterr().err
-
-
-def test_a_serial_job_raises_what_it_has(capsys):
-    with pytest.raises(ZeroDivisionError), World().guard():
-        raise ZeroDivisionError
-
-
-def test_the_serial_executor_answers_at_once_or_keeps_the_error():
-    executor = SerialExecutor()
-    assert executor.submit(divmod, 7, 3).result() == (2, 1)
-    assert isinstance(executor.submit(divmod, 7, 0).exception(), ZeroDivisionError)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from mpiapp.files.results import open_results, work_path
 from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
 from mpiapp.files.writer import Writer
 from mpiapp.report import compare as comparing
-from mpiapp.report import figures, matching, references
+from mpiapp.report import matching, references
 from mpiapp.report.matching import REFERENCE_DTYPE, distance, open_side, row_keys
 from mpiapp.report.references import published_rows
 
@@ -317,32 +317,6 @@ def test_the_command_compares_two_jobs_and_draws(two_jobs, tmp_path):
     drawn = sorted(path.name for path in (tmp_path / "f").glob("*.png"))
     stems = [f"results_{quantity}" for quantity in ("cnts", "rate")]
     assert drawn == sorted(f"{s}{end}.png" for s in stems for end in ("", "_differences"))
-
-
-def test_a_difference_is_f_with_a_sign(two_jobs):
-    with open_side(two_jobs[0]) as side, open_side(two_jobs[1]) as reference:
-        pairs = comparing.compare(side, reference).pairs
-    found = figures._difference(pairs)
-    assert np.abs(found) == pytest.approx(pairs["f"], rel=1e-6)
-    measured = pairs["reference_value"] > 0
-    above = pairs["value"] > pairs["reference_value"]
-    assert measured.any() and np.array_equal(found[measured] > 0, above[measured])
-
-
-def test_a_run_is_plotted_with_the_draws_that_it_had(two_jobs, tmp_path):
-    pytest.importorskip("matplotlib")
-    from mpiapp.report.rerun import find_key, rerun
-
-    with open_results(two_jobs[0]) as results:
-        row = results.table("photometry")[3]
-        run, _ = rerun(results, find_key(results, str(row["run_id"])))
-    again = run.numbers[run.sources.index(row["component"].decode())]
-    for name in ("value", "lolim", "hilim"):
-        assert again[name] == row[name]
-    key = " ".join(row[name].decode() for name in RunKey._fields)
-    done = mpiapp("plot", two_jobs[0], "--run", key, "--out", tmp_path / "run.png")
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "run.png").stat().st_size > 10_000
 
 
 def test_the_draws_of_a_run_are_saved_for_arviz(two_jobs, tmp_path):

@@ -26,4 +26,6 @@ def test_an_engine_that_a_file_names_is_built_only_if_it_is_trusted_by_name(tmp_
                 rerun(results, key, trusted)
         assert not built
         run, _ = rerun(results, key, "scripted_engines:GammaEngine")
-    assert row["value"] in run.numbers["value"]
+    again = run.numbers[run.sources.index(row["component"].decode())]
+    for name in ("value", "lolim", "hilim"):
+        assert again[name] == row[name]

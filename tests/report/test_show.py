@@ -136,16 +136,6 @@ def test_rows_are_those_asked_for(written, capsys, tmp_path, options, chosen):
     assert list(Table.read(out)["run_id"]) == list(expected["run_id"])
 
 
-@pytest.mark.parametrize("suffix", ["fits", "ecsv", "vot", "csv"])
-def test_rows_are_written_in_every_format(written, tmp_path, suffix):
-    path, _, photometry = written
-    out = tmp_path / f"rows.{suffix}"
-    assert main(["show", str(path), "--rows", "--out", str(out)]) == 0
-    table = Table.read(out)
-    assert list(table["value"]) == list(photometry["value"])
-    assert str(table["target"][0]) == photometry["target"][0].decode()
-
-
 def test_printed_rows_are_in_the_order_of_their_numbers(written):
     path, *_ = written
     with open_results(path) as results:
@@ -159,11 +149,3 @@ def test_a_word_that_there_is_not_is_refused_with_those_there_are(written, capsy
     path, *_ = written
     assert main(["show", str(path), option, "x"]) == 2
     assert f"{option[2:]} 'x': expected one of " in capsys.readouterr().err
-
-
-def test_times_are_counted_as_a_histogram_does():
-    rng = np.random.default_rng(8)
-    seconds = 10.0 ** rng.uniform(-7, 7, 20_000)
-    inside = np.clip(seconds, summary.SECONDS[0], summary.SECONDS[-1])
-    expected = np.histogram(inside, summary.SECONDS)[0]
-    assert np.array_equal(summary._binned(seconds), expected)
