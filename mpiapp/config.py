@@ -81,16 +81,16 @@ class Input(_Section):
     """FITS file that says which components make which master source; without it there is no
     level master."""
     levels: list[Level] = Field(default=list(LEVELS), min_length=1)
-    """What to measure: each obsid, the obsids of each stack together, master sources."""
+    """Levels to measure: each obsid, the obsids of each stack together, master sources."""
 
 
 class Select(_Section):
     """Which runs of the inputs are wanted."""
 
     bands: list[Band] = []
-    """Energy bands, the catalog's or those of [bands]; all that the files have by default."""
+    """Energy bands, the catalog's or your own in [bands]; all bands of the files by default."""
     apertures: list[Aperture] = Field(default=list(APERTURES), min_length=1)
-    """The source aperture itself, and that of 90 % encircled counts."""
+    """The source aperture itself, and the aperture of 90 % encircled counts."""
     quantities: list[QuantityName] = Field(default=list(QUANTITIES), min_length=1)
     """Energy flux, photon flux, count rate, net counts."""
 
@@ -132,7 +132,7 @@ class EngineConfig(_Section):
         return name
 
     def settings(self) -> dict:
-        """What the chosen engine takes."""
+        """The settings of the chosen engine."""
         if ":" in self.name:
             return dict(self.options)
         return getattr(self, self.name).model_dump()
@@ -168,12 +168,12 @@ class SummaryConfig(_Section):
 
 
 class LadderConfig(_Section):
-    """What follows when a run is pegged, fails or does not converge (memo, section 7)."""
+    """Second attempts where a run is pegged, fails or does not converge (memo, section 7)."""
 
     prior_factor: Annotated[float, Field(gt=1)] = Policy.prior_factor
-    """What a pegged parameter's prior bound is multiplied by."""
+    """Factor on the prior bound of a pegged parameter."""
     background_factor: Annotated[float, Field(gt=1)] = Policy.background_factor
-    """What the background priors are divided by when sampling fails."""
+    """Divisor of the background priors when sampling fails."""
     energy_floor: Annotated[float, Field(ge=0)] = Policy.energy_floor
     """Energy fluxes of less are NULL, in erg s⁻¹ cm⁻²."""
     rhat_limit: Annotated[float, Field(gt=1)] = Policy.rhat_limit
@@ -191,9 +191,9 @@ class ExtrasConfig(_Section):
     """Of ml, no_source, detection_limit, hdi, backgrounds and correlations; the last three need
     each posterior by itself, which takes longer."""
     false_alarm: Annotated[float, Field(gt=0, lt=1)] = Detection.false_alarm
-    """Of detection_limit: how often, at most, the background alone is a detection."""
+    """For detection_limit: how often, at most, the background alone is a detection."""
     power: Annotated[float, Field(gt=0, lt=1)] = Detection.power
-    """Of detection_limit: how often a source as bright as that is detected."""
+    """For detection_limit: how often a source of that brightness is detected."""
 
 
 class Output(_Section):
@@ -207,7 +207,7 @@ class Output(_Section):
     """Patterns of the runs whose draws are written (docs: Draws), a file each in a folder beside
     the results, `results.draws` for `results.h5`."""
     draws_format: Literal[tuple(DRAWS_SUFFIXES)] = "netcdf"
-    """Of the files of draws: netCDF as ArviZ reads it, or FITS."""
+    """Format of the files of draws: netCDF as ArviZ reads it, or FITS."""
     batch_runs: PositiveInt = 100_000
     """Results are made safe on disk after so many runs …"""
     flush_seconds: Seconds = 10.0
@@ -309,8 +309,8 @@ class Config(_Section):
 def decisive(config: dict) -> dict:
     """The settings of a whole configuration that decide the numbers.
 
-    Not those of output, products, limits, scratch, names of bands, engines that were not chosen,
-    extras that are not asked for or priors that are not given.
+    Without output, products, limits, scratch, names of bands, engines that were not chosen, extras
+    that are not asked for and priors that are not given.
     """
     asks = config.get("extras", {}).get("numbers")
     without = {"output", "products", "limits", "bands"} | (set() if asks else {"extras"})
@@ -325,9 +325,9 @@ def decisive(config: dict) -> dict:
 
 
 def folder_config(folder: str | Path, engine: str | None = None) -> dict:
-    """What `Config` takes to measure all files of a folder into its results.h5.
+    """A configuration, as `Config` takes it, to measure all files of a folder into its results.h5.
 
-    The prep3 files are those of the folder or of its folder `prep3`, the mst3 file is
+    The prep3 files lie in the folder or in its folder `prep3`, the mst3 file is
     `mst3.fits` beside either.  Raises ConfigError if there is no prep3 file.
     """
     folder = Path(folder)
@@ -374,7 +374,7 @@ def load(path: str | Path) -> Config:
 
 
 def _meant(place: tuple) -> str:
-    """What to do about an unknown key: the one it is like, or those that there are."""
+    """Advice on an unknown key: the key that it resembles, or all keys that there are."""
     section: type[_Keys] = Config
     for part in place[:-1]:
         if isinstance(part, str) and part in section.model_fields:

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.polynomial import Polynomial
+from results_files import publish
 from scipy import optimize, stats
 
-from mpiapp.files.schema import MPDF_DTYPE, PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
-from mpiapp.files.writer import Writer
+from mpiapp.files.schema import MPDF_DTYPE, PHOTOMETRY_DTYPE
 
 
 class Gamma(NamedTuple):
@@ -56,7 +56,6 @@ def write_results(folder, found, quantity="photflux"):
 
     An exponential is an upper limit, below which 68 % of it lies.
     """
-    path = folder / "results.h5"
     photometry = np.zeros(len(found), PHOTOMETRY_DTYPE)
     mpdf = np.zeros(len(found), MPDF_DTYPE)
     for i, (level, target, component, flags, band, flux) in enumerate(found):
@@ -69,9 +68,4 @@ def write_results(folder, found, quantity="photflux"):
         photometry[["value", "lolim", "hilim", "outcome"]][i] = value, *ends, flux.a == 1
         mpdf[["low", "high", "density"]][i] = flux.table()
     photometry["run_id"] = mpdf["run_id"] = np.arange(len(found))
-    runs = np.zeros(len(found), RUNS_DTYPE)
-    runs["run_id"], runs["n_rows"] = photometry["run_id"], 1
-    writer = Writer(path.with_name("results.h5.parts"))
-    writer.append(Batch(photometry, runs, [], [], mpdf))
-    writer.publish(path)
-    return path
+    return publish(folder / "results.h5", photometry, mpdf=mpdf)

@@ -33,6 +33,16 @@ def batch(first: int, n_runs: int, rows_each: int = 2) -> Batch:
     return Batch(rows, runs, [], [], mpdf, further)
 
 
+def publish(path, photometry: np.ndarray, **tables):
+    """A results file of runs with a row each, and of further tables as `Batch` has them."""
+    runs = np.zeros(len(photometry), RUNS_DTYPE)
+    runs["run_id"], runs["n_rows"] = photometry["run_id"], 1
+    writer = Writer(work_path(path))
+    writer.append(Batch(photometry, runs, [], [], **tables))
+    writer.publish(path)
+    return path
+
+
 def values(path) -> list[float]:
     """Values of all rows, each of which its posterior density must belong to."""
     with open_results(path) as results:

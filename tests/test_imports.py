@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import re
 import subprocess
 import sys
 from functools import cache
 from graphlib import TopologicalSorter
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -115,23 +113,3 @@ def test_a_worker_rank_imports_nothing_that_only_rank_0_needs():
     unwanted = {"h5py", "pydantic", "tqdm", "setuptools", "scipy", "numba", "astropy.table"}
     assert not unwanted & loaded
     assert not {"mpiapp.config", "mpiapp.parallel.rank0", "mpiapp.files.results"} & loaded
-
-
-def test_no_test_runs_a_job_in_its_own_process():
-    """Under mpiexec it would wait for ranks that have other tests."""
-    here = Path(__file__)
-    in_process = 'main(["' + 'run"'
-    assert not [p for p in here.parent.rglob("test_*.py") if in_process in p.read_text()]
-
-
-BENCHMARKS = sorted((Path(__file__).parent / "benchmarks").glob("*.py"))
-
-
-@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
-def test_benchmarks_import_what_is_there(path):
-    """Which nothing else runs."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mpiapp"):
-            module = importlib.import_module(node.module)
-            for name in node.names:
-                assert hasattr(module, name.name) or find_spec(f"{node.module}.{name.name}")

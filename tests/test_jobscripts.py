@@ -144,11 +144,6 @@ def test_a_script_names_the_place_where_it_lies(scheduler):
     assert f"'my scripts/merge.{scheduler}'" in text
 
 
-def test_srun_is_told_to_end_a_job_whose_rank_dies():
-    for machine in ("slurm", "slurm-mpich"):
-        assert "--kill-on-bad-exit=1" in load_machine(MACHINES, machine).launcher
-
-
 # PBS by its rules: it starts scripts in the home folder, with these variables, and says nothing
 # of the rest.
 

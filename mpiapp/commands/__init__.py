@@ -1,9 +1,9 @@
 """The commands, a file each: its help, its examples, its arguments, and what it does with them.
 
-HELP is a line, EXAMPLES are shown by `--help` (a test calls the parser with each), NOTES too where
-there are any.  `add_arguments` completes a parser; `main` does the work and returns the exit code.
-What takes time to import is imported where it is needed: `mpiapp --help` answers at once, and
-numpy must not load before `cli.main` has set the number of threads.
+The docstring is the help, EXAMPLES are shown by `--help` (a test calls the parser with each), NOTES
+too where there are any.  `add_arguments` completes a parser; `main` does the work and returns the
+exit code.  What takes time to import is imported where it is needed: `mpiapp --help` answers at
+once, and numpy must not load before `cli.main` has set the number of threads.
 """
 
 from . import (

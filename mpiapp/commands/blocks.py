@@ -8,7 +8,6 @@ from argparse import ArgumentParser, Namespace
 from ..catalog.names import comma_list
 from ..exit_code import ExitCode
 
-HELP = "find the Bayesian Blocks of master sources"
 EXAMPLES = (
     "mpiapp blocks results.h5 mst3.fits blocks.fits",
     "mpiapp blocks results.h5 mst3.fits blocks.fits --time  # by time too",

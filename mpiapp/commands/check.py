@@ -6,7 +6,6 @@ from argparse import ArgumentParser, Namespace
 
 from ..exit_code import ExitCode
 
-HELP = "check results against their inputs, and measure some again"
 EXAMPLES = (
     "mpiapp check results.h5                 # repeat 100 runs",
     "mpiapp check results.h5 --all --inputs /data/csc",

@@ -1,4 +1,4 @@
-"""What `import` and `measure` share: a table of counts, and where it has its columns."""
+"""Arguments of both `import` and `measure`: a table of counts, and the names of its columns."""
 
 from __future__ import annotations
 

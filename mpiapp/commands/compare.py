@@ -7,7 +7,6 @@ from argparse import ArgumentParser, Namespace
 from ..catalog.names import comma_list
 from ..exit_code import ExitCode
 
-HELP = "print how two sets of photometry agree (Table 3)"
 EXAMPLES = (
     "mpiapp compare new.h5 old.h5 --by quantity --figures figures",
     "mpiapp compare results.h5 published.ecsv --out table3.tex",
@@ -29,7 +28,7 @@ def add_arguments(p: ArgumentParser) -> None:
         metavar="NAMES",
         help="groups (level,quantity,band)",
     )
-    p.add_argument("--sample", help="name of the sample (that of the file)")
+    p.add_argument("--sample", help="name of the sample (name of the file)")
     p.add_argument("--worst", type=int, default=10, help="how many of the largest f to name (10)")
     p.add_argument(
         "--out",

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ..parallel.planning import InputFiles
     from ..products.columns import Compared, Field
 
-HELP = "write the catalog's table: a row per source"
 EXAMPLES = (
     "mpiapp export results.h5 sources.vot",
     "mpiapp export results.h5 detections.fits --level obsid --with mode,mean,rms",
@@ -57,7 +56,7 @@ def add_arguments(p: ArgumentParser) -> None:
     p.add_argument(
         "--mst3",
         metavar="FILE",
-        help="the associations, at level master (those of the job, if they are where they were)",
+        help="mst3 file with the associations, at level master (the job's, if still there)",
     )
     p.add_argument(
         "--carry",
@@ -166,7 +165,7 @@ def write_catalog(
     """Write the catalog's table of a level, and say so; the table, and the associations in it.
 
     inputs : the files of the job, as far as they are needed and found
-    mst3 : the associations, instead of those of the job, if it has one file of them
+    mst3 : the associations, instead of the one file that the job had
     extras, carry, levels, energy_errors, compared : see `catalog_table`
     """
     from ..products.export import catalog_table, write_table

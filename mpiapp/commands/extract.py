@@ -8,7 +8,6 @@ from argparse import ArgumentParser, Namespace
 from ..catalog.names import comma_list
 from ..exit_code import ExitCode
 
-HELP = "make prep3 files from events, regions and PSF images"
 EXAMPLES = (
     "mpiapp extract products prep3           # files of the catalog, by their names",
     "mpiapp extract field.toml prep3 --masters 2",

@@ -8,7 +8,6 @@ from argparse import ArgumentParser, Namespace
 from ..exit_code import ExitCode
 from .column_map import COLUMNS, TABLE, add_mapping
 
-HELP = "make prep3 and mst3 files from flat tables"
 EXAMPLES = (
     "mpiapp import counts.csv prep3",
     "mpiapp import field_broad.flux prep3 --set photon_energy_kev=1.7",

@@ -6,7 +6,6 @@ from argparse import ArgumentParser, Namespace
 
 from ..exit_code import ExitCode
 
-HELP = "write a commented configuration for a folder of files"
 EXAMPLES = (
     "mpiapp init catalog                     # writes job.toml for catalog/*prep3.fits",
     "mpiapp init catalog exact.toml --engine exact",
@@ -31,7 +30,7 @@ def main(args: Namespace) -> ExitCode:
 
     if args.files:
         if args.config:
-            raise ConfigError("--from FILES takes one more name, that of the field file to write")
+            raise ConfigError("--from FILES takes one more name, of the field file to write")
         return _init_field(args.files, args.folder or "field.toml")
     if not args.folder:
         raise ConfigError("name a folder of prep3 files, or --from a folder of files to extract")

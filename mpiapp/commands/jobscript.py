@@ -6,7 +6,6 @@ from argparse import ArgumentParser, Namespace
 
 from ..exit_code import ExitCode
 
-HELP = "print a batch script for a machine"
 EXAMPLES = (
     "mpiapp jobscript slurm job.toml --nodes 4 --walltime 02:00:00 > job.slurm",
     "mpiapp jobscript slurm job.toml --kind array --shards 20 > array.slurm",
@@ -36,7 +35,7 @@ def add_arguments(p: ArgumentParser) -> None:
         metavar="TEXT",
         help="one more line for the scheduler, for example --directive=--nice=100; may be repeated",
     )
-    p.add_argument("--machines", metavar="TABLE", help="table of machines (that of the package)")
+    p.add_argument("--machines", metavar="TABLE", help="table of machines (the package's own)")
     p.add_argument(
         "--script", default="", metavar="FILE", help="where it will lie (KIND.SCHEDULER)"
     )

@@ -1,4 +1,4 @@
-"""`mpiapp lightcurve`: the results of a source in its observations, as table and picture."""
+"""`mpiapp lightcurve`: a source in each of its observations: table and picture."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from argparse import ArgumentParser, Namespace
 from ..catalog.names import comma_list
 from ..exit_code import ExitCode
 
-HELP = "a source in each of its observations: table and picture"
 EXAMPLES = (
     'mpiapp lightcurve results.h5 "2CXO J123456.7+012345" --plot curve.png',
     "mpiapp lightcurve obsids.h5 M1 --masters masters.h5 --out curve.ecsv --bands b,h",
@@ -28,7 +27,7 @@ def add_arguments(p: ArgumentParser) -> None:
     p.add_argument(
         "--masters", metavar="RESULTS", help="results file with its average and blocks (RESULTS)"
     )
-    p.add_argument("--mst3", metavar="FILE", help="the associations (those of the job)")
+    p.add_argument("--mst3", metavar="FILE", help="mst3 file with the associations (the job's own)")
     p.add_argument("--inputs", metavar="DIR", help="where the inputs of the job are now")
 
 

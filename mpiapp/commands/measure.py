@@ -9,7 +9,6 @@ from ..catalog.names import comma_list
 from ..exit_code import ExitCode
 from .column_map import COLUMNS, TABLE, add_mapping
 
-HELP = "photometry of a table of single sources, at once"
 EXAMPLES = (
     "mpiapp measure counts.csv fluxes.vot --set photon_energy_kev=1.7",
     "mpiapp measure mine.fits photometry.fits --quantities flux,cnts --processes 0",

@@ -1,4 +1,4 @@
-"""`mpiapp merge`: make one results file of those of the shards."""
+"""`mpiapp merge`: join the results files of the shards of a job."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from argparse import ArgumentParser, Namespace
 
 from ..exit_code import ExitCode
 
-HELP = "make one results file of those of the shards"
 EXAMPLES = ("mpiapp merge results.h5 results.shard1of2.h5 results.shard2of2.h5",)
 
 

@@ -7,7 +7,6 @@ from argparse import ArgumentParser, Namespace
 
 from ..exit_code import ExitCode
 
-HELP = "show the work list and its cost; measure nothing"
 EXAMPLES = (
     "mpiapp plan job.toml --workers 63",
     "mpiapp plan job.toml --timings results.h5  # from what earlier runs took",

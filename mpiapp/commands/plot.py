@@ -7,7 +7,6 @@ from argparse import ArgumentParser, Namespace
 from ..catalog.names import comma_list
 from ..exit_code import ExitCode
 
-HELP = "draw one run of a results file, or a source of a field"
 EXAMPLES = (
     'mpiapp plot results.h5 --run "stack S1/b0001 b aper flux" --out run.png',
     "mpiapp plot results.h5 --run 9694569529406034141 --draws run.nc",

@@ -6,7 +6,6 @@ from argparse import ArgumentParser, Namespace
 
 from ..exit_code import ExitCode
 
-HELP = "write what happened in a job as a page with figures"
 EXAMPLES = ("mpiapp report results.h5 report.html",)
 
 

@@ -8,7 +8,6 @@ from argparse import ArgumentParser, Namespace
 
 from ..exit_code import ExitCode
 
-HELP = "measure everything that a configuration names"
 EXAMPLES = (
     "mpiexec -n 8 mpiapp run job.toml        # one rank leads, seven measure",
     "mpiapp run job.toml --resume            # go on where it was stopped",
@@ -62,7 +61,7 @@ def main(args: Namespace) -> ExitCode:
 
 
 def _export(args: Namespace) -> None:
-    """The catalog's table of a job that has ended: master sources, or else those of the stacks."""
+    """The catalog's table of a job that has ended: of master sources, or else of stacks."""
     from ..config import load
     from ..files.results import open_results
     from ..files.source_info import read_source_info

@@ -6,7 +6,6 @@ from argparse import ArgumentParser, Namespace
 
 from ..exit_code import ExitCode
 
-HELP = "print what happened in a job, or rows of its results"
 EXAMPLES = (
     "mpiapp show results.h5                  # what happened",
     "mpiapp show results.h5 --outcome null --level master",

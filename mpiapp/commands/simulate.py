@@ -6,7 +6,6 @@ from argparse import ArgumentParser, Namespace
 
 from ..exit_code import ExitCode
 
-HELP = "write a mock catalog: prep3, mst3 and truth"
 EXAMPLES = ("mpiapp simulate mock --detections 200 --preset crowded --seed 3",)
 
 

@@ -7,7 +7,6 @@ from argparse import ArgumentParser, Namespace
 
 from ..exit_code import ExitCode
 
-HELP = "print time per run as in the memo's Table 4"
 EXAMPLES = (
     "mpiapp timing results.h5",
     "mpiapp timing ranks8.h5 ranks16.h5 ranks32.h5 --plot figures",

@@ -7,7 +7,6 @@ from argparse import ArgumentParser, Namespace
 from ..catalog.names import comma_list
 from ..exit_code import ExitCode
 
-HELP = "repeat the memo's verification, and report it"
 EXAMPLES = (
     "mpiapp verify --catalog config/example/csc20_rows.csv.gz",
     "mpiapp verify check --engines gibbs,exact --size 12",
@@ -40,12 +39,6 @@ def add_arguments(p: ArgumentParser) -> None:
     )
     p.add_argument("--ranks", type=int, default=0, help="worker ranks under mpiexec (no MPI)")
     p.add_argument("--seed", type=int, default=2022, help="of samples and draws (2022)")
-    p.add_argument(
-        "--real",
-        nargs=2,
-        metavar=("TABLE", "PUBLISHED"),
-        help="real detections and their published values, as one more sample",
-    )
     p.add_argument("--report", metavar="DIR", help="write the report here instead")
 
 
@@ -61,15 +54,6 @@ def main(args: Namespace) -> ExitCode:
     if not args.directory:
         raise InputError("verify: name a folder, or published rows with --catalog ROWS")
     size = 12 if args.size is None else args.size
-    print(
-        verify(
-            args.directory,
-            size,
-            args.engines or None,
-            args.ranks,
-            args.seed,
-            args.real,
-            args.report,
-        )
-    )
+    engines = args.engines or None
+    print(verify(args.directory, size, engines, args.ranks, args.seed, args.report))
     return ExitCode.OK

@@ -34,8 +34,10 @@ def work(n_files: int, runs: Counter[str], n_done: int) -> str:
 
 
 def hints(scans: Sequence[ObsidScan], selection: Selection, engine: str) -> list[str]:
-    """What of one input would ask the same of the same counts: a stack of one obsid is that obsid,
-    and an engine with noise gives quantities that differ by it though their counts are the same.
+    """Warnings of runs of one input that repeat others.
+
+    A stack of one obsid is that obsid; and an engine with noise measures quantities of the same
+    counts one by one, so that they differ by the noise.
     """
     found = []
     stacks = defaultdict(list)

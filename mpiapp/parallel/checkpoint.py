@@ -20,7 +20,7 @@ from .shares import Shard
 
 
 def open_work_file(config: Config, final: Path, *, resume: bool, force: bool) -> Writer | None:
-    """The parts of a job: none yet, or those of an earlier job with the same configuration.
+    """The parts of a new job, or of an earlier job with the same configuration.
 
     Returns None if the job that is to be resumed is complete already.
 
@@ -65,7 +65,7 @@ def open_work_file(config: Config, final: Path, *, resume: bool, force: bool) ->
 
 
 def next_job(jobs: np.ndarray, shard: Shard | None) -> int:
-    """The number of a job after those of its file, such that no other shard has it.
+    """The next number of a job in its file, which no other shard has.
 
     The first jobs of N shards are 0 to N − 1, so that merging them changes no row.
     """

@@ -72,7 +72,8 @@ def claim(rank: int = 0, scratch: str | os.PathLike | None = None) -> Path:
 
 def fill(directory: Path, source: Path) -> None:
     """Copy the compiled code of `source`, another rank's directory, into `directory`."""
-    shutil.copytree(source, directory, dirs_exist_ok=True, ignore=_locks)
+    locks = shutil.ignore_patterns("lock_dir", ".lock")
+    shutil.copytree(source, directory, dirs_exist_ok=True, ignore=locks)
 
 
 def remove(directory: Path) -> None:
@@ -81,10 +82,6 @@ def remove(directory: Path) -> None:
     # Other ranks are still there, or have removed it.
     with contextlib.suppress(OSError):
         directory.parent.rmdir()
-
-
-def _locks(_, names: list[str]) -> list[str]:
-    return [name for name in names if name in ("lock_dir", ".lock")]
 
 
 def _scratch(configured: str | os.PathLike | None) -> Path:

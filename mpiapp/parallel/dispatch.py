@@ -37,7 +37,7 @@ class Late(NamedTuple):
 
 
 class Control(Protocol):
-    """Who decides whether to go on; `under_way` are the payloads that have not come home."""
+    """Decides whether to go on; `under_way` are the payloads that have not come home."""
 
     def stopping(self) -> bool:
         """Whether to dispatch nothing new."""

@@ -124,7 +124,7 @@ class Coordinator:
         clocks: list[dict],
         give_up: Callable[[Target, str, float], Batch],
     ) -> Watch:
-        """Who looks after the workers; `clocks` are the columns of all ranks in /ranks."""
+        """The watch over the workers; `clocks` are the columns of all ranks in /ranks."""
         return Watch(executor, self.stop, clock, self.config.limits, clocks, give_up)
 
     def run(self, watch: Watch, ranks: list[dict]) -> ExitCode:

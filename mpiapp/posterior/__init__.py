@@ -1,4 +1,4 @@
-"""What an engine answers a problem with: a posterior, and what can be asked of it.
+"""The posterior of a problem, which every engine answers with, and the questions to it.
 
 `Draws` and `MarginalAnswers` both say mode, bounds, density and moments of every
 parameter and how much noise is left in them; nobody asks which of the two it is.
@@ -50,7 +50,7 @@ class Posterior(Protocol):
         ...
 
     def reach(self, column: int, smoothing: Smoothing) -> float:
-        """What mode + 3/2 (hilim − lolim) of a parameter cannot exceed (Eq. 11); cheap."""
+        """An upper bound of mode + 3/2 (hilim − lolim) of a parameter (Eq. 11); cheap."""
         ...
 
     def mpdf(self, column: int, x: np.ndarray, smoothing: Smoothing) -> np.ndarray:

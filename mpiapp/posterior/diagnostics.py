@@ -12,7 +12,7 @@ _FARTHEST, _TOO_MANY = 20, 16
 def rhat_and_ess(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(r-hat, bulk effective sample size), each (n_columns,), of values (chains, draws, columns).
 
-    r-hat is the larger of that of the ranks and that of the ranks of |x − median|,
+    r-hat is the larger of two, of the ranks of x and of the ranks of |x − median|,
     NaN for a column that never moves; both are NaN for one with draws not finite
     (Vehtari et al. 2021, Bayesian Analysis 16, 667, Eqs. 1–14).
     """

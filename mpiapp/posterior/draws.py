@@ -58,7 +58,7 @@ class Draws:
         return summarise(self.of(column), smoothing, self.ess[column])
 
     def reach(self, column: int, smoothing: Smoothing) -> float:
-        """What Eq. 11 cannot exceed: the mode is at most the largest draw, hilim twice that."""
+        """An upper bound of Eq. 11: the mode is at most the largest draw, hilim twice as much."""
         return 4.0 * self.values[:, :, column].max()
 
     def mpdf(self, column: int, x: np.ndarray, smoothing: Smoothing) -> np.ndarray:

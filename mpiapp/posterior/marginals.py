@@ -109,7 +109,7 @@ class Marginal:
 
 
 class MarginalAnswers:
-    """What a posterior of marginals answers alike, from `marginal(column)`; see `Posterior`."""
+    """The methods of a `Posterior` that follow from `marginal(column)` alone."""
 
     limited = False
     divergences = 0

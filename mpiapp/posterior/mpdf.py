@@ -65,7 +65,7 @@ def summarise(
 
     The interval grows symmetrically about the mode until it encloses `level`
     of the smoothed density.  Where it reaches zero first the result is an upper
-    limit: value and lower bound are 0, and the upper bound is that of the rule.
+    limit: value and lower bound are 0, and `upper_limit` says what the upper bound is.
     ess : effective number of the draws, as many as there are by default.
 
     Raises

@@ -29,7 +29,7 @@ def no_numbers(*shape: int, outcome=0, flags=0) -> np.ndarray:
 
 
 class Solutions(NamedTuple):
-    """What an engine finds of n problems of one shape.
+    """An engine's numbers for n problems of one shape.
 
     Attributes
     ----------

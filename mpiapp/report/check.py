@@ -36,23 +36,23 @@ _NOT_REPEATED = (Outcome.NULL_FAILED, Outcome.NULL_TIME_LIMIT)
 
 
 class Finding:
-    """What one question has found.
+    """The answer to one question.
 
     Attributes
     ----------
     looked : str
-        What was looked at, in words.
+        The things that were looked at, in words.
     n_wrong : int
-        How many things are not as they should be.
+        Number of things that are wrong.
     lines : list of str
-        What the first of them are.
+        The first wrong things.
     """
 
     def __init__(self, looked: str):
         self.looked, self.n_wrong, self.lines = looked, 0, []
 
     def add(self, wrong: Iterable, say: Callable[..., str] = str) -> None:
-        """Things that are wrong, and what to say of one."""
+        """Add wrong things; `say` describes one."""
         for one in wrong:
             self.n_wrong += 1
             if self.n_wrong <= _SHOWN:
@@ -71,7 +71,7 @@ class Expected(NamedTuple):
     """The work list as it should stand in the results.
 
     run_id, seed, n_rows : (n_runs,)
-    component : (n_rows,) of its rows, those of a run in the order in which it has them
+    component : (n_rows,) in the order of the runs, and of the rows within a run
     same : (n_rows,) equal for rows of the same data, bands, apertures and quantities
     """
 
@@ -121,7 +121,7 @@ def _runs(results: Results) -> np.ndarray:
 
 
 def _check_inputs(results: Results, plan: Plan, folder: str | None) -> Finding:
-    """The digests of the input files against those of the jobs."""
+    """The digests of the input files now against the digests in the jobs."""
     table = results.table("inputs")
     stored = dict(zip(table["path"].tolist(), table["digest"].tolist()))
     there = dict(plan.inputs)
@@ -286,7 +286,7 @@ def _spans(first: np.ndarray, n_rows: np.ndarray) -> np.ndarray:
 
 
 def _targets(plan: Plan, run_ids: np.ndarray) -> Iterator[list[Target]]:
-    """The targets with the matrices of some runs (n,), sorted, those of a unit together."""
+    """The targets of runs (n,), sorted by id, with the matrices of these runs, unit by unit."""
     for unit in plan.units if len(run_ids) else ():
         found = []
         for target in unit.targets():

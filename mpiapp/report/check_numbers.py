@@ -1,4 +1,4 @@
-"""What numbers of a results file have to be: by their outcomes, and beside others of the same."""
+"""Rules for the numbers of a results file: by outcome, and beside other rows of the same data."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ KEPT = np.dtype(
     ]
 )  # fmt: skip
 
-# Of the same problem with the same seed, in half-widths: what processors round differently.
+# Rounding of different processors for one problem and seed, in half-widths.
 _ROUNDING = 1e-6
 # The noise of a row is itself known to a tenth or so, and there may be a million rows.
 _SIGMAS = 7.0
-# What another engine may decide otherwise, where it fails or is pegged by chance.
+# Flags that chance does not set; where an engine fails or is pegged, another may not.
 _LADDER = ~int(Flag.BEST_BLOCK | Flag.NOISY | Flag.LOW_ESS | Flag.DIVERGENT | Flag.RETUNED)
 
 
 def nonsense(rows: np.ndarray, runs: np.ndarray) -> list[str]:
-    """What is impossible in rows of /photometry (KEPT) and /runs, a line each."""
+    """Impossible values in rows of /photometry (KEPT) and /runs, a line for each."""
     outcome, value, mode = rows["outcome"], rows["value"], rows["mode"]
     lolim, hilim = rows["lolim"], rows["hilim"]
     known = np.isin(outcome, [int(o) for o in Outcome])

@@ -35,7 +35,7 @@ BESIDE_DTYPE = np.dtype(
 
 @dataclass
 class Comparison:
-    """What was found when one set of photometry was held against a reference.
+    """One set of photometry beside a reference.
 
     Attributes
     ----------

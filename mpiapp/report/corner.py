@@ -106,7 +106,7 @@ def _power(draws: np.ndarray) -> int:
 
 
 def _range(p: Parameter) -> tuple[float, float]:
-    """What of a parameter's axis is drawn: nearly all draws, and the bounds."""
+    """The limits of a parameter's axis: nearly all draws, and the bounds."""
     low, high = np.quantile(p.draws, [0.001, 0.999])
     edge = 0.05 * (high - low)
     low = max(0.0, low - edge) if p.draws.min() >= 0 else low - edge

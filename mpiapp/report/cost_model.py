@@ -1,4 +1,4 @@
-"""What runs will take, from what the runs of a results file took."""
+"""The time that runs will take, from the times of the runs in a results file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CostModel(NamedTuple):
     def fit(cls, results: Results, engine: str) -> CostModel:
         """By least squares over the runs that this engine measured.
 
-        Of numbers of sources with runs of one number of obsids the mean, proportional to it.
+        Where all runs of a number of sources have one number of obsids: their mean, in proportion.
         Raises InputError if the file has no such runs.
         """
         chosen = []
@@ -47,7 +47,7 @@ class CostModel(NamedTuple):
         return cls(numbers, *np.array(lines).T)
 
     def seconds(self, n_sources: int, n_obsids: int) -> float:
-        """Of one run; beyond the largest number of sources seen as its square."""
+        """Time of one run; above the largest known number of sources it grows as the square."""
         i = min(int(np.searchsorted(self.n_sources, n_sources)), len(self.n_sources) - 1)
         more = max(n_sources / self.n_sources[i], 1.0) ** 2
         return float(more * (self.base[i] + self.slope[i] * n_obsids))
@@ -61,7 +61,7 @@ class CostModel(NamedTuple):
 
 
 def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Base and slope, neither negative, whose sum over x is that of y."""
+    """Base and slope, neither negative, of a line with the same sum as y."""
     mean_x, mean_y = x.mean(), y.mean()
     spread = ((x - mean_x) ** 2).sum()
     if spread == 0.0:

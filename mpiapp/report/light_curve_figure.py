@@ -108,7 +108,7 @@ def _draw_average(ax, rows: Table) -> None:
 
 
 def _draw_blocks(ax, rows: Table, kind: str) -> None:
-    """Those by time as boxes from their first observation to their last, those by flux as lines."""
+    """Blocks by time as boxes over their observations, blocks by flux as lines."""
     mine = rows[[name.startswith(kind) for name in rows["interval"].tolist()]]
     mine = mine[~np.ma.getmaskarray(mine["hilim"])]
     for i, row in enumerate(mine):

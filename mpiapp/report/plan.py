@@ -20,8 +20,8 @@ def plan_table(
 ) -> str:
     """Runs and estimated time by level, and for the whole job on `n_workers` worker ranks.
 
-    A unit is what the work is cut into: targets of one stack, or of one file.  With a model the
-    times are those of measured runs of the same shapes, without it typical ones of the engine.
+    The work is cut into units: targets of one stack, or of one file.  A model gives the times of
+    measured runs of the same shapes; without one they are typical for the engine.
     """
     runs, spent, units = plan.runs_by_level(), Counter(), Counter()
     for unit in plan.units:

@@ -64,7 +64,7 @@ def posterior_corner(
     draws: Draws | None = None,
     title: str = "",
 ):
-    """The figure of a posterior; draws are those of gibbs where its engine made none.
+    """The figure of a posterior; gibbs draws where the engine of the posterior does not.
 
     Raises InputError if matplotlib is not installed.
     """
@@ -96,7 +96,7 @@ def posterior_corner(
 
 
 def _left_out(problem: Problem, posterior: Posterior, draws: Draws, n: int) -> list[str]:
-    """What the figure does not show, or shows of another engine."""
+    """Notes on parameters and chains that are not drawn, and on draws of another engine."""
     notes = []
     if problem.n_columns > n:
         others = [_label(problem, i) for i in range(n, problem.n_columns)]

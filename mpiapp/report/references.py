@@ -38,7 +38,7 @@ def read_published(path: str | Path) -> Table:
 
     A table of CSC's has a row for each source and its values in columns such as flux_aper_b,
     flux_aper_lolim_b and flux_aper_hilim_b; what names its observations, stacks or master sources
-    must be there.  Values of a master source are those of its best block, with `_avg` averages.
+    must be there.  Values of a master source are of its best block, with `_avg` of its average.
 
     Raises
     ------

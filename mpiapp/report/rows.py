@@ -24,7 +24,7 @@ FLAGS = tuple(flag.name.lower().replace("_", "-") for flag in Flag)
 
 
 class Filter(NamedTuple):
-    """Which rows; what is None lets all of them through.
+    """Conditions on rows of /photometry; None lets all of them pass.
 
     target : the target or the component, or some whole parts of them between
         slashes, in which * and ? stand for any text
@@ -40,7 +40,7 @@ class Filter(NamedTuple):
     flag: str | None = None
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """Those rows of /photometry that are asked for."""
+        """The rows of /photometry that pass the filter."""
         for name in ("level", "band", "aperture", "quantity"):
             if wanted := getattr(self, name):
                 rows = rows[rows[name] == wanted.encode()]
@@ -72,7 +72,7 @@ def _member(kind, name: str):
 
 
 def chosen_rows(results: Results, wanted: Filter) -> Iterator[np.ndarray]:
-    """The rows that are asked for, some at a time, in the order of the file.
+    """The rows that pass a filter, some at a time, in the order of the file.
 
     Raises InputError if the filter asks for an outcome, a flag or another word that there is not.
     """
@@ -86,7 +86,7 @@ def chosen_rows(results: Results, wanted: Filter) -> Iterator[np.ndarray]:
 
 
 def rows_table(results: Results, wanted: Filter, limit: int) -> str:
-    """Those rows, sorted by key, but no more of them than `limit`; says how many there are."""
+    """The rows that pass a filter, sorted by key, at most `limit` of them, and their number."""
     if limit < 0:
         raise InputError(f"limit {limit}: expected a number of rows")
     n, kept = 0, [np.zeros(0, PHOTOMETRY_DTYPE)]
@@ -120,7 +120,7 @@ def _laid_out(rows: np.ndarray) -> str:
 
 
 def photometry(results: Results, wanted: Filter) -> Table:
-    """Those rows with the columns of /photometry, text as str, described.
+    """The rows that pass a filter, with the columns of /photometry, text as str, described.
 
     Raises InputError if there are none.
     """

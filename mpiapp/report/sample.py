@@ -1,4 +1,4 @@
-"""Rows to draw: those of some targets, all of whose rows are taken, whatever the size of a file."""
+"""Rows for figures: all rows of some targets, as many from a large file as from a small one."""
 
 from __future__ import annotations
 

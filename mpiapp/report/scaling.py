@@ -91,7 +91,7 @@ def no_scaling(scaling: Sequence[Scaling]) -> str:
 
 
 def efficiency(scaling: Sequence[Scaling]) -> list[float]:
-    """Throughput per worker relative to that of the fewest workers.
+    """Throughput per worker over the throughput per worker of the fewest workers.
 
     The same figure for the same work on more workers (strong scaling) and for
     work that grows with them (weak scaling).

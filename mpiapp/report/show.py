@@ -21,7 +21,7 @@ _MESSAGE = 100
 
 
 def job_table(results: Results) -> str:
-    """What happened: runs by level, band and outcome, flags, failures, and the runs to look at."""
+    """Runs by level, band and outcome, flags, failures, and the runs to look at."""
     done = summarize(results)
     runs, slowest = runs_table(done.runs), slowest_table(done)
     parts = [head(results, done), _text(runs), flags(done), failures(done)]
@@ -34,7 +34,7 @@ def _text(table: Table) -> str:
 
 
 def head(results: Results, done: Summary) -> str:
-    """What the file holds, and a line for each of its last jobs."""
+    """The size of the file, and a line for each of its last jobs."""
     lines = [f"{results.path}: {done.n_runs} runs, {done.n_rows} rows of photometry"]
     if len(done.jobs) > _JOBS:
         lines.append(f"{len(done.jobs) - _JOBS} earlier jobs")
@@ -133,7 +133,7 @@ def worst_table(done: Summary) -> Table:
 
 
 def failures_table(results: Results) -> str:
-    """What failed, and why: those that say the same (but for numbers) once, with a traceback."""
+    """All failures with a traceback; failures whose messages differ in numbers only appear once."""
     groups = alike(results)
     if not groups:
         return f"{results.path}: nothing failed"

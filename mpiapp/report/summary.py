@@ -35,7 +35,7 @@ class Alike(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """What happened in a job.
+    """Counts of a job, and the rows to look at.
 
     runs : runs by (level, band, outcome's code), the worst outcome of the run's rows
     rows : rows of /photometry by code of their outcome

@@ -31,7 +31,7 @@ def catalog_of(reference: str | Path) -> Path | None:
 def compare_truth(
     results: str | Path, catalog: Path, name: str | None = None, folder: str | Path | None = None
 ) -> str:
-    """What `mpiapp compare` says of results of a simulated catalog; figures go to `folder`."""
+    """The text of `mpiapp compare` for a simulated catalog; figures go to `folder`."""
     with open_side(results) as side:
         found = against_truth(side, catalog)
     paths = truth_figures(found, name or side.path.stem, folder) if folder else []

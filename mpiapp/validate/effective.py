@@ -85,7 +85,7 @@ def solve(engine: str, counts: np.ndarray, r: np.ndarray, seed: int = 0) -> np.n
             "area_bkg": _PIXELS * ones,
         }
     )
-    # those of Table 1, but where counts are many
+    # the bounds of Table 1, raised where counts are many
     source, background = TABLE_1["cnts"].prior_upper("ACIS")
     most = 20.0 * problems[:, :2].max(axis=0)
     upper = {
@@ -106,7 +106,7 @@ def solve(engine: str, counts: np.ndarray, r: np.ndarray, seed: int = 0) -> np.n
 def posteriors(
     counts: np.ndarray, exposure: np.ndarray, r: np.ndarray, points: int = 0
 ) -> Solutions:
-    """What the engine `exact` finds of n sources, each in as many observations.
+    """Solutions of the engine `exact` for n sources, each in as many observations.
 
     counts : (n, obsids, 2); exposure : (n, obsids) of the source in F, in any unit; r : (n, obsids)
     points : of the tables of the densities; 0 for none
@@ -156,7 +156,7 @@ def fit_scale(numbers: np.ndarray, published: np.ndarray) -> np.ndarray:
 
 
 def _weights(published: np.ndarray, use: np.ndarray) -> np.ndarray:
-    """Of residuals: in half-widths, of an upper limit its bound alone."""
+    """Weights of squared residuals, in half-widths; of an upper limit only the bound counts."""
     half = 0.5 * (published[..., 2] - published[..., 1])
     which = np.where(published[..., :1] == 0, [0.0, 0.0, 1.0], [1.0, 1.0, 1.0])
     return np.where(use[..., None], which / np.where(half > 0, half, 1.0)[..., None] ** 2, 0.0)

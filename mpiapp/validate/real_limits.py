@@ -201,7 +201,7 @@ def grid_ends(found: Limits) -> str:
 
 
 def third_class(found: Limits) -> str:
-    """What values with lolim 0 are."""
+    """A sentence on values with lolim 0."""
     value, _, hilim = found.published[found.kind == 1].T
     if not len(value):
         return "No value has a lolim of 0."

@@ -1,7 +1,7 @@
 """Published hardness ratios and variability, and master fluxes, recomputed from published counts.
 
-The densities of photon fluxes are those of the counts with the exposure that was fitted to the
-published photon fluxes (`real_catalog`); what is made of them is `products`.
+The densities of photon fluxes follow from the counts, with exposures fitted to the published photon
+fluxes (`real_catalog`); `products` makes hardness and variability of them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Densities(NamedTuple):
 
 
 def densities(rows: RealRows, found: Recomputed) -> Densities:
-    """Those of all photon fluxes with published numbers; limits are the published ones."""
+    """Densities of all photon fluxes with published numbers, with the published limits."""
     published = rows.published[:, _PHOTFLUX]
     use = np.isfinite(published[..., 0]) & np.isfinite(found.numbers[:, _PHOTFLUX, :, 0])
     if not use.any():

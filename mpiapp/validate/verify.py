@@ -16,7 +16,7 @@ from ..catalog.bundle import InputError
 from ..engines import installed, require
 from ..simulate import simulate
 from .samples import SAMPLES
-from .verify_report import REAL, VERIFIED, write_report
+from .verify_report import VERIFIED, write_report
 
 
 def verify(
@@ -25,7 +25,6 @@ def verify(
     engines: list[str] | None = None,
     ranks: int = 0,
     seed: int = 2022,
-    real: tuple[str, str] | None = None,
     out: str | Path | None = None,
 ) -> Path:
     """Simulate, measure and report; returns the report's path.
@@ -38,8 +37,6 @@ def verify(
         Of VERIFIED; by default all that are installed.
     ranks : int
         Worker ranks under mpiexec; 0 measures in one process without MPI.
-    real : (table, published), optional
-        Flat tables of real detections and of their published values, as one more sample.
     out : path, optional
         Folder for the report, its tables and figures; by default `folder`.
 
@@ -57,14 +54,9 @@ def verify(
             raise InputError(f"engine {name}: not one of {', '.join(VERIFIED)}")
         require(name)
     write_inputs(folder, size, seed)
-    samples = {name: sample.level for name, sample in SAMPLES.items()}
-    if real:
-        _import_real(folder, real[0])
     for name in [n for n in VERIFIED if n in chosen]:
-        _measure(folder, name, name, samples, ranks, seed)
-        if real:
-            _measure(folder, f"{name}_{REAL}", name, {REAL: "obsid"}, ranks, seed)
-    return write_report(folder, real[1] if real else None, Path(out) if out else None)
+        _measure(folder, name, ranks, seed)
+    return write_report(folder, Path(out or folder))
 
 
 def write_inputs(folder: Path, size: float, seed: int) -> None:
@@ -80,37 +72,27 @@ def write_inputs(folder: Path, size: float, seed: int) -> None:
         simulate(out, detections, seed, sample.preset)
 
 
-def _import_real(folder: Path, table: str) -> None:
-    from ..files.flat_tables import import_table
-
-    out = folder / "inputs" / REAL
-    if not out.exists():
-        import_table(table, out / "prep3")
-
-
-def configuration(folder: Path, job: str, engine: str, samples: dict[str, str], seed: int) -> str:
-    """The TOML text of one job; `samples` names folders of `inputs` and the level of each."""
+def configuration(folder: Path, engine: str, seed: int) -> str:
+    """The TOML text of an engine's job: all samples, each at its level."""
     parts = [f"seed = {seed}"]
-    for name, level in samples.items():
+    for name, sample in SAMPLES.items():
         inputs = folder / "inputs" / name
-        parts.append(f"[[input]]\nprep3 = '{inputs / 'prep3'}'\nlevels = ['{level}']")
-        if level == "master":
+        parts.append(f"[[input]]\nprep3 = '{inputs / 'prep3'}'\nlevels = ['{sample.level}']")
+        if sample.level == "master":
             parts[-1] += f"\nmst3 = '{inputs / 'mst3.fits'}'"
-    parts.append(f"[output]\nresults = '{folder / job}.h5'")
+    parts.append(f"[output]\nresults = '{folder / engine}.h5'")
     parts.append(f"[engine]\nname = '{engine}'")
     return "\n\n".join(parts) + "\n"
 
 
-def _measure(
-    folder: Path, job: str, engine: str, samples: dict[str, str], ranks: int, seed: int
-) -> None:
-    """Run one job in processes of its own, unless its results are there."""
-    if (folder / f"{job}.h5").exists():
+def _measure(folder: Path, engine: str, ranks: int, seed: int) -> None:
+    """Run an engine's job in processes of its own, unless its results are there."""
+    if (folder / f"{engine}.h5").exists():
         return
-    config = folder / f"{job}.toml"
-    config.write_text(configuration(folder, job, engine, samples, seed))
+    config = folder / f"{engine}.toml"
+    config.write_text(configuration(folder, engine, seed))
     launcher = [_mpiexec(), "-n", str(ranks + 1)] if ranks else []
-    resume = ["--resume"] if (folder / f"{job}.h5.parts").exists() else []
+    resume = ["--resume"] if (folder / f"{engine}.h5.parts").exists() else []
     command = [*launcher, sys.executable, "-m", "mpiapp", "run", str(config), *resume]
     code = subprocess.run(command, check=False).returncode
     # 4: some runs failed, which is what the NULL-like samples are for.

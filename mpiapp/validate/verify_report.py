@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from astropy.table import Table, vstack
+from astropy.table import Table
 
 from ..catalog.outcome import Flag
 from ..catalog.problem import Problem
@@ -28,7 +28,6 @@ from .samples import SAMPLES
 from .truth import BRIGHT, pulls, pulls_row, truth_of
 
 STUDY_DETECTIONS = 400
-REAL = "csc21"
 VERIFIED = ("get_draws", "pymc3", "pymc", "gibbs", "exact")
 PAIRS = (
     ("pymc3", "get_draws"),
@@ -43,13 +42,11 @@ _FLUX_UNITS = {"flux": "energy flux", "photflux": "photon flux", "rate": "count 
                "cnts": "net counts"}  # fmt: skip
 
 
-def write_report(folder: Path, published: str | None = None, out: Path | None = None) -> Path:
+def write_report(folder: Path, out: Path) -> Path:
     """Compare every two engines that are there, run the studies, write `verification.md`.
 
-    `folder` has the inputs and results; the report, its tables and its figures go
-    to `out`, by default the same.
+    `folder` has the inputs and results; the report, its tables and its figures go to `out`.
     """
-    out = out or folder
     parts = [
         "# Verification",
         "Made by `mpiapp verify`; the numbers and figures come from its results files.",
@@ -62,9 +59,6 @@ def write_report(folder: Path, published: str | None = None, out: Path | None = 
         if ours in done and reference in done:
             parts += _comparison_section(out, ours, reference, done)
     parts += _truth_section(folder, done)
-    if published:
-        real = {name: folder / f"{name}_{REAL}.h5" for name in done}
-        parts += _real_section(out, {n: p for n, p in real.items() if p.exists()}, published)
     parts += _studies_section(folder, out)
     return write_markdown(out / "verification.md", parts)
 
@@ -204,25 +198,6 @@ def memo_table() -> Table:
     names = ("Sample", "Flux Units", "Energy Band", "N_success/N_total", "f mean", "f median",
              "f 99 %", "% f <= 1")  # fmt: skip
     return Table(rows=rows, names=names)
-
-
-def _real_section(out: Path, done: dict[str, Path], published: str) -> list[str]:
-    """Every engine against published CSC 2.1 values."""
-    found = []
-    with open_side(published) as reference:
-        for name, path in done.items():
-            with open_side(path) as side:
-                found.append(compare(side, reference, name))
-    table = vstack([table_3([c], by=("quantity",)) for c in found], metadata_conflicts="silent")
-    write_table(table, out / "tables" / "table3_csc21.ecsv")
-    last = found[-1]
-    paths = comparison_figures(last, out / "figures" / "csc21", (last.sample, "CSC 2.1"))
-    said = (
-        "Rows of the catalog from their published counts; *Sample* names the engine.  The PSF "
-        "fractions, which the catalog does not publish, were fitted to these very rows: they test "
-        "the summary of a posterior, not its scale."
-    )
-    return ["## CSC 2.1", said, markdown(formatted(table)), *pictures(paths, out)]
 
 
 def _studies_section(folder: Path, out: Path) -> list[str]:

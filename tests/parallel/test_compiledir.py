@@ -27,21 +27,19 @@ def claim(rank, scratch, compiler="THEANO"):
     )
 
 
-def test_names_job_user_cpu_and_rank(tmp_path):
-    path, _, made = run(claim(rank=3, scratch=str(tmp_path)), SLURM_JOB_ID="123_4")
-    job = Path(path).parent
-    assert made == "True"
-    assert Path(path).name == "rank3"
-    assert job.parent == tmp_path
-    assert job.name.startswith(f"mpiapp-123-4-{os.getuid()}-")
-
-
 @pytest.mark.parametrize("compiler", ["THEANO", "PYTENSOR"])
-def test_keeps_the_users_flags_and_comes_last(tmp_path, compiler):
-    code = claim(rank=0, scratch=str(tmp_path), compiler=compiler)
+def test_each_rank_of_a_job_has_a_directory_that_the_users_flags_lead_to_and_nothing_is_left(
+    tmp_path, compiler
+):
     flags = {f"{compiler}_FLAGS": "floatX=float64,base_compiledir=/nowhere"}
-    path, flags, _ = run(code, **flags)
-    assert flags == f"floatX=float64,base_compiledir=/nowhere,base_compiledir={path}"
+    code = claim(rank=3, scratch=str(tmp_path), compiler=compiler)
+    path, told, made = run(code, SLURM_JOB_ID="123_4", **flags)
+    assert made == "True"
+    job = Path(path).parent
+    assert Path(path).name == "rank3" and job.parent == tmp_path
+    assert job.name.startswith(f"mpiapp-123-4-{os.getuid()}-")
+    assert told == f"floatX=float64,base_compiledir=/nowhere,base_compiledir={path}"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.pymc3
@@ -54,11 +52,6 @@ def test_theano_compiles_there(tmp_path):
     )
     path, used = run(code, THEANO_FLAGS="base_compiledir=/nowhere")[-2:]
     assert path == used
-
-
-def test_nothing_is_left_when_the_process_ends(tmp_path):
-    run(claim(rank=0, scratch=str(tmp_path)))
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_directory_of_another_step_is_neither_shared_nor_removed(tmp_path):

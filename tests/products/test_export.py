@@ -12,13 +12,14 @@ from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
 from jobs import mpiapp, write_job
 from jobs import table as counts_table
+from results_files import publish
 
 from mpiapp.catalog.bundle import InputError
 from mpiapp.catalog.outcome import Flag, Outcome
 from mpiapp.catalog.quantities import APERTURES, BANDS, HARDNESS, QUANTITIES, Matrix
 from mpiapp.exit_code import ExitCode
 from mpiapp.files.results import open_results
-from mpiapp.files.schema import OPTIONAL_DTYPES, PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
+from mpiapp.files.schema import OPTIONAL_DTYPES, PHOTOMETRY_DTYPE
 from mpiapp.files.writer import Writer
 from mpiapp.products.columns import (
     EXTRAS,
@@ -70,16 +71,10 @@ def published(path, found):
         ):
             row[name] = number
     photometry["run_id"] = np.arange(len(found))
-    runs = np.zeros(len(found), RUNS_DTYPE)
-    runs["run_id"], runs["n_rows"] = photometry["run_id"], 1
-    writer = Writer(path.with_name("results.h5.parts"))
     extras = np.zeros(len(found), OPTIONAL_DTYPES["extras"])
     extras["run_id"], extras["no_source"] = photometry["run_id"], 0.01 * photometry["run_id"]
     extras["ml"] = np.where(np.isfinite(photometry["value"]), photometry["mean"], NULL)
-    batch = Batch(photometry, runs, [], [], further=[("extras", extras[::-1])])
-    writer.append(batch)
-    writer.publish(path)
-    return path
+    return publish(path, photometry, further=[("extras", extras[::-1])])
 
 
 def table(path, level, extras=()):

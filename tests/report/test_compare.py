@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from astropy.table import Table
 from jobs import mpiapp, write_job
+from results_files import publish
 
 from mpiapp.catalog.bundle import InputError
 from mpiapp.catalog.outcome import Flag, Outcome
 from mpiapp.catalog.runs import RunKey
-from mpiapp.files.results import open_results, work_path
-from mpiapp.files.schema import PHOTOMETRY_DTYPE, RUNS_DTYPE, Batch
-from mpiapp.files.writer import Writer
+from mpiapp.files.results import open_results
+from mpiapp.files.schema import PHOTOMETRY_DTYPE
 from mpiapp.report import compare as comparing
 from mpiapp.report import matching, references
 from mpiapp.report.matching import REFERENCE_DTYPE, distance, open_side, row_keys
@@ -37,18 +37,14 @@ def as_reference(of):
     return reference
 
 
-def write(path, photometry):
-    runs = np.zeros(len(photometry), RUNS_DTYPE)
-    runs["run_id"], runs["n_rows"] = photometry["run_id"], 1
-    writer = Writer(work_path(path))
-    writer.append(Batch(photometry, runs, [], []))
-    writer.publish(path)
-    return path
-
-
 def compared(a, b, **options):
     with open_side(a) as side, open_side(b) as reference:
         return comparing.compare(side, reference, **options)
+
+
+def compare_rows(folder, a, b, **options):
+    paths = (publish(folder / f"{name}.h5", rows) for name, rows in (("a", a), ("b", b)))
+    return compared(*paths, **options)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +114,7 @@ def test_rows_find_each_other_in_any_order_and_number_of_passes(tmp_path, monkey
     in_b = b[7:107]
     expected = 2 * np.abs(a["mode"] - in_b["value"]) / 2
     order = np.random.default_rng(3).permutation(120)
-    path_a, path_b = write(tmp_path / "a.h5", a), write(tmp_path / "b.h5", b[order])
+    path_a, path_b = publish(tmp_path / "a.h5", a), publish(tmp_path / "b.h5", b[order])
     found = compared(path_a, path_b)
     np.testing.assert_allclose(
         np.sort(np.concatenate(list(found.f.values()))), np.sort(expected), rtol=1e-6
@@ -133,7 +129,7 @@ def test_table_3_has_the_statistics_of_each_group(tmp_path):
     a, b = scattered(600, 1), scattered(600, 2)
     a["outcome"][:5] = Outcome.NULL_FAILED
     b["outcome"][3:9] = Outcome.NULL_PEGGED
-    found = compared(write(tmp_path / "a.h5", a), write(tmp_path / "b.h5", b), sample="3")
+    found = compare_rows(tmp_path, a, b, sample="3")
     f = np.abs(a["mode"] - b["value"])
     f[:9] = np.nan
     table = comparing.table_3([found], by=("quantity",))
@@ -161,7 +157,7 @@ def test_one_extreme_outlier_is_named(tmp_path):
     a = scattered(50, 1)
     b = a.copy()
     b["value"][13] += 1e6
-    found = compared(write(tmp_path / "a.h5", a), write(tmp_path / "b.h5", b), n_worst=3)
+    found = compare_rows(tmp_path, a, b, n_worst=3)
     worst = comparing.worst_table([found], above=1)
     assert len(worst) == 1
     assert (worst["component"][0], worst["f"][0]) == ("r1", "1e+06")
@@ -170,16 +166,15 @@ def test_one_extreme_outlier_is_named(tmp_path):
 def test_two_rows_of_one_run_and_component_are_refused(tmp_path):
     a = scattered(4, 1)
     b = a[[0, 1, 1, 2]]
-    paths = write(tmp_path / "a.h5", a), write(tmp_path / "b.h5", b)
     with pytest.raises(InputError, match=r"b\.h5: two rows have the same run and component"):
-        compared(*paths)
+        compare_rows(tmp_path, a, b)
 
 
 def test_nothing_in_common_is_an_error(tmp_path):
     a, b = scattered(4, 1), scattered(4, 1)
     b["run_id"] += 100
     with pytest.raises(InputError, match=r"no row of it is in .*b\.h5"):
-        compared(write(tmp_path / "a.h5", a), write(tmp_path / "b.h5", b))
+        compare_rows(tmp_path, a, b)
 
 
 def test_keys_of_counted_runs_and_components_are_distinct():
@@ -201,7 +196,7 @@ def test_a_published_table_is_matched_by_its_keys(tmp_path):
     assert list(published["outcome"]) == [Outcome.MEASURED, Outcome.UPPER_LIMIT]
     ours = rows(2, mode=[6, 3], value=[6, 3], lolim=[5, 1], hilim=[9, 7], band=[b"b", b"s"])
     ours["run_id"] = [KEY.run_id, KEY._replace(band="s").run_id]
-    found = compared(write(tmp_path / "a.h5", ours), tmp_path / "published.ecsv")
+    found = compared(publish(tmp_path / "a.h5", ours), tmp_path / "published.ecsv")
     assert {group[2]: f[0] for group, f in found.f.items()} == pytest.approx({"b": 0.5, "s": 0.6})
 
 
@@ -233,7 +228,7 @@ def test_columns_of_csc_are_results_of_observations(tmp_path):
     assert (published["value"][0], published["lolim"][2]) == (5e-6, 0)
     ours = rows(3, mode=[6e-6, 6e-6, 0], lolim=5e-6, hilim=[9e-6, 9e-6, 1e-6])
     ours["run_id"], ours["component"] = published["run_id"], published["component"]
-    found = compared(write(tmp_path / "a.h5", ours), tmp_path / "csc.ecsv")
+    found = compared(publish(tmp_path / "a.h5", ours), tmp_path / "csc.ecsv")
     (f,) = found.f.values()
     assert sorted(map(float, f)) == pytest.approx([0, 0.5, 1])
 
@@ -252,7 +247,7 @@ def test_columns_of_a_master_source_are_those_of_its_best_block_and_average(tmp_
                 aperture=b"aper", target=[b"2CXO A/7", b"2CXO A/avg"], mode=[6e-6, 1e-5],
                 lolim=5e-6, hilim=9e-6, flags=[Flag.BEST_BLOCK, 0])  # fmt: skip
     ours["run_id"] = [1, RunKey("master", "2CXO A/avg", "b", "aper", "photflux").run_id]
-    found = compared(write(tmp_path / "a.h5", ours), path)
+    found = compared(publish(tmp_path / "a.h5", ours), path)
     assert sorted(float(f) for values in found.f.values() for f in values) == pytest.approx(
         [0, 0.5]
     )
@@ -277,7 +272,7 @@ def test_a_file_that_is_no_table_is_refused_in_one_line(tmp_path):
 
 def test_tables_are_written_as_text_ecsv_and_latex(tmp_path):
     a, b = scattered(60, 1), scattered(60, 2)
-    table = comparing.table_3([compared(write(tmp_path / "a.h5", a), write(tmp_path / "b.h5", b))])
+    table = comparing.table_3([compare_rows(tmp_path, a, b)])
     for suffix in comparing.TABLE_SUFFIXES:
         comparing.write_table(table, tmp_path / f"t{suffix}")
     back = Table.read(tmp_path / "t.ecsv")
