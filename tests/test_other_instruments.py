@@ -215,7 +215,10 @@ def test_a_job_measures_bands_of_its_own_and_its_product_describes_them(tmp_path
     erosita().write(tmp_path / "erass.fits")
     report = import_table(tmp_path / "erass.fits", tmp_path / "prep3")
     assert len(report.faults) == 2
-    assert {read_prep3(path).header.instrument for path in report.files} == {"eROSITA"}
+    headers = [read_prep3(path).header for path in report.files]
+    assert {header.instrument for header in headers} == {"eROSITA"}
+    # of a tile, where the table has no exposure_s: the largest of its sources
+    assert [header.exposure for header in headers] == [160.0, 200.0]
     (tmp_path / "job.toml").write_text(
         "[[input]]\nprep3 = 'prep3'\nlevels = ['obsid']\n[output]\nresults = 'results.h5'\n"
         "[engine]\nname = 'exact'\n[bands]\n1 = [0.2, 2.3]\nP2 = [0.5, 1.0]\n"

@@ -134,7 +134,7 @@ def main(args: Namespace) -> ExitCode:
         pairs = ", ".join("/".join(pair) for pair in compared.hardness.values())
         print(f"no hardness ratios: {kept} of the bands {pairs} at this level")
     if args.level == "master" and not any(name.startswith("var_") for name in table.colnames):
-        needed = f"{kept} of the observations of these masters"
+        needed = f"{kept} at level obsid in this job"
         print(f"no variability: {needed if mst3 else 'name the associations with --mst3'}")
     return ExitCode.OK
 

@@ -53,6 +53,7 @@ def main(args: Namespace) -> ExitCode:
             with contextlib.suppress(InputError):
                 inputs += job_inputs(of, args.inputs)
         mst3 = read_mst3(args.mst3) if args.mst3 else next((f.mst3 for f in inputs if f.mst3), None)
+        compared = compared_of(results)
         table = light_curve(
             results,
             args.source,
@@ -60,13 +61,13 @@ def main(args: Namespace) -> ExitCode:
             mst3 and mst3.associations,
             masters,
             args.bands,
-            args.quantity or compared_of(results).quantity,
+            args.quantity or compared.quantity,
             args.aperture,
         )
     if args.out:
         print(f"{write_table(table, args.out)}: {len(table)} rows")
     if args.plot:
-        print(plot_light_curve(table, args.plot))
+        print(plot_light_curve(table, args.plot, compared.energies))
     if not (args.out or args.plot):
         formats = dict.fromkeys(("value", "lolim", "hilim", "mode"), ".4g")
         for name, digits in (formats | {"mjd": ".4f", "mjd_end": ".4f", "exposure": ".0f"}).items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -156,9 +156,9 @@ def _pairs(counts: Counts) -> Iterator[tuple[int, Entry | RowError]]:
                     counts.problems[pair] = error
     has = {q: there.tolist() for q, there in is_there.items()}
     factors = {own: numbers[own].tolist() for own in CONVERSIONS if own in numbers}
-    unknown = np.full(len(counts), np.nan)
-    exposure_s, mjd = (numbers.get(own, unknown).tolist() for own in ("exposure_s", "mjd"))
     stacks = names.get("stack", names["obsid"])
+    mjd = numbers.get("mjd", np.full(len(counts), np.nan)).tolist()
+    exposure_s = _of_observations(counts, stacks)
     for pair, row in enumerate(counts.rows.tolist()):
         if pair in counts.problems:
             yield row, counts.problems[pair]
@@ -181,6 +181,18 @@ def _pairs(counts: Counts) -> Iterator[tuple[int, Entry | RowError]]:
                 ],
             ),
         )
+
+
+def _of_observations(counts: Counts, stacks: Sequence[str]) -> list[float]:
+    """The exposure of each row's observation in s: without a column, the largest of its rows."""
+    if "exposure_s" in counts.numbers:
+        return counts.numbers["exposure_s"].tolist()
+    keys = list(zip(stacks, counts.names["obsid"]))
+    largest: dict[tuple[str, str], float] = {}
+    for key, seconds in zip(keys, counts.numbers.get("exposure_rate", np.zeros(0)).tolist()):
+        if largest.get(key, 0.0) < seconds < math.inf:
+            largest[key] = seconds
+    return [largest.get(key, math.nan) for key in keys]
 
 
 def _check(counts: np.ndarray, F: dict[str, np.ndarray], n: int) -> None:

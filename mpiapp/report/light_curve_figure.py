@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,10 @@ _BOUNDS = ("value", "lolim", "hilim")
 _COLOURS = (BLUE, RED, GREEN, ORANGE, BLACK)
 
 
-def plot_light_curve(table: Table, path: str | Path) -> Path:
+def plot_light_curve(table: Table, path: str | Path, energies: Mapping = BANDS) -> Path:
     """Draw a table of `light_curve`, a panel a band; returns the figure's path.
+
+    energies : of bands that are not the catalog's, in keV
 
     Limits are arrows that begin at the limit.  Without a start of every observation they stand
     beside each other in the order of the table.
@@ -56,7 +59,8 @@ def plot_light_curve(table: Table, path: str | Path) -> Path:
             **({"yscale": "log"} if is_log else {"ylim": (0, None)}),
             ylabel=f"{quantity.description}\n({unit_of(quantity.name)})",
         )
-        name_panel(ax, "{:g}–{:g} keV".format(*BANDS[band]) if band in BANDS else f"band {band}")
+        kev = BANDS.get(band) or energies.get(band)
+        name_panel(ax, "{:g}–{:g} keV".format(*kev) if kev else f"band {band}")
         if not has_times:
             ax.set_xticks(range(1, len(names) + 1), [obsid for _, obsid in names], rotation=45)
     for ax in axes[1:, 0]:
