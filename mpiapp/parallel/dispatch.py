@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain, islice
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, TypeVar
+
+from .stop import Stop
 
 Payload = TypeVar("Payload")
 Result = TypeVar("Result")
@@ -36,23 +38,34 @@ class Late(NamedTuple):
     more: Iterable
 
 
-class Control(Protocol):
-    """Decides whether to go on; `under_way` are the payloads that have not come home."""
+class Control:
+    """Decides whether to go on; this one does until it is asked to stop.
+
+    `under_way` are the payloads that have not come home.
+    """
+
+    def __init__(self, stop: Stop):
+        self.stop = stop
 
     def stopping(self) -> bool:
         """Whether to dispatch nothing new."""
+        return self.stop.poll()
 
     def idle(self) -> AbstractContextManager:
         """Around each wait."""
+        return nullcontext()
 
     def received(self, answer) -> tuple[object, Iterable]:
         """The result in the answer of a worker, and the payloads that it asks for."""
+        return answer, ()
 
     def giving_up(self, under_way: Mapping[Future, Payload]) -> bool:
         """Whether to give up waiting for parcels that are out."""
+        return self.stop.out_of_patience
 
     def late(self, under_way: Mapping[Future, Payload]) -> list[Late]:
         """Parcels that are out and given up."""
+        return []
 
 
 def stream(

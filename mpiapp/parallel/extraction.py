@@ -13,8 +13,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,9 +25,8 @@ from ..extract.bundle_files import OpenObservation, open_observation
 from ..extract.field import Field, ObservationFiles, Settings
 from ..extract.observation import Extracted, Piece, measure_piece, write_pieces
 from ..extract.overlaps import StackSources, find_bundles
-from .dispatch import stream
+from .dispatch import Control, stream
 from .progress import Progress, say
-from .stop import Stop
 from .world import World
 
 RECORD = "extract.jsonl"
@@ -105,31 +103,9 @@ def _told(error: InputError) -> int:
     return ExitCode.USAGE
 
 
-class _Until:
-    """The `Control` of a job that begins nothing new once it is asked to stop."""
-
-    def __init__(self, stop: Stop):
-        self._stop = stop
-
-    def idle(self):
-        return nullcontext()
-
-    def stopping(self) -> bool:
-        return self._stop.poll()
-
-    def received(self, answer) -> tuple[object, tuple]:
-        return answer, ()
-
-    def giving_up(self, under_way: Mapping) -> bool:
-        return self._stop.out_of_patience
-
-    def late(self, under_way: Mapping) -> list:
-        return []
-
-
 def _lead(found: Field, folder: str, world: World, executor) -> Extraction:
     window = world.n_workers * _AHEAD
-    send = partial(stream, executor, window=window, control=_Until(world.stop))
+    send = partial(stream, executor, window=window, control=Control(world.stop))
     stacks = found.stacks()
     extraction = Extraction()
     with Progress(len(stacks), unit="stack") as progress:

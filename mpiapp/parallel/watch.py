@@ -16,7 +16,7 @@ from ..config import Limits
 from ..files.schema import Batch
 from .calls import Answer, call_roll
 from .clock import Clock
-from .dispatch import TICK_SECONDS, Late, Parcel
+from .dispatch import TICK_SECONDS, Control, Late, Parcel
 from .progress import Progress, say
 from .shares import PARCEL_SECONDS
 from .stop import Stop
@@ -34,7 +34,7 @@ _LOOK_SECONDS = 0.2
 _LONG_SECONDS = 60.0
 
 
-class Watch:
+class Watch(Control):
     """Controls `stream` over parcels.
 
     Parameters
@@ -52,8 +52,8 @@ class Watch:
         clocks: Sequence[dict],
         give_up: Callable[[Target, str, float], Batch],
     ):
+        super().__init__(stop)
         self.executor = executor
-        self.stop = stop
         self.clock = clock
         self.give_up = give_up
         limit = limits.run_seconds

@@ -80,11 +80,8 @@ def compare(
     rng = np.random.default_rng(0)
     lottery = np.zeros(0)
     n_found = 0
-    for p in pairs(side, reference):
-        rows, theirs = p.rows, p.reference
-        if not p.found.all():
-            rows, theirs = rows[p.found], theirs[p.found]
-        found.n_unmatched += int((~p.found).sum())
+    for rows, theirs, n_unmatched in pairs(side, reference):
+        found.n_unmatched += n_unmatched
         n_found += len(rows)
         f = distance(rows, theirs)
         for group, chosen in groups(rows, GROUPINGS):

@@ -44,12 +44,12 @@ class Side(NamedTuple):
 class Pairs(NamedTuple):
     """Some rows of the compared side, (n,), and the reference's rows of the same run and component.
 
-    `found` is False where the reference has none; that row's numbers then mean nothing.
+    n_unmatched : rows of the compared side beside these that the reference has not
     """
 
     rows: np.ndarray
     reference: np.ndarray
-    found: np.ndarray
+    n_unmatched: int
 
 
 @contextmanager
@@ -119,13 +119,14 @@ def _mixed(key: np.ndarray) -> np.ndarray:
 
 
 def pairs(side: Side, reference: Side) -> Iterator[Pairs]:
-    """Every row of `side`, each once, beside the reference's row of the same run and component.
+    """The rows of `side`, each once, beside the reference's row of the same run and component.
 
     Raises InputError if the reference has two rows of one run and component.
     """
     n_passes = max(1, -(-reference.n_rows // ROWS_KEPT))
     for number in range(n_passes):
         kept = _sorted_reference(reference, number, n_passes)
+        known = np.append(kept["key"], np.uint64(0))  # beyond which no place is
         for rows in side.chunks():
             if reference.has_best:
                 rows = np.concatenate([rows, as_best(rows)])
@@ -133,11 +134,11 @@ def pairs(side: Side, reference: Side) -> Iterator[Pairs]:
             if n_passes > 1:
                 mine = keys % np.uint64(n_passes) == number
                 rows, keys = rows[mine], keys[mine]
-            if not len(kept):
-                yield Pairs(rows, np.zeros(len(rows), REFERENCE_DTYPE), np.zeros(len(rows), bool))
-                continue
-            at = np.minimum(np.searchsorted(kept["key"], keys), len(kept) - 1)
-            yield Pairs(rows, kept[at], kept["key"][at] == keys)
+            at = np.searchsorted(kept["key"], keys)
+            found = (known[at] == keys) & (at < len(kept))
+            if not found.all():
+                rows, at = rows[found], at[found]
+            yield Pairs(rows, kept[at], len(found) - len(rows))
 
 
 def _sorted_reference(reference: Side, number: int, n_passes: int) -> np.ndarray:

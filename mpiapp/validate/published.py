@@ -22,10 +22,8 @@ def match_published(results: Results, path: str | Path) -> Table:
     compares the intervals, `alike` the decision on upper limits.
     """
     with open_side(path) as published:
-        parts = [
-            (p.rows[p.found], p.reference[p.found]) for p in pairs(results_side(results), published)
-        ]
-    rows, theirs = (np.concatenate(side) for side in zip(*parts))
+        found = [(rows, theirs) for rows, theirs, _ in pairs(results_side(results), published)]
+    rows, theirs = map(np.concatenate, zip(*found))
     usable = np.isfinite(distance(rows, theirs))
     if not usable.any():
         raise InputError(f"{path}: no row of {results.path} has a published value there")
