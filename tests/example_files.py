@@ -1,4 +1,4 @@
-"""Small valid bundles, prep3 and mst3 files for the tests, and a way to damage them."""
+"""Small valid rows, bundles, prep3 and mst3 files for the tests, and a way to damage them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,21 @@ from mpiapp.catalog.quantities import Matrix
 from mpiapp.files.mst3 import write_mst3
 from mpiapp.files.prep3_write import write_prep3
 
+# A row of a table of counts.
+PAIR = {
+    "obsid": "7999",
+    "stack": "S1",
+    "component": "r1",
+    "instrument": "ACIS",
+    "band": "b",
+    "aperture": "aper",
+    "cnts": 51,
+    "cnts_bkg": 692,
+    "psf_frac": 0.939086,
+    "psf_frac_bkg": 0.049395,
+    "area": 1791.0,
+    "area_bkg": 42634.0,
+}
 KINDS = [
     Matrix(band, aperture, quantity)
     for quantity in ("photflux", "cnts")

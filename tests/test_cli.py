@@ -6,14 +6,11 @@ import json
 import os
 
 import pytest
+from example_files import PAIR
 from jobs import mpiapp, table, write_job
 
 from mpiapp.cli import main
 from mpiapp.files.replacing import replacing
-
-PAIR = {"obsid": "1", "stack": "S", "component": "r1", "instrument": "ACIS", "band": "b"}
-PAIR |= {"aperture": "aper", "cnts": 5, "cnts_bkg": 30, "psf_frac": 0.9, "psf_frac_bkg": 0.05}
-PAIR |= {"area": 100.0, "area_bkg": 3000.0}
 
 
 def refused(capsys, *argv) -> str:

@@ -34,7 +34,7 @@ def work(n_files: int, runs: Counter[str], n_done: int) -> str:
 
 
 def hints(scans: Sequence[ObsidScan], selection: Selection, engine: str) -> list[str]:
-    """Warnings of runs of one input that repeat others.
+    """Hints on runs of one input that repeat others.
 
     A stack of one obsid is that obsid; and an engine with noise measures quantities of the same
     counts one by one, so that they differ by the noise.

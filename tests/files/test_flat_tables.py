@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from astropy.table import MaskedColumn, Table
+from example_files import PAIR
 
 from mpiapp.catalog.bundle import InputError
 from mpiapp.files.association_tables import import_associations
@@ -17,20 +18,6 @@ from mpiapp.files.prep3 import prep3_name, read_prep3
 from mpiapp.files.source_info import read_source_info
 from mpiapp.parallel.planning import prep3_paths
 
-PAIR = {
-    "obsid": "7999",
-    "stack": "S1",
-    "component": "r1",
-    "instrument": "ACIS",
-    "band": "b",
-    "aperture": "aper",
-    "cnts": 51,
-    "cnts_bkg": 692,
-    "psf_frac": 0.939086,
-    "psf_frac_bkg": 0.049395,
-    "area": 1791.0,
-    "area_bkg": 42634.0,
-}
 BUNDLE = {
     "obsid": 1575,
     "stack": "S1",

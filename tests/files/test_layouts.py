@@ -6,27 +6,13 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.table import MaskedColumn, Table
+from example_files import PAIR
 
 from mpiapp.catalog.fault import InputError
 from mpiapp.files.column_map import Given
 from mpiapp.files.flat_tables import import_table
 from mpiapp.files.prep3 import read_prep3
 from mpiapp.files.source_info import read_source_info
-
-PAIR = {
-    "obsid": "7999",
-    "stack": "S1",
-    "component": "r1",
-    "instrument": "ACIS",
-    "band": "b",
-    "aperture": "aper",
-    "cnts": 51,
-    "cnts_bkg": 692,
-    "psf_frac": 0.9,
-    "psf_frac_bkg": 0.05,
-    "area": 1800.0,
-    "area_bkg": 42000.0,
-}
 
 
 def srcflux_table(path, **changes):
