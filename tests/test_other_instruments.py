@@ -73,6 +73,14 @@ def test_apertures_of_erass_hold_three_quarters_of_the_psf_unless_told_otherwise
         assert ("psf_frac is 0.75 in all rows: the apertures of eRASS1 hold" in notes) == is_told
 
 
+def test_a_fraction_is_assumed_of_the_bands_alone_that_have_none():
+    table = erosita()
+    table.remove_columns(["APE_EEF_1"])
+    table["APE_EEF_P2"] = 0.6
+    counts = find_counts(read_table(table))
+    assert counts.numbers["psf_frac"].tolist() == pytest.approx([0.75, 0.6] * 4)
+
+
 def test_the_chance_of_no_source_is_the_ape_pois_of_erosita():
     """Bands P5 to P9 of 3eRASS J094452.8-711152 (eRASS3_Main_v1.3)."""
     counts, background = [9, 21, 2, 4, 2], [6.85817, 12.9978, 1.93052, 2.155, 2.15884]

@@ -8,7 +8,6 @@ that is not needed costs its quantity.
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import suppress
 
 import numpy as np
 from astropy.table import Column
@@ -20,13 +19,12 @@ from . import conversion_factors
 from .aperture_counts import Counts, add_gamma, check_backgrounds
 from .catalog_tables import CatalogTable
 from .column_map import Given
+from .column_numbers import floats, shown, wrong
 from .column_units import factor, inverse, is_convertible
 from .fields import RowError, missing, name_of, unexpected
 from .known_tables import RECIPROCAL
 from .layouts import find_layout, own_layout
 from .own_columns import MEASURED, NAMES, NUMBERS, OPTIONAL, PRIORS
-from .prep3_tables import MAX_COUNTS
-from .text_tables import MISSING
 
 ERG_PER_KEV = 1.602176634e-9
 # Side of a pixel in arcsec.
@@ -147,9 +145,9 @@ def _numbers(counts: Counts, own: str) -> np.ndarray:
     found = np.full(len(counts), np.nan)
     for pairs, name, column in _parts(counts, own):
         n_rows = len(counts.source.table)
-        if own in counts.layout.values[0]:
+        if isinstance(column, (str, int, float)):  # what all rows share
             column = Column([column] * n_rows, unit=_unit(own) or None)
-        values, bad = _floats(column, f"{counts.source.name}: column {name}", own == "psf_frac")
+        values, bad = floats(column, f"{counts.source.name}: column {name}", own == "psf_frac")
         if values.ndim > 1:
             found = np.full((len(counts), values.shape[1]), np.nan)
         unit = getattr(column, "unit", None)
@@ -159,75 +157,19 @@ def _numbers(counts: Counts, own: str) -> np.ndarray:
             values = values * _factors(counts, pairs, name, own, unit)
         if base == "psf_frac":
             values[(values > 1) & (values < 1 + _ROUNDING)] = 1.0
-        for rows, expected in _wrong(own, values):
+        for rows, expected in wrong(own, values):
             for row in np.flatnonzero(rows):
-                error = unexpected(name, _cell(values if is_inverse else column, row), expected)
+                error = unexpected(name, shown(values if is_inverse else column, row), expected)
                 if base == "cnts" and _SHORTEST <= values[row].min() < -1:
                     error = RowError(f"{error} (overflow of 16 bits?)", f"{name}: overflow?")
                 _blame(counts, pairs, int(row), error)
         for row in bad:
-            _blame(counts, pairs, row, unexpected(name, _cell(column, row), "a number"))
+            _blame(counts, pairs, row, unexpected(name, shown(column, row), "a number"))
         if own in NUMBERS and own not in MEASURED and values.ndim == 1:
             for row in np.flatnonzero(np.isnan(values)):
                 _blame(counts, pairs, int(row), missing(name))
         found[pairs] = values
     return found
-
-
-def _wrong(own: str, values: np.ndarray):
-    """(rows, expectation) for each way in which numbers of a column can make no sense."""
-    base = own.removesuffix("_bkg")
-    per_row = values if values.ndim > 1 else values[:, None]
-
-    def rows(is_bad):
-        return is_bad.any(axis=1)
-
-    yield rows((per_row < 0) | np.isinf(per_row)), "a number that is not negative"
-    if base == "cnts":
-        yield rows((per_row != np.floor(per_row)) & ~np.isnan(per_row)), "a whole number"
-        yield rows(per_row > MAX_COUNTS), "at most 2^53"
-    elif base == "psf_frac":
-        yield rows(per_row > 1), "a fraction up to 1"
-    elif own not in ("area", "exposure_s", "bkg", "bkg_err"):
-        yield rows(per_row == 0), "a positive number"
-
-
-def _cell(column: Column | np.ndarray, row: int) -> object:
-    value = column[row]
-    return value.tolist() if isinstance(value, (np.ndarray, np.floating)) else value
-
-
-def _floats(column: Column, what: str, may_be_wide: bool) -> tuple[np.ndarray, list[int]]:
-    """A column as float64, NaN where there is no value; and the rows that are no numbers."""
-    data, mask = np.asarray(np.ma.getdata(column)), np.ma.getmaskarray(column)
-    if not isinstance(column, Column) or (data.ndim > 1 and not may_be_wide):
-        raise InputError(f"{what}: expected numbers, one in each row")
-    if data.dtype.kind in "iuf":
-        return np.where(mask, np.nan, data.astype(np.float64)), []
-    gone = mask if mask.ndim == 1 else mask.all(axis=1)
-    cells = [None if gone[row] else cell for row, cell in enumerate(data)]
-    if may_be_wide and any(isinstance(cell, (list, tuple, np.ndarray)) for cell in cells):
-        width = max(np.size(cell) for cell in cells)
-        wide, bad = np.full((len(cells), width), np.nan), []
-        for row, cell in enumerate(cells):
-            try:
-                wide[row, : np.size(cell)] = np.ma.filled(np.ma.asarray(cell, dtype=float), np.nan)
-            except (TypeError, ValueError):
-                bad.append(row)
-        return wide, bad
-    values, bad = np.full(len(cells), np.nan), []
-    for row, cell in enumerate(cells):
-        if cell is None or (isinstance(cell, str) and cell.strip().lower() in MISSING):
-            continue
-        number = None
-        if not isinstance(cell, (bool, np.bool_, bytes)) and "_" not in str(cell):
-            with suppress(TypeError, ValueError, OverflowError):
-                number = float(cell)
-        if number is None or (isinstance(cell, str) and not cell.isascii()):
-            bad.append(row)
-        else:
-            values[row] = number
-    return values, bad
 
 
 def _factors(counts: Counts, pairs: slice, name: str, own: str, unit: object) -> float | np.ndarray:
