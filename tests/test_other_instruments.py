@@ -174,6 +174,12 @@ def test_a_catalog_of_nustar_needs_the_fraction_of_the_psf():
     found = measure_table(table, "rate", progress=False, extras=["ml"])
     assert found["band"].tolist() == ["FB", "SB"]
     assert found["src_rate_ml"].value == pytest.approx([40 / 2e4, 25 / 2e4])
+    for band in ("fb", "sb"):
+        table.rename_column(f"{band}_bkg_counts", f"{band}_b")
+    with pytest.raises(InputError, match="bkg: counts to be expected"):
+        measure_table(table, progress=False)
+    mapped = measure_table(table, "rate", columns={"bkg": "{band}_b"}, progress=False)
+    assert (mapped["src_rate"] == found["src_rate"]).all()
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,10 @@ def _columns(
         if own in given.columns:
             told = fill(given.columns[own], place)
             is_inverse = told.startswith(RECIPROCAL) and told not in names.all
-            found[own] = names.told(told.removeprefix(RECIPROCAL) if is_inverse else told)
+            told = told.removeprefix(RECIPROCAL) if is_inverse else told
+            # A band may be spelled in other capitals than its column.
+            is_filled = told not in given.columns[own] and names.has(told)
+            found[own] = names.get(told) if is_filled else names.told(told)
         elif column is not None:
             found[own] = names.get(column)
         elif place and own in OPTIONAL and names.has(f"{own}_{place.get('band')}"):
