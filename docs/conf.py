@@ -1,6 +1,7 @@
 """Settings of the documentation; `make docs` builds it, warnings being errors."""
 
 import inspect
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def _columns(table: str) -> str:
     """The columns of a table of the results file, as a Markdown table."""
     columns, description = schema.TABLES[table]
     rows = [
-        f"| `{c.name}` | {'text' if c.dtype == 'text' else c.dtype} | {c.unit or ''} "
+        f"| `{c.name}` | {'text' if c.dtype == 'text' else c.dtype} | {_typeset(c.unit)} "
         f"| {c.description} |"
         for c in columns
     ]
@@ -75,32 +76,36 @@ def _columns(table: str) -> str:
 
 def _catalog_columns() -> str:
     """The columns of the products, with the band and aperture as placeholders."""
-    rows = ["| column | unit | UCD | what it is | option |", "|---|---|---|---|---|"]
-    options = {field: name for name, field in columns.EXTRAS.items()}
+    rows = ["| column and UCD | unit | what it is | option |", "|---|---|---|---|"]
+
+    def add(c: columns.CatalogColumn, what: str, option: str = "") -> None:
+        name, ucd = c.name, c.ucd.replace("em.X-ray", "em.X-ray…")
+        name = name.removesuffix("_b") + "_x" if name.endswith("_b") else name
+        rows.append(f"| `{name}` <br> `{ucd}` | {_typeset(c.unit)} | {what} | {option} |")
+
+    options = {field: f"`{name}`" for name, field in columns.EXTRAS.items()}
     for quantity in (*TABLE_1, "powlaw", "powlaw_u"):  # for all models
         matrix = Matrix("b", "aper", quantity)
         for _, field, c in columns.columns([matrix], columns.fields(list(columns.EXTRAS))):
-            option = f"`{options[field]}`" if field in options else ""
-            name = c.name.removesuffix("_b") + "_x"
-            what = c.description.split(",")[0]
-            ucd = c.ucd.replace("em.X-ray", "em.X-ray…")
-            rows.append(f"| `{name}` | {c.unit} | `{ucd}` | {what} | {option} |")
+            add(c, c.description.split(",")[0], options.get(field, ""))
     for _, _, c in columns.significance_columns([Matrix("b", "aper", "photflux")]):
-        rows.append(
-            f"| `flux_significance_x` | | `{c.ucd}…` | {c.description.split(', 0.5')[0]} | |"
-        )
+        add(c, c.description.split(", 0.5")[0])
     for pair in HARDNESS:
         for field in columns.HARDNESS_FIELDS:
             c = columns.hardness_column(pair, field)
-            rows.append(f"| `{c.name}` | | `{c.ucd}` | {c.description} | |")
+            add(c, c.description)
     for c in columns.variability_columns("b"):
-        name, ucd = c.name.removesuffix("_b") + "_x", c.ucd.replace("em.X-ray", "em.X-ray…")
-        what = c.description.split(":")[0]
-        rows.append(f"| `{name}` | {c.unit} | `{ucd}` | {what} | `--mst3` |")
+        add(c, c.description.split(":")[0], "`--mst3`")
     found = [c for pair in HARDNESS for c in columns.hardness_variability_columns(pair)]
     for c in (*found, columns.HARDNESS_FLAG):
-        rows.append(f"| `{c.name}` | | `{c.ucd}` | {c.description} | `--mst3` |")
+        add(c, c.description, "`--mst3`")
     return "\n".join(rows)
+
+
+def _typeset(unit: str | None) -> str:
+    """A unit with its exponents raised."""
+    raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    return re.sub(r"-?\d+", lambda power: power[0].translate(raised), unit or "")
 
 
 def _known_tables() -> str:

@@ -173,9 +173,9 @@ def distance(rows: np.ndarray, reference: np.ndarray) -> np.ndarray:
 def signed_distance(
     mode: np.ndarray, hilim: np.ndarray, value: np.ndarray, lower: np.ndarray, upper: np.ndarray
 ) -> np.ndarray:
-    """f with its sign, of unforced modes and upper bounds, all (n,), against a reference.
+    """f with its sign (Eqs. 9 and 10), of unforced modes and upper bounds, all (n,).
 
-    value, lower, upper : of the reference, whose half-widths are the unit
+    value, lower, upper : (n,) of the reference, whose half-widths are the unit
 
     Eq. 9, from the reference's value to the mode; where the reference is an upper limit (value 0,
     whose lower bound is 0 if it has none) Eq. 10, from its upper bound to the upper bound.
