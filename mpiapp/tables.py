@@ -91,8 +91,8 @@ def measure_table(
         exposure_rate (s), exposure_photflux (count photon-1 s cm2),
         exposure_flux (count erg-1 s cm2) or, instead of that, photon_energy_kev; with
         the suffix _bkg those of the background, if they differ; conversion_powlaw (erg cm-2
-        count-1) and the like for model fluxes; or those of CIAO srcflux or
-        CSC's observations.  Columns with units are converted, or refused.
+        count-1) and the like for model fluxes; or those of CSC's observations, CIAO
+        srcflux or another mission's table.  Columns with units are converted, or refused.
         Sources whose apertures see each other are those with the same `bundle` (and
         stack, obsid, band and aperture, where the table has these columns): then each
         row of psf_frac has n numbers, the fractions of all n sources of the bundle, in the
@@ -103,7 +103,8 @@ def measure_table(
         Of "flux", "photflux", "rate", "cnts" and model fluxes ("powlaw"); all whose exposure
         and conversion factor are there by default.
     columns : dict, optional
-        Where a column has another name in the table: {"cnts": "COUNTS"}.
+        Where a column has another name in the table: {"cnts": "COUNTS"}, or "{band}_COUNTS" where
+        each row has several bands; "1/NAME" is a column's reciprocal.
     engine : str
         The sampler; "exact" needs about 50 µs for a row whose quantities are proportional.
     seed : int

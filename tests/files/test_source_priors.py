@@ -13,6 +13,8 @@ from astropy.table import Table
 from jobs import environment
 
 from mpiapp import Flag, InputError, Outcome, measure_table, open_results
+from mpiapp.catalog.priors import ObsidPriors, PriorKey, problem_gamma
+from mpiapp.catalog.quantities import Matrix
 from mpiapp.catalog.worklist import Selection, WorkList
 from mpiapp.engines import create, installed
 from mpiapp.files.flat_tables import import_table
@@ -99,6 +101,41 @@ def test_a_job_measures_with_the_priors_of_a_table_and_says_which_rows_had_one(t
     s = np.linspace(0.0, 80.0, 80_001)
     density = (0.9 * s + 2.0) ** 9 * s**15 * np.exp(-1.7 * s)
     assert informed["mean"] == pytest.approx((s * density).sum() / density.sum(), rel=1e-6)
+
+
+def test_priors_are_found_by_master_source_by_stack_and_by_obsid():
+    """At level master the sources are called otherwise than their components."""
+    obsids = [
+        ObsidPriors("s1", "1", ["x", "y"], ["M", "N"], {}),
+        ObsidPriors(
+            "s2",
+            "2",
+            ["z"],
+            ["M"],
+            {PriorKey("s2", "2", "z", "b", "aper", "cnts", True): (3.0, 4.0)},
+        ),
+    ]
+    matrix = Matrix("b", "aper", "cnts")
+
+    def found(priors):
+        return problem_gamma(priors, ("M", "N"), obsids, matrix)[:, 1].tolist()
+
+    by_master = {PriorKey(None, None, "M", None, None, "cnts"): (1.0, 2.0)}
+    assert found(by_master) == [2.0, 0.0, 0.0, 4.0]
+    by_component = {PriorKey(None, None, "x", None, None, "cnts"): (1.0, 2.0)}
+    assert found(by_component) == [0.0, 0.0, 0.0, 4.0]
+    by_stack = {PriorKey("s1", None, "x", "b", None, "cnts"): (1.0, 5.0)}
+    assert found(by_stack) == [5.0, 0.0, 0.0, 4.0]
+    of_background = {PriorKey(None, "1", "y", None, None, "cnts", True): (1.0, 6.0)}
+    assert found(of_background) == [0.0, 0.0, 6.0, 4.0]
+    narrower = {PriorKey(None, None, "M", "b", None, "cnts"): (1.0, 7.0)}
+    assert found(by_master | narrower) == [7.0, 0.0, 0.0, 4.0]
+    of_others = {PriorKey(None, None, "M", "s", None, "rate"): (1.0, 8.0)}
+    assert found(of_others) == [0.0, 0.0, 0.0, 4.0]
+    told = {PriorKey("s2", None, "z", None, None, "cnts", True): (3.0, 9.0)}
+    assert found(told) == [0.0, 0.0, 0.0, 9.0]
+    with pytest.raises(InputError, match="source M has one Gamma prior in obsid 1, component x"):
+        found(by_stack | {PriorKey("s2", None, "z", None, None, "cnts"): (1.0, 9.0)})
 
 
 def test_results_of_an_earlier_job_are_the_priors_of_the_next(tmp_path):
