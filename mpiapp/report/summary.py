@@ -21,7 +21,7 @@ WORST = 5
 SECONDS = np.geomspace(1e-6, 1e6, 1201)
 # The columns that are counted: to read no others takes a third of the time off.
 _OF_RUNS = ("level", "band", "outcome", "flags", "seconds", "attempts")
-_OF_PHOTOMETRY = ("outcome", "n_draws", "rhat", "noise")
+_OF_PHOTOMETRY = ("n_draws", "rhat", "noise")
 
 
 class Alike(NamedTuple):
@@ -38,7 +38,6 @@ class Summary(NamedTuple):
     """Counts of a job, and the rows to look at.
 
     runs : runs by (level, band, outcome's code), the worst outcome of the run's rows
-    rows : rows of /photometry by code of their outcome
     flags : runs by flag
     n_retried : runs that were sampled more than once
     failures : the most frequent first
@@ -51,7 +50,6 @@ class Summary(NamedTuple):
     n_runs: int
     n_rows: int
     runs: Counter[tuple[str, str, int]]
-    rows: Counter[int]
     flags: Counter[Flag]
     n_retried: int
     failures: list[Alike]
@@ -83,15 +81,13 @@ def summarize(results: Results) -> Summary:
         for flag in Flag:
             flags[flag] += int(np.count_nonzero(chunk["flags"] & int(flag)))
         spent = np.nan_to_num(chunk["seconds"].astype(float))
-        seconds += _binned(spent)
+        inside = np.clip(spent, *SECONDS[[0, -1]])
+        seconds += np.histogram(np.log(inside), len(seconds), np.log(SECONDS[[0, -1]]))[0]
         total += float(spent.sum())
         retried += int(np.count_nonzero(chunk["attempts"] > 1))
         slowest.add(chunk["seconds"])
-    rows: Counter = Counter()
     unconverged, uncertain = _Largest(), _Largest()
     for chunk in results.chunks("photometry", columns=_OF_PHOTOMETRY):
-        codes, n = np.unique(chunk["outcome"], return_counts=True)
-        rows += Counter(dict(zip(codes.tolist(), n.tolist())))
         unconverged.add(np.where(chunk["n_draws"] > 0, chunk["rhat"], np.nan))
         uncertain.add(chunk["noise"])
     worst = unconverged if len(unconverged.places) else uncertain
@@ -99,7 +95,6 @@ def summarize(results: Results) -> Summary:
         len(results),
         results.n_rows("photometry"),
         runs,
-        rows,
         +flags,
         retried,
         alike(results),
@@ -110,14 +105,6 @@ def summarize(results: Results) -> Summary:
         results.table("jobs"),
         results.table("ranks"),
     )
-
-
-def _binned(seconds: np.ndarray) -> np.ndarray:
-    """Runs by time, in the bins of SECONDS; what lies beyond them in the first and last."""
-    n = len(SECONDS) - 1
-    width = np.log(SECONDS[-1] / SECONDS[0]) / n
-    at = np.log(np.clip(seconds, SECONDS[0], SECONDS[-1]) / SECONDS[0]) / width
-    return np.bincount(np.minimum(at.astype(int), n - 1), minlength=n)
 
 
 class _Largest:

@@ -26,14 +26,12 @@ CLASSES = ("value", "value, lolim 0", "limit, C > 0", "limit, C = 0")
 class Recomputed(NamedTuple):
     """Numbers of all quantities of published rows.
 
-    effective : (n, 2) 1/f and r of detections, from all their bands; ratios : (n, bands) r that was
-    used in each
+    ratios : (n, bands) r that was used in each
     exposure : (n, quantities, bands) what intensities were multiplied with, of F
     numbers : (n, quantities, bands, 5) value, lolim, hilim, mode and outcome; NaN for NULL
     is_trivial : (n, quantities, bands) upper limits that their own exposure was fitted to
     """
 
-    effective: np.ndarray
     ratios: np.ndarray
     exposure: np.ndarray
     numbers: np.ndarray
@@ -50,8 +48,7 @@ def recompute(
     counts, published = rows.counts, rows.published
     n, n_bands = counts.shape[:2]
     use = responses.known
-    effective = fit_rows(responses, published[:, CNTS], use)
-    of_bands = np.repeat(effective[:, None], n_bands, axis=1)
+    of_bands = fit_rows(responses, published[:, CNTS], use)[:, None].repeat(n_bands, axis=1)
     if left_out:
         for band in range(n_bands):
             others = use & np.isfinite(published[:, CNTS, :, 0])
@@ -77,7 +74,7 @@ def recompute(
             trivial[:, k] = limit[:, k]
     numbers[..., :4] *= scale[..., None]
     numbers[~(np.isfinite(scale) & (scale > 0))] = np.nan
-    return Recomputed(effective, of_bands[..., 1], 1 / scale, numbers, trivial)
+    return Recomputed(of_bands[..., 1], 1 / scale, numbers, trivial)
 
 
 def as_comparison(rows: RealRows, found: Recomputed, sample: str) -> Comparison:

@@ -28,7 +28,7 @@ _POINTS = 512
 class Limits(NamedTuple):
     """m cells with few counts, and their net counts by several rules, for 1/f and r of other bands.
 
-    source, background : (m,) counts; scale, ratio : (m,) 1/f and r; published : (m, 3)
+    source : (m,) counts; published : (m, 3)
     kind : (m,) of CLASSES; grid_kind : (m,) what the expansion on the catalog's grid gives
     rules : name of a rule to (m,) upper limits
     prior_end : (m,) where the 5-σ prior ends; step : (m,) how far hilim is from that of the count
@@ -36,9 +36,6 @@ class Limits(NamedTuple):
     """
 
     source: np.ndarray
-    background: np.ndarray
-    scale: np.ndarray
-    ratio: np.ndarray
     published: np.ndarray
     kind: np.ndarray
     grid_kind: np.ndarray
@@ -84,9 +81,7 @@ def limits(rows: RealRows, responses: Responses, most: int = 4000, seed: int = 0
     hilim = rows.published[..., 2].reshape(len(kind), len(TABLE_1), -1)
     again = hilim[:, list(TABLE_1).index("rate")] * rows.livetime[:, None]
     return Limits(
-        *counts.T,
-        scale,
-        ratio,
+        counts[:, 0],
         published.reshape(-1, 3)[chosen],
         kind.ravel()[chosen],
         grid_kind,
