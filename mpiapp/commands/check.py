@@ -16,7 +16,7 @@ def add_arguments(p: ArgumentParser) -> None:
     p.add_argument("results", metavar="RESULTS", help="results file (HDF5)")
     p.add_argument("--sample", type=int, default=100, metavar="N", help="runs to repeat (100)")
     p.add_argument("--all", action="store_true", help="repeat all runs")
-    p.add_argument("--inputs", metavar="DIR", help="where the input files are now")
+    p.add_argument("--inputs", metavar="DIR", help="where the inputs of the job are now")
 
 
 def main(args: Namespace) -> ExitCode:

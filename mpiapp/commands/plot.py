@@ -36,7 +36,7 @@ def add_arguments(p: ArgumentParser) -> None:
     p.add_argument(
         "--engine", default="", metavar="MODULE:CLASS", help="trust this engine of your own"
     )
-    p.add_argument("--inputs", metavar="DIR", help="folder of the inputs, if they have moved")
+    p.add_argument("--inputs", metavar="DIR", help="where the inputs of the job are now")
 
 
 def main(args: Namespace) -> ExitCode:
