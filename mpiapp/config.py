@@ -55,7 +55,7 @@ def _as_list(value):
 
 Level = Literal[LEVELS]
 Band = Annotated[str, Field(pattern=rf"^[!-.0-~]{{1,{LONGEST_BAND}}}$")]
-Energy = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Aperture = Literal[APERTURES]
 QuantityName = Literal[tuple(QUANTITIES)]
 Paths = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
@@ -231,13 +231,16 @@ class Limits(_Section):
 
 
 class PriorsConfig(_Section):
-    """Gamma priors of sources and backgrounds, from a table or an earlier epoch (docs: Priors)."""
+    """Gamma priors, from a table or an earlier epoch, and bounds of uniform ones (docs: Priors)."""
 
     file: str | None = None
     """A table with priors, or a results file, of which each source has mean and rms; priors are
     uniform without it."""
     level: Level = "stack"
     """The level of the results file whose rows are the priors."""
+    upper: dict[str, dict[QuantityName, tuple[Positive, Positive]]] = {}
+    """Upper bounds of uniform priors in place of Table 1's, by instrument and quantity: of sources,
+    and of backgrounds per pixel."""
 
 
 class ProductsConfig(_Section):
@@ -259,7 +262,7 @@ class Config(_Section):
     input: list[Input] = Field(min_length=1)
     output: Output
     select: Select = Select()
-    bands: dict[Band, tuple[Energy, Energy]] = {}
+    bands: dict[Band, tuple[Positive, Positive]] = {}
     """Energies in keV of bands that are not the catalog's, for descriptions of columns."""
     engine: EngineConfig = EngineConfig()
     summary: SummaryConfig = SummaryConfig()
@@ -296,7 +299,8 @@ class Config(_Section):
         extras = Extras(tuple(self.extras.numbers), detection)
         smoothing = Smoothing(**self.summary.model_dump())
         found = self.priors.file and read_source_priors(self.priors.file, self.priors.level)
-        return Policy(smoothing=smoothing, extras=extras, priors=found or {}, **ladder)
+        upper = self.priors.upper
+        return Policy(smoothing, extras=extras, priors=found or {}, prior_upper=upper, **ladder)
 
     def hash(self) -> str:
         """Digest of everything that decides the numbers."""
@@ -313,12 +317,13 @@ def decisive(config: dict) -> dict:
     that are not asked for and priors that are not given.
     """
     asks = config.get("extras", {}).get("numbers")
-    without = {"output", "products", "limits", "bands"} | (set() if asks else {"extras"})
-    without |= set() if config.get("priors", {}).get("file") else {"priors"}
+    without = {"output", "products", "limits", "bands", "priors"} | (set() if asks else {"extras"})
+    priors = {key: value for key, value in config.get("priors", {}).items() if value}
     engine = config["engine"]
     section = engine["name"] if engine["name"] in ENGINES else "options"
     return {
         **{name: value for name, value in config.items() if name not in without},
+        **({} if priors.keys() <= {"level"} else {"priors": priors}),
         "engine": {"name": engine["name"], section: engine[section]},
         "ladder": {k: v for k, v in config["ladder"].items() if k != "on_bad_input"},
     }

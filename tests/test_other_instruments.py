@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from jobs import environment
+from jobs import environment, photometry
 from scipy import stats
 
 from mpiapp import Flag, InputError, InputWarning, Outcome, measure_table
 from mpiapp.catalog.instruments import band_problem, instrument_problem
-from mpiapp.config import Config
+from mpiapp.catalog.priors import prior_bounds
+from mpiapp.config import Config, load
 from mpiapp.files.catalog_tables import read_table
 from mpiapp.files.column_map import Given
 from mpiapp.files.counts_table import find_counts
@@ -313,6 +314,32 @@ def test_a_survey_in_two_bands_has_hardness_variability_blocks_and_light_curve(t
     own, other = (Table.read(tmp_path / f"{name}.ecsv") for name in ("own", "other"))
     half = (own["hard_P2P1_hilim"] - own["hard_P2P1_lolim"]) / 2
     assert np.allclose(own["hard_P2P1"] / half, -other["hard_soft"] / half, atol=2e-3)
+
+
+def test_upper_bounds_of_priors_are_those_of_the_instrument(tmp_path):
+    table = erosita()[:1]
+    table["APE_CTS_1"], table["APE_EXP_1"] = 30_000, 200.0  # 200 counts a second
+    table.write(tmp_path / "erass.fits")
+    import_table(tmp_path / "erass.fits", tmp_path / "prep3")
+    job = (
+        "[[input]]\nprep3 = 'prep3'\nlevels = ['obsid']\n[output]\nresults = 'NAME.h5'\n"
+        "[engine]\nname = 'exact'\n"
+    )
+    flags, hashes, values = {}, {}, {}
+    for name, more in (("plain", ""), ("own", "[priors.upper.eROSITA]\nrate = [1e4, 1e-3]\n")):
+        (tmp_path / f"{name}.toml").write_text(job.replace("NAME", name) + more)
+        run("run", f"{name}.toml", folder=tmp_path)
+        rows = photometry(tmp_path / f"{name}.h5")
+        (row,) = rows[(rows["quantity"] == b"rate") & (rows["band"] == b"1")]
+        flags[name], values[name] = Flag(int(row["flags"])), row["value"]
+        hashes[name] = load(tmp_path / f"{name}.toml").hash()
+    # Table 1 has 10 counts a second, and ten times that after the first attempt
+    assert np.isnan(values["plain"])
+    assert Flag.PRIOR_RAISED not in flags["own"]
+    assert values["own"] == pytest.approx((30_000 - 2.5) / (0.75 * 200), rel=1e-3)
+    assert hashes["plain"] != hashes["own"]
+    bounds = prior_bounds(["rate"], ["A", "ACIS"], 1, None, {"A": {"rate": (50.0, 0.5)}})
+    assert bounds.tolist() == [[50.0, 0.5, 1e-3]]
 
 
 def test_bands_of_a_configuration_are_the_catalogs_or_named_in_it():

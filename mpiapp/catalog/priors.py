@@ -12,21 +12,26 @@ from .fault import InputError
 from .instruments import instrument_problem
 from .quantities import QUANTITIES, Matrix
 
+# Upper bounds of uniform priors of source and background, by instrument and quantity.
+UpperBounds = Mapping[str, Mapping[str, tuple[float, float]]]
+
 
 def prior_bounds(
     quantities: Sequence[str],
     instruments: Sequence[str],
     n_sources: int,
     prior_upper: Mapping[str, float] | None = None,
+    of_instruments: UpperBounds | None = None,
 ) -> np.ndarray:
     """P_upper of each quantity's problem, (n_quantities, n_sources + n_obsids); from 0 to there.
 
     instruments : that of each obsid; others than HRC have the bounds of ACIS
     prior_upper : bounds that replace Table 1's, {"source": …, "background": …}
+    of_instruments : bounds that replace Table 1's; a source has the largest of its instruments
 
     Raises InputError for an unknown quantity, instrument or key.
     """
-    given = dict(prior_upper or {})
+    given, of_instruments = dict(prior_upper or {}), of_instruments or {}
     if unknown := given.keys() - {"source", "background"}:
         raise InputError(f"prior_upper: unknown key {unknown.pop()!r}")
     for instrument in dict.fromkeys(instruments):
@@ -36,8 +41,13 @@ def prior_bounds(
     for quantity in quantities:
         if quantity not in QUANTITIES:
             raise InputError(f"quantity {quantity!r}: expected one of {', '.join(QUANTITIES)}")
-        table = [QUANTITIES[quantity].prior_upper(instrument) for instrument in instruments]
-        source = given.get("source", QUANTITIES[quantity].source_upper)
+        table = [
+            of_instruments.get(instrument, {}).get(quantity)
+            or QUANTITIES[quantity].prior_upper(instrument)
+            for instrument in instruments
+        ]
+        largest = max((source for source, _ in table), default=QUANTITIES[quantity].source_upper)
+        source = given.get("source", largest)
         backgrounds = [given.get("background", background) for _, background in table]
         bounds.append([*[source] * n_sources, *backgrounds])
     return np.array(bounds, float)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from ..catalog.assemble import Arrangement, arrange, assemble
 from ..catalog.bundle import KNOWN, Bundle
 from ..catalog.fault import InputError
 from ..catalog.outcome import Outcome
-from ..catalog.priors import ObsidPriors, Priors, prior_bounds, problem_gamma
+from ..catalog.priors import ObsidPriors, Priors, UpperBounds, prior_bounds, problem_gamma
 from ..catalog.problems import Problems
 from ..catalog.quantities import Matrix
 from ..catalog.worklist import Target
@@ -50,6 +50,7 @@ class Batcher:
     """Collects runs by the arrangement of their problems.
 
     priors : Gamma priors of a job
+    upper : bounds of uniform priors that replace Table 1's
 
     Attributes
     ----------
@@ -57,8 +58,9 @@ class Batcher:
         What cannot be measured of the targets added so far.
     """
 
-    def __init__(self, priors: Priors):
+    def __init__(self, priors: Priors, upper: UpperBounds):
         self._priors = priors
+        self._bounds = lru_cache(partial(_bounds, upper))
         self.not_measured: list[NotMeasured] = []
         self._waiting: dict[Arrangement, list[tuple]] = defaultdict(list)
         self._size = 0
@@ -103,7 +105,7 @@ class Batcher:
                 places, row = arrays[k].places(runs.matrices), arrays[k].row[target.parts[k].bundle]
                 counts_and_F += [arrays[k].counts[places, row], arrays[k].F[places, row]]
             instruments = tuple([bundles[k].instrument for k in seen])
-            upper = _bounds(runs.matrices, instruments, arrangement.n_sources)
+            upper = self._bounds(runs.matrices, instruments, arrangement.n_sources)
             backgrounds = tuple([str(bundles[k].key) for k in seen])
             together = np.stack(list(gamma.values()))
             added = (*counts_and_F, upper, together, sources, backgrounds, runs)
@@ -189,8 +191,8 @@ def _fault(target: Target, files: Sequence[Prep3File], matrix: Matrix) -> InputE
     return InputError(f"{target.name}: {' '.join(matrix)} cannot be used")
 
 
-@lru_cache(maxsize=4096)
 def _bounds(
-    matrices: tuple[Matrix, ...], instruments: tuple[str, ...], n_sources: int
+    upper: UpperBounds, matrices: tuple[Matrix, ...], instruments: tuple[str, ...], n_sources: int
 ) -> np.ndarray:
-    return prior_bounds([m.quantity for m in matrices], instruments, n_sources)
+    quantities = [m.quantity for m in matrices]
+    return prior_bounds(quantities, instruments, n_sources, of_instruments=upper)

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..catalog.fault import InputError
 from ..catalog.outcome import Flag, Outcome, worst
-from ..catalog.priors import Priors
+from ..catalog.priors import Priors, UpperBounds
 from ..catalog.problem import Problem
 from ..engines import Engine
 from ..posterior import Posterior, Smoothing, Solutions
@@ -43,6 +43,7 @@ class Policy:
     ess_limit: float = 100.0
     extras: Extras = field(default_factory=Extras)
     priors: Priors = field(default_factory=dict)
+    prior_upper: UpperBounds = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

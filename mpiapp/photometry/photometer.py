@@ -75,7 +75,7 @@ class Photometer:
         Stopped, it returns what it has; after so many seconds too, but one run or batch at least.
         """
         rows = Rows(self.job_seed, self._mpdf, self._about)
-        batcher = Batcher(self.policy.priors)
+        batcher = Batcher(self.policy.priors, self.policy.prior_upper)
         end = time.monotonic() + seconds
         spent: dict[str, float] = {}
         for target in targets:
@@ -209,7 +209,7 @@ class Photometer:
         return self._numbers(found, [key.seed(self.job_seed)], keep=True).runs[0]
 
     def _assembled(self, target: Target, key: RunKey) -> Assembled | NotMeasured:
-        batcher = Batcher(self.policy.priors)
+        batcher = Batcher(self.policy.priors, self.policy.prior_upper)
         target = target._replace(matrices=(key.matrix,))
         self._add(batcher, target, self._read(target))
         return (*batcher.take(), *batcher.not_measured)[0]
