@@ -45,16 +45,16 @@ class Mst3File(NamedTuple):
     faults: list[Fault]
 
 
-def read_mst3(path: str | os.PathLike, verify: bool = True) -> Mst3File:
+def read_mst3(path: str | os.PathLike) -> Mst3File:
     """Read an mst3 file.
 
-    With `verify`, the checksum of every HDU that has one is compared.  A row
-    that cannot be used costs its master source only and is in `faults`.
+    The checksum of every HDU that has one is compared.  A row that cannot be used costs its master
+    source only and is in `faults`.
     Raises InputError if the file as a whole cannot be used.
     """
     tables: dict[str, dict[str, np.ndarray]] = {}
     places: dict[str, str] = {}
-    primary, *extensions = read_fits(path, verify).hdus
+    primary, *extensions = read_fits(path, verify=True).hdus
     primary.choice("MST3VER", (VERSION,))
     for hdu in extensions:
         for name, wanted in (("MASTER_STACK", _LINK_COLUMNS), ("BLOCKS", _BLOCK_COLUMNS)):

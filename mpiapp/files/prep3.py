@@ -103,30 +103,31 @@ def owner_of_unreadable(path: str | os.PathLike) -> tuple[str, str] | None:
         return (stack, obsid) if name == prep3_name(stack, obsid) else None
 
 
-def read_prep3(path: str | os.PathLike, verify: bool = True, digest: str = "") -> Prep3File:
+def read_prep3(path: str | os.PathLike) -> Prep3File:
     """Read a prep3 file.
 
-    With `verify`, the checksum of every HDU that has one is compared.  `digest` is that of the
-    file as it was scanned, if it was.
+    The checksum of every HDU that has one is compared.
 
     Raises
     ------
     InputError
         If the file as a whole cannot be used: unreadable, truncated, changed
-        since it was written or scanned, without source properties or PSF extensions.
+        since it was written, without source properties or PSF extensions.
         What concerns single bundles and matrices is in `faults`.
     """
-    return read_obsid(((str(path), digest),), verify)
+    return read_obsid(((str(path), ""),))
 
 
-def read_obsid(files: Files, verify: bool = True) -> Prep3File:
+def read_obsid(files: Files) -> Prep3File:
     """Read the prep3 files that hold an obsid together, as (path, digest); one will do.
+
+    A digest is of the file as it was scanned, or empty.
 
     A matrix that two of them hold is taken from the first.  Raises InputError as `read_prep3` does.
     """
     tables = []
     for path, digest in files:
-        file = read_fits(path, verify)
+        file = read_fits(path, verify=True)
         if digest and file.digest() != digest:
             raise InputError(
                 f"{path}: changed since the job began; restore it and resume, or measure what it "
@@ -165,12 +166,12 @@ def read_prep3_header(path: str | os.PathLike) -> Prep3Header:
     return _header(read_fits(path, verify=False).hdus[0], str(path))[1]
 
 
-def scan_prep3(path: str | os.PathLike, verify: bool = False) -> tuple[FileScan, list[Fault]]:
+def scan_prep3(path: str | os.PathLike) -> tuple[FileScan, list[Fault]]:
     """Which bundles and matrices there are.
 
     Raises InputError as `read_prep3` does.
     """
-    file = read_fits(path, verify)
+    file = read_fits(path, verify=False)
     tables = _tables(file)
     matrices = tables.matrices()
     bundles = {

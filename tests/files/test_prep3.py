@@ -136,14 +136,13 @@ def test_fitsverify_finds_nothing_to_complain_about(tmp_path):
     assert "0 warning(s) and 0 error(s)" in result.stdout, result.stdout
 
 
-def test_a_changed_byte_is_noticed_unless_not_asked_for(tmp_path):
+def test_a_changed_byte_is_noticed(tmp_path):
     path = write_example(tmp_path / "prep3.fits")
     data = bytearray(path.read_bytes())
     data[data.rindex(b"PSF_CNTS") + 2880 + 100] ^= 1
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"prep3.fits, HDU 3 \(PSF_CNTS\): checksum"):
         read_prep3(path)
-    assert len(read_prep3(path, verify=False).bundles) == 3
 
 
 def set_cell(hdu: str, column: str, row: int, value) -> callable:
