@@ -17,18 +17,21 @@ from .rows import RowsOf, is_of, row_numbers
 from .tables import are_densities, exponential_tables
 
 KEPT = np.dtype([("place", "i8"), ("limit", "f8")])  # of no density: -1 and NaN
+_CONFIG = "/jobs, column config"
 APERTURE = b"aper"  # that of hardness and variability
 
 
 def smoothing_of(results: Results) -> Smoothing:
     """How the last job smoothed its posteriors."""
-    return Smoothing(**_config_of(results).get("summary", {}))
+    with readable(results.path, _CONFIG):
+        return Smoothing(**_config_of(results).get("summary", {}))
 
 
 def compared_of(results: Results) -> Compared:
     """What the last job's configuration says of bands and products."""
-    config = _config_of(results)
-    return comparison(config.get("products", {}), config.get("bands", {}))
+    with readable(results.path, _CONFIG):
+        config = _config_of(results)
+        return comparison(config.get("products", {}), config.get("bands", {}))
 
 
 def comparison(products: Mapping, bands: Mapping) -> Compared:
@@ -43,8 +46,7 @@ def comparison(products: Mapping, bands: Mapping) -> Compared:
 
 def _config_of(results: Results) -> dict:
     jobs = results.table("jobs")
-    with readable(results.path, "/jobs, column config"):
-        return json.loads(jobs["config"][-1]) if len(jobs) else {}
+    return json.loads(jobs["config"][-1]) if len(jobs) else {}
 
 
 def kept_rows(results: Results) -> Iterator[tuple[np.ndarray, np.ndarray]]:
