@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +43,7 @@ class Comparison:
     sample : str
     f : dict of group to (n,) float32
         The distances of Eqs. 9 and 10; a group is (level, quantity, band, aperture).
-    n_total, n_success, n_reference : dict of group to int
+    n_total, n_success, n_reference : by group
         Rows that both sides have; those with a result; those the reference has a result for.
     n_unmatched, n_reference_unmatched : int
         Rows that only one side has.
@@ -53,9 +54,9 @@ class Comparison:
 
     sample: str
     f: dict[tuple, np.ndarray] = field(default_factory=dict)
-    n_total: dict[tuple, int] = field(default_factory=dict)
-    n_success: dict[tuple, int] = field(default_factory=dict)
-    n_reference: dict[tuple, int] = field(default_factory=dict)
+    n_total: Counter[tuple] = field(default_factory=Counter)
+    n_success: Counter[tuple] = field(default_factory=Counter)
+    n_reference: Counter[tuple] = field(default_factory=Counter)
     n_unmatched: int = 0
     n_reference_unmatched: int = 0
     worst: np.ndarray = field(default_factory=lambda: np.zeros(0, BESIDE_DTYPE))
@@ -87,12 +88,9 @@ def compare(
         for group, chosen in groups(rows, GROUPINGS):
             kept = f[chosen]
             parts.setdefault(group, []).append(kept[np.isfinite(kept)].astype(np.float32))
-            for counter, n in (
-                (found.n_total, len(kept)),
-                (found.n_success, _n_results(rows["outcome"][chosen])),
-                (found.n_reference, _n_results(theirs["outcome"][chosen])),
-            ):
-                counter[group] = counter.get(group, 0) + n
+            found.n_total[group] += len(kept)
+            found.n_success[group] += _n_results(rows["outcome"][chosen])
+            found.n_reference[group] += _n_results(theirs["outcome"][chosen])
         usable = np.flatnonzero(np.isfinite(f))
         top = usable[np.argsort(-f[usable], kind="stable")[:n_worst]]
         worst = np.concatenate([found.worst, _beside(rows, theirs, f, top)])
