@@ -75,8 +75,12 @@ def values(rows: np.ndarray):
         label = f"{QUANTITIES[quantity].description} ({unit_of(quantity)})"
         ax.set(xlabel="net counts", ylabel=label)
         _log(ax, "xy")
-        if ax.get_legend_handles_labels()[0]:
-            ax.legend(loc="upper left", frameon=False, fontsize=7)
+    marks = {m: line for ax in axes[0] for line, m in zip(*ax.get_legend_handles_labels())}
+    if marks:
+        figure.legend(
+            marks.values(), marks, loc="outside lower center", ncols=2, frameon=False, fontsize=7,
+            markerscale=2,
+        )  # fmt: skip
     return figure
 
 
@@ -252,9 +256,12 @@ def _round_ticks(ax, low: float, high: float) -> None:
     What matplotlib writes on an axis of less than a decade or two runs into itself.
     """
     powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    ticks = powers if high > 300 * low else np.outer(powers, (1, 2, 5)).ravel()
+    is_long = high > 300 * low
+    ticks = powers if is_long else np.outer(powers, (1, 2, 5)).ravel()
     ticks = ticks[(ticks >= low) & (ticks <= high)]
-    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ticks = ticks[:: len(ticks) // 9 + 1]  # eight or nine at most
+    raised = [f"$10^{{{power:.0f}}}$" for power in np.log10(ticks)]
+    ax.set_xticks(ticks, raised if is_long else [f"{tick:g}" for tick in ticks])
     ax.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
 
 
