@@ -26,12 +26,12 @@ from .instrument import (
 from .observe import Detections, Truth
 from .plane import Plane, table_wcs
 from .regions import VERSION, region_hdu, region_name, write_fits
-from .sky import Obsid
+from .sky import DITHER, Obsid
 
 # Sky pixels an exposure map's pixel is wide, by instrument.
 _MAP_STEP = {"ACIS": 4.0, "HRC": 16.0}
 # PSF image: pixels a 90 % radius, and radii to its edge, which is beyond the ring.
-_PSF_PIXELS, _PSF_RADII = 8, 6.0
+_PSF_PIXELS, _PSF_RADII = 9, 5.5
 # Events that do not count: of bad status, and outside the good times.
 _BAD = 0.03
 _START = 6e8
@@ -130,13 +130,14 @@ class Products:
             step = np.stack([r * np.cos(turn), r * np.sin(turn)], axis=1)
             places.append(position[source] + step)
             kevs.append(_power_law(band, len(source), rng))
-            area = (2 * camera.half_width) ** 2
-            even = rng.poisson(self._background(camera, obsid)[k] * area / camera.pixel**2)
-            detector = rng.uniform(-camera.half_width, camera.half_width, (even, 2))
+            reach = camera.half_width + DITHER
+            area = (2 * reach / camera.pixel) ** 2
+            even = rng.poisson(self._background(camera, obsid)[k] * area)
+            detector = rng.uniform(-reach, reach, (even, 2))
             places.append(obsid.sky(detector))
             kevs.append(rng.uniform(*BANDS[band], even))
         place, kev = np.concatenate(places), np.concatenate(kevs)
-        caught = obsid.on_detector(camera, place)
+        caught = rng.random(len(place)) < obsid.exposed(camera, place)
         x, y = self.plane.sky(place[caught]).T
         return x, y, kev[caught]
 
@@ -154,11 +155,7 @@ class Products:
         along = origin[:, None] + step * np.arange(n)
         x, y = np.meshgrid(*along)
         place = self.plane.arcsec(np.stack([x.ravel(), y.ravel()], axis=1))
-        on = np.zeros(len(place))
-        fine = (np.arange(4) - 1.5) / 4 * step * self.plane.pixel
-        for dx in fine:
-            for dy in fine:
-                on += obsid.on_detector(camera, place + [dx, dy]) / 16
+        on = obsid.exposed(camera, place)
         angle = obsid.off_axis(place)
         table = np.linspace(0, angle.max(), 200)
         by_angle = np.array([exposures(camera, a, obsid.seconds) for a in table])
@@ -232,6 +229,7 @@ class Products:
             )
             photon = E[:, list(TABLE_1).index("photflux")].T  # (n_bands, n)
             counts = sums @ expected[here].T
+            exposed = obsid.exposed(camera, self.detections.position[here])
             even = sums @ density
             with np.errstate(invalid="ignore", divide="ignore"):
                 erg = (sums @ (expected[here] * narrow_kev).T) / counts
@@ -239,14 +237,14 @@ class Products:
                 "flux": np.nan_to_num(counts / photon * erg),
                 "photflux": counts / photon,
                 "rate": counts / obsid.seconds / (photon / peak[bands][:, None]),
-                "cnts": counts,
+                "cnts": counts * exposed,
             }
             mean = photon.mean(axis=1)
             background = {
                 "flux": even / mean * (sums @ (density * even_kev)) / even,
                 "photflux": even / mean,
                 "rate": even / obsid.seconds / (mean / peak[bands]),
-                "cnts": even,
+                "cnts": even * exposed.mean(),
             }
             truth = Truth(
                 tuple(camera.bands[k] for k in bands),

@@ -8,6 +8,9 @@ import numpy as np
 
 from .instrument import CAMERAS, Camera
 
+# The telescope points evenly over so many arcsec to either side.
+DITHER = 8.0
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -100,6 +103,11 @@ class Obsid:
     def on_detector(self, camera: Camera, position: np.ndarray) -> np.ndarray:
         """(n,) whether positions fall into the field of view."""
         return (np.abs(self._detector(position)) < camera.half_width).all(axis=-1)
+
+    def exposed(self, camera: Camera, position: np.ndarray) -> np.ndarray:
+        """(n,) parts of the time in which positions are in the field, as the telescope dithers."""
+        inside = camera.half_width + DITHER - np.abs(self._detector(position))
+        return np.clip(inside / (2 * DITHER), 0, 1).prod(axis=-1)
 
     def chip(self, position: np.ndarray) -> np.ndarray:
         """(n,) number of the chip that positions fall on."""
