@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 
@@ -23,9 +22,9 @@ from .bundle_files import (
 )
 from .field import SourceFiles, of_band
 from .matrix import Columns, ExposureMap, Row
-from .photon_energy import PhotonEnergy, assumed_energy, source_energy
+from .photon_energy import PhotonEnergy, assumed_energy, source_energies
 from .psf import ECF90, PsfFraction
-from .quality import Quality
+from .quality import Quality, overlap, separation_arcmin
 from .region import Region, union
 from .sky import counts_in, number_in
 
@@ -131,6 +130,7 @@ class _Work:
         self._inside: dict = {}  # sums over PSFs, by region and layout
         self._numbers: dict[int, np.ndarray] = {}
         self._exposures: dict = {}
+        self._photons: dict[str, list[PhotonEnergy]] = {}
 
     def measure(
         self, band: str, aperture: str, regions: list[Region]
@@ -142,23 +142,19 @@ class _Work:
         psfs = [source.psf[band] for source in self.sources]
         if aperture == "aper90":  # a bare fraction is that of `aper`
             psfs = [PsfFraction(ECF90) if isinstance(p, PsfFraction) else p for p in psfs]
-        columns = Columns(psfs, self._inside)
+        columns = Columns(psfs, self._inside, self.observation.settings.fine)
         every = [*regions, self.background]
         counts = np.array([self._count(region, band) for region in every])
         own = [*range(len(regions)), None]
-        rows = [
-            columns.row(region, own[i], self._map(band, i, region))
-            for i, region in enumerate(every)
-        ]
+        rows = [columns.row(region, own[i], self._map(band, i)) for i, region in enumerate(every)]
         F = {
             Matrix(band, aperture, quantity): matrix
-            for quantity, matrix in self._matrices(band, rows).items()
+            for quantity, matrix in self._matrices(band, columns, rows).items()
         }
         for matrix in F.values():
             check_matrices(counts, matrix, len(regions))
-        off_psf = [columns.off_image(region) for region in regions]
         info = [
-            self._quality(i, band, regions, rows[i], off_psf[i]).columns() | self._factors(i, band)
+            self._quality(i, band, regions, columns, rows[i]).columns() | self._factors(i, band)
             for i in range(len(regions))
         ]
         return counts, F, info
@@ -169,13 +165,12 @@ class _Work:
         found = {column: of_band(by_band, band) for column, by_band in given.items()}
         return {column: factor for column, factor in found.items() if factor is not None}
 
-    def _map(self, band: str, i: int, region: Region) -> ExposureMap | None:
-        """The exposure map for a region: of its source, or of all of them for the background."""
-        own = [self.sources[i]] if i < len(self.sources) else self.sources
-        key = band, len(own) > 1 or i
-        if key not in self._exposures:
-            self._exposures[key] = exposure_map(self.observation, own, band)
-        return self._exposures[key]
+    def _map(self, band: str, i: int) -> ExposureMap | None:
+        """The exposure map for source i's aperture, or that of all of them for the background."""
+        if (band, i) not in self._exposures:
+            own = [self.sources[i]] if i < len(self.sources) else self.sources
+            self._exposures[band, i] = exposure_map(self.observation, own, band)
+        return self._exposures[band, i]
 
     def _count(self, region: Region, band: str) -> int:
         if self.events is None:
@@ -190,14 +185,15 @@ class _Work:
             self._numbers[id(region)], self.observation.settings.energies[band]
         )
 
-    def _matrices(self, band: str, rows: list[Row]) -> dict[str, np.ndarray]:
+    def _matrices(self, band: str, columns: Columns, rows: list[Row]) -> dict[str, np.ndarray]:
         """F of every quantity that the files allow."""
         observation, settings = self.observation, self.observation.settings
-        seen = np.array([row.seen for row in rows])
-        F = {"cnts": seen}
-        exposed = None
+        seen, exposed = np.array([row.whole for row in rows]), None
         if all(row.exposed is not None for row in rows):
             exposed = np.array([row.exposed for row in rows])
+            if not all(row.exposure.is_even for row in rows):
+                seen = exposed / self._at_sources(band, columns, rows)
+        F = {"cnts": seen}
         if observation.seconds:
             F["rate"] = seen * observation.seconds
             whole = of_band(observation.maps, band)
@@ -210,9 +206,20 @@ class _Work:
             mean = np.mean([area.area for area in areas])
             F["photflux"] = seen * observation.seconds * mean
         if "photflux" in F:
-            kev = [self.photon_energy(i, band).kev for i in range(len(rows))]
+            kev = [energy.kev for energy in self.photon_energies(band)]
             F["flux"] = F["photflux"] / (np.array(kev) * ERG_PER_KEV)
         return F
+
+    def _at_sources(self, band: str, columns: Columns, rows: list[Row]) -> np.ndarray:
+        """(n + 1,) the exposure at each source, that of its aperture where it lies off the map.
+
+        Net counts are those at this exposure; the last, of the background, is their mean.
+        """
+        found = []
+        for i, psf in enumerate(columns.psfs):
+            at = 0.0 if isinstance(psf, PsfFraction) else self._map(band, i).at(*psf.peak)[0]
+            found.append(at or rows[i].exposure.high or 1.0)
+        return np.array([*found, np.mean(found)])
 
     def _arf(self, source: OpenSource, band: str):
         if not source.files.arf:
@@ -221,27 +228,39 @@ class _Work:
         arf = read_arf(source.files.arf)
         return band_area(arf, settings.energies[band], settings.photon_index)
 
-    def photon_energy(self, i: int, band: str) -> PhotonEnergy:
-        """Mean energy of the photons of source i, or of the background.
+    def photon_energies(self, band: str) -> list[PhotonEnergy]:
+        """Mean energies of the photons of every source, and of the background.
 
-        That of the settings, else of the ARF's power law, else by the events of the source, or of
+        Those of the settings, else of the ARF's power law, else by the events of the sources, or of
         the background, which has that of a power law if there are none.
         """
-        settings = self.observation.settings
+        if band not in self._photons:
+            self._photons[band] = self._photon_energies(band)
+        return self._photons[band]
+
+    def _photon_energies(self, band: str) -> list[PhotonEnergy]:
+        settings, n = self.observation.settings, len(self.sources)
         given = of_band(settings.photon_energy_kev, band)
         if given is not None:
-            return PhotonEnergy(given, 0.0, 0.0)
+            return [PhotonEnergy(given, 0.0, 0.0)] * (n + 1)
         limits = settings.energies[band]
         assumed = assumed_energy(limits, settings.photon_index)
-        if i == len(self.sources):
-            mean = self.mean_energy(i, band)
-            return assumed._replace(kev=mean) if mean > 0 else assumed
-        if (area := self._arf(self.sources[i], band)) is not None:
-            return assumed._replace(kev=area.kev)
-        region = self._region(i, band)
-        here, beside = (self._energies(r, band) for r in (region, self.background))
-        ratio = region.area / self.background.area
-        return source_energy(here, beside, ratio, limits, settings.photon_index)
+        regions = [self._region(i, band) for i in range(n + 1)]
+        psfs = [source.psf[band] for source in self.sources]
+        columns = Columns(psfs, self._inside, settings.fine)
+        rows = [
+            columns.row(region, i if i < n else None, self._map(band, i))
+            for i, region in enumerate(regions)
+        ]
+        F = np.array([row.whole if row.exposed is None else row.exposed for row in rows])
+        energies = [self._energies(region, band) for region in regions]
+        found = source_energies(F, energies, limits, settings.photon_index)
+        areas = [self._arf(source, band) for source in self.sources]
+        found = [
+            e if area is None else assumed._replace(kev=area.kev) for e, area in zip(found, areas)
+        ]
+        mean = self.mean_energy(n, band)
+        return [*found, assumed._replace(kev=mean) if mean > 0 else assumed]
 
     def mean_energy(self, i: int, band: str) -> float:
         """Mean in keV over the events of source i's largest aperture, or of the background."""
@@ -262,41 +281,27 @@ class _Work:
         return self.events.kev[self._in_band(region, band)]
 
     def _quality(
-        self, i: int, band: str, regions: list[Region], row: Row, off_psf: float
+        self, i: int, band: str, regions: list[Region], columns: Columns, row: Row
     ) -> Quality:
         region, source = regions[i], self.sources[i]
         frame, header = self.observation.frame, self.observation.header
         ra, dec = source.files.position or frame.celestial(*region.outline.centre)
         pointing = number_in(header, "RA_PNT", "RA_NOM"), number_in(header, "DEC_PNT", "DEC_NOM")
-        exposure, energy = row.exposure, self.photon_energy(i, band)
+        exposure, energy = row.exposure, self.photon_energies(band)[i]
         return Quality(
             ra=ra,
             dec=dec,
-            theta=_separation_arcmin(ra, dec, *pointing) if None not in pointing else np.nan,
+            theta=separation_arcmin(ra, dec, *pointing) if None not in pointing else np.nan,
             mean_energy=self.mean_energy(i, band),
             photon_energy=energy.kev,
             photon_energy_err=energy.error,
             photon_energy_assumed=energy.assumed,
+            psf_edge=columns.edge_error(region, i),
             frac_off_chip=1 - exposure.lit if exposure else np.nan,
-            frac_off_psf=off_psf,
-            frac_overlap=_overlap(region, tuple(o for o in regions if o is not region)),
+            frac_off_psf=columns.off_image(region),
+            frac_overlap=overlap(region, tuple(o for o in regions if o is not region)),
             frac_hole=1 - region.area / region.outline.area,
             expmap_min=exposure.low if exposure else np.nan,
             expmap_max=exposure.high if exposure else np.nan,
             neighbour_lost=self.lost,
         )
-
-
-@lru_cache(maxsize=64)  # apertures are those of all bands, or most of them
-def _overlap(region: Region, others: tuple[Region, ...]) -> float:
-    """The part of a region that lies in any of the others."""
-    near = [other for other in others if region.bounds.meets(other.bounds)]
-    x, y = region.points if near else ((), ())
-    return float(union(near).contains(x, y).mean()) if len(x) else 0.0
-
-
-def _separation_arcmin(ra: float, dec: float, ra0: float, dec0: float) -> float:
-    """Angle between two directions in degrees, in arcmin."""
-    a, d, a0, d0 = np.radians([ra, dec, ra0, dec0])
-    half = np.sin((d - d0) / 2) ** 2 + np.cos(d) * np.cos(d0) * np.sin((a - a0) / 2) ** 2
-    return float(np.degrees(2 * np.arcsin(np.sqrt(min(half, 1.0)))) * 60)

@@ -100,6 +100,8 @@ class Settings:
     photon_index : of the power law that weights an ARF, or to which faint sources are drawn
     vignetting : whether a count rate is that on axis, where the map is of the whole field
     cut_sources : whether the apertures of all sources are cut out of all backgrounds
+    fine : whether PSF images are summed by the parts of pixels that lie inside, and weighted with
+    the exposure of each; if not, by the centres of pixels, and with the region's mean
     """
 
     bands: tuple[str, ...] = ()
@@ -109,6 +111,7 @@ class Settings:
     photon_index: float = 1.7
     vignetting: bool = True
     cut_sources: bool = True
+    fine: bool = False
 
 
 @dataclass(frozen=True)

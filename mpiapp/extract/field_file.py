@@ -108,6 +108,9 @@ class FieldFile(BaseModel):
     """Whether count rates are those on axis, where there are exposure maps of the whole field."""
     cut_sources: bool = True
     """Whether the regions of all sources are cut out of all backgrounds."""
+    fine: bool = False
+    """Whether PSF images are summed by the parts of pixels that lie in a region, each with its own
+    exposure; by default, as in the catalog, by their centres and with the region's mean."""
     bundles: list[list[str]] = []
     """Sources to fit together whether or not they overlap."""
     events: Events = Events()
@@ -126,6 +129,7 @@ class FieldFile(BaseModel):
             self.photon_index,
             self.vignetting,
             self.cut_sources,
+            self.fine,
         )
 
 

@@ -2,9 +2,9 @@
 
     F_ij = sum of PSF j over region i x exposure of region i,   F_ib = area of region i x exposure
 
-The exposure of a region that lies on the chip is the mean of the map over the pixels whose
-centres it holds, as the memo's author has it (XAP).  At the edge of a chip a mean is of no use:
-there PSF and area are weighted with the exposure point by point.
+The exposure of an evenly exposed region is the mean of the map over the pixels whose centres it
+holds, as the memo's author has it (XAP).  At the edge of a chip a mean is of no use: there PSF and
+area are weighted with the exposure point by point.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from .sky import Image, cut
 
 # Less than this part of a region without exposure is a matter of pixel edges.
 _DARK = 1e-3
+# Exposures of a region down to this part of the largest are even.
+EVEN = 0.5
+# Parts of a pixel along each side.
+_SPLIT = (np.arange(4) - 1.5) / 4
 
 
 class Exposure(NamedTuple):
@@ -34,6 +38,11 @@ class Exposure(NamedTuple):
     low: float
     high: float
     lit: float
+
+    @property
+    def is_even(self) -> bool:
+        """Whether its mean serves the whole region."""
+        return self.lit >= 1 - _DARK and self.low >= EVEN * self.high
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,59 +77,80 @@ class ExposureMap:
 class Row(NamedTuple):
     """A region's row of F, PSF j in column j and the area last.
 
-    seen : (n + 1,) where there is exposure, fractions and sky pixels
+    whole : (n + 1,) fractions and sky pixels
     exposed : (n + 1,) the same times the exposure; None without a map
     exposure : of the region; None without a map
     """
 
-    seen: np.ndarray
+    whole: np.ndarray
     exposed: np.ndarray | None
     exposure: Exposure | None
 
 
 class Columns:
-    """The PSFs of a bundle in one band, whose sums over regions are kept for the other bands."""
+    """The PSFs of a bundle in one band, whose points in regions are kept for the other bands.
 
-    def __init__(self, psfs: Sequence[Psf | PsfFraction], inside: dict):
-        self.psfs = psfs
+    fine : whether pixels on the edge of a region count by their part inside, and the exposure pixel
+    by pixel, whether it is even or not
+    """
+
+    def __init__(self, psfs: Sequence[Psf | PsfFraction], inside: dict, fine: bool = False):
+        self.psfs, self.fine = psfs, fine
         self._inside = inside
 
-    def inside(self, region: Region, psf: Psf) -> np.ndarray:
-        """Numbers of the PSF's points in a region; PSFs of one layout ask but once."""
-        key = id(region), psf.layout
+    def inside(self, region: Region, psf: Psf, split: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the PSF's points in a region, and the part of each that is inside.
+
+        PSFs of one layout ask but once.
+        """
+        key = id(region), psf.layout, split
         if key not in self._inside:
             x_low, x_high, y_low, y_high = region.bounds
+            half = psf.step / 2 * split
             near = np.flatnonzero(
-                (psf.x >= x_low) & (psf.x <= x_high) & (psf.y >= y_low) & (psf.y <= y_high)
+                (psf.x >= x_low - half)
+                & (psf.x <= x_high + half)
+                & (psf.y >= y_low - half)
+                & (psf.y <= y_high + half)
             )
+            parts = _parts(region, psf.x[near], psf.y[near], psf.step * split)
             # The region stays with its numbers, so that its id is not given to another.
-            self._inside[key] = region, near[region.contains(psf.x[near], psf.y[near])]
-        return self._inside[key][1]
+            self._inside[key] = region, near[parts > 0], parts[parts > 0]
+        return self._inside[key][1:]
 
     def row(self, region: Region, own: int | None, exposures: ExposureMap | None) -> Row:
         """The row of a region; `own`: the source whose aperture it is, None of the background."""
         n = len(self.psfs)
         exposure = exposures and exposures.of(region)
-        partly = exposure is not None and exposure.lit < 1 - _DARK
-        seen = np.zeros(n + 1)
+        whole = np.zeros(n + 1)
         exposed = np.zeros(n + 1)
         for j, psf in enumerate(self.psfs):
             if isinstance(psf, PsfFraction):
-                fraction = psf.background if own is None else psf.aper * (own == j)
-                seen[j] = fraction * (exposure.lit if partly else 1.0)
-                exposed[j] = seen[j] * (exposure.mean if exposure else 0.0)
+                whole[j] = psf.background if own is None else psf.aper * (own == j)
+                exposed[j] = whole[j] * exposure.lit * exposure.mean if exposure else 0.0
                 continue
-            points = self.inside(region, psf)
-            weight = psf.weight[points]
-            if partly:
-                at = exposures.at(psf.x[points], psf.y[points])
-                seen[j], exposed[j] = weight[at > 0].sum(), weight @ at
-            else:
-                seen[j] = weight.sum()
-                exposed[j] = seen[j] * (exposure.mean if exposure else 0.0)
-        seen[n] = region.area * (exposure.lit if exposure else 1.0)
-        exposed[n] = seen[n] * (exposure.mean if exposure else 0.0)
-        return Row(seen, exposed if exposure else None, exposure)
+            points, parts = self.inside(region, psf, self.fine)
+            weight = psf.weight[points] * parts
+            whole[j] = weight.sum()
+            if exposure and (self.fine or not exposure.is_even):
+                exposed[j] = weight @ exposures.at(psf.x[points], psf.y[points])
+            elif exposure:
+                exposed[j] = whole[j] * exposure.mean
+        whole[n] = region.area
+        if exposure:
+            exposed[n] = region.area * exposure.lit * exposure.mean
+        return Row(whole, exposed if exposure else None, exposure)
+
+    def edge_error(self, region: Region, own: int) -> float:
+        """Relative error of a source's PSF fraction because pixels on the edge count as a whole."""
+        psf = self.psfs[own]
+        if self.fine or isinstance(psf, PsfFraction) or not psf.step:
+            return 0.0
+        whole, split = (
+            psf.weight[points] @ parts
+            for points, parts in (self.inside(region, psf, is_split) for is_split in (False, True))
+        )
+        return float(abs(whole / split - 1)) if split > 0 else 0.0
 
     def off_image(self, region: Region) -> float:
         """The largest part of a region that lies off any of the PSF images."""
@@ -132,3 +162,19 @@ class Columns:
                 on = (x >= x_low) & (x < x_high) & (y >= y_low) & (y < y_high)
                 parts.append(1 - float(on.mean()) if len(on) else 0.0)
         return max(parts)
+
+
+def _parts(region: Region, x: np.ndarray, y: np.ndarray, step: float) -> np.ndarray:
+    """(n,) parts of pixels of this width that lie in a region; 0 or 1 of points (step 0)."""
+    parts = region.contains(x, y).astype(np.float64)
+    if step:
+        corners = [
+            region.contains(x + dx, y + dy)
+            for dx in (-step / 2, step / 2)
+            for dy in (-step / 2, step / 2)
+        ]
+        edge = np.flatnonzero(np.ptp([parts, *corners], axis=0))
+        dx, dy = (d.ravel() * step for d in np.meshgrid(_SPLIT, _SPLIT))
+        points = ((v[edge, None] + d).ravel() for v, d in ((x, dx), (y, dy)))
+        parts[edge] = region.contains(*points).reshape(len(edge), len(dx)).mean(axis=1)
+    return parts

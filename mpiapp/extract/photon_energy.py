@@ -1,7 +1,8 @@
-"""Mean energy of a source's photons from few events, some of them of the background."""
+"""Mean energy of a source's photons from few events, some of them of background and neighbours."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -26,36 +27,46 @@ class PhotonEnergy(NamedTuple):
     assumed: float
 
 
-def source_energy(
-    here: np.ndarray,
-    beside: np.ndarray,
-    ratio: float,
+def source_energies(
+    F: np.ndarray,
+    energies: Sequence[np.ndarray],
     band: tuple[float, float],
     photon_index: float,
-) -> PhotonEnergy:
-    """Mean energy of a source's photons in a band, by its events.
+) -> list[PhotonEnergy]:
+    """Mean energy of the photons of each of a bundle's n sources in a band, by their events.
 
-    here, beside : (m,) energies in keV of the events in the aperture and in the background region
-    ratio : area of the aperture over that of the background region
+    F : (n + 1, n + 1) PSF fractions, and in its last column areas, of apertures and background
+    energies : n + 1 arrays, keV of the events in each of these regions
 
-    The mean e of the net events has the variance v = (net σ² + ratio (1 + ratio) Σ (E - e0)²) /
-    net², the sum over events beside; e0 and σ are mean and scatter of a power law's photons: a
-    scatter of the few events would go with their mean, and make it too low.  Sources of the field
-    have e0 ± t, that of power laws of photon_index ± 0.4.  The answer is the mean of both, weighted
-    with 1/v and 1/t²: e of a source of many counts, e0 of one that is lost in the background.  Its
-    variance is 1 / (1/v + 1/t²), and v / (v + t²) of it is assumed.
+    With A the inverse of F, S = A C are the net counts (Eq. 8) and X = A Σ (E - e0) their energies
+    in excess of e0, without those of background and neighbours.  e0 and σ are mean and scatter of
+    a power law's photons.  The mean e0 + X/S has the variance v = Σ_k A_ik² V_k / S², V_k being
+    what Σ (E - e0)² is expected to be in region k: σ² for each photon of a source, since a scatter
+    of the few events would go with their mean, and what is measured for the background.  Sources
+    of the field have e0 ± t, that of power laws of photon_index ± 0.4.  The answer is the mean of
+    both, weighted with 1/v and 1/t²: e0 + X/S of a source of many counts, e0 of one that is lost
+    in background or neighbours.  Its variance is 1 / (1/v + 1/t²), and v / (v + t²) of it is
+    assumed.
     """
     expected = assumed_energy(band, photon_index)
-    net = len(here) - ratio * len(beside)
-    if net <= 0:
-        return expected
-    off, off_beside = here - expected.kev, beside - expected.kev
-    variance = net * _variance(band, photon_index) + ratio * (1 + ratio) * (off_beside @ off_beside)
-    noise = variance / expected.error**2
-    excess = off.sum() - ratio * off_beside.sum()
-    kev = float(np.clip(expected.kev + net * excess / (net**2 + noise), *band))
-    assumed = float(noise / (net**2 + noise))
-    return PhotonEnergy(kev, expected.error * assumed**0.5, assumed)
+    off = [values - expected.kev for values in energies]
+    sums = np.array([(len(x), x.sum(), x @ x) for x in off])
+    try:
+        A = np.linalg.inv(F)
+    except np.linalg.LinAlgError:  # apertures that tell nothing apart
+        return [expected] * (len(F) - 1)
+    net, excess, squares = (A @ sums).T
+    squares[:-1] = _variance(band, photon_index) * net[:-1]
+    noise = A**2 @ (F @ np.maximum(squares, 0)) / expected.error**2
+    found = []
+    for s, x, n in zip(net[:-1], excess, noise):
+        if s <= 0:
+            found.append(expected)
+            continue
+        kev = float(np.clip(expected.kev + s * x / (s**2 + n), *band))
+        assumed = float(n / (s**2 + n))
+        found.append(PhotonEnergy(kev, expected.error * assumed**0.5, assumed))
+    return found
 
 
 @lru_cache(maxsize=64)

@@ -33,6 +33,7 @@ class Psf:
     x, y, weight : (n,) sky pixels and the fraction of the photons that each stands for
     bounds : where the PSF is known
     layout : the same for PSFs with the same points
+    step : sky pixels that a pixel of the image is wide, 0 of points
     """
 
     path: str
@@ -41,6 +42,13 @@ class Psf:
     weight: np.ndarray
     bounds: Bounds
     layout: object
+    step: float = 0.0
+
+    @cached_property
+    def peak(self) -> tuple[np.ndarray, np.ndarray]:
+        """x and y (1,) of its brightest point."""
+        brightest = self.weight.argmax()
+        return self.x[[brightest]], self.y[[brightest]]
 
     @cached_property
     def total(self) -> float:
@@ -117,10 +125,10 @@ def _psf_image(path: str, frame: Frame) -> Psf:
     if not (np.isfinite(weight).all() and weight.min() >= 0 and weight.sum() > 0):
         raise InputError(f"{path}: a PSF image with negative pixels, none above 0, or NaN")
     low, high = _FRACTIONS
-    total = weight.sum()
+    total, grid = weight.sum(), image.grid
     if not low < total < high:
         weight = weight / total
-    return Psf(path, *_centres(image.grid), weight, image.grid.bounds, image.grid)
+    return Psf(path, *_centres(grid), weight, grid.bounds, grid, grid.step)
 
 
 @lru_cache(maxsize=16)  # a source's PSF images of all bands have one grid
