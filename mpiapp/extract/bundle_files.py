@@ -227,3 +227,15 @@ def exposure_map(
     if not own and (image := of_band(observation.maps, band)) is not None:
         own = [image]
     return ExposureMap(tuple(own)) if own else None
+
+
+def is_seen(observation: OpenObservation, source: OpenSource) -> bool:
+    """Whether any of the source's aperture lies on the field, by its maps if there are some."""
+    for (_, band), region in source.apertures.items():
+        exposures = exposure_map(observation, [source], band)
+        on = exposures.of(region).lit > 0 if exposures else None
+        image = of_band(source.images, band)
+        reach = observation.frame.bounds if image is None else image.grid.bounds
+        if on or (on is None and region.bounds.meets(reach)):
+            return True
+    return False

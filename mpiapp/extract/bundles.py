@@ -18,6 +18,7 @@ from .bundle_files import (
     counts_images,
     events_of,
     exposure_map,
+    is_seen,
     open_source,
 )
 from .field import SourceFiles, of_band
@@ -63,7 +64,7 @@ def make_bundle(
             faults = [str(error)]
         made.faults += faults
     lost = len(sources) < len(files)
-    seen = [source for source in sources if _is_seen(observation, source)]
+    seen = [source for source in sources if is_seen(observation, source)]
     made.missing = [source.files.name for source in sources if source not in seen]
     if not seen:
         return made
@@ -90,18 +91,6 @@ def make_bundle(
     if bundle.F:
         made.bundle = bundle
     return made
-
-
-def _is_seen(observation: OpenObservation, source: OpenSource) -> bool:
-    """Whether any of the source's aperture lies on the field, by its maps if there are some."""
-    for (_, band), region in source.apertures.items():
-        exposures = exposure_map(observation, [source], band)
-        on = exposures.of(region).lit > 0 if exposures else None
-        image = of_band(source.images, band)
-        reach = observation.frame.bounds if image is None else image.grid.bounds
-        if on or (on is None and region.bounds.meets(reach)):
-            return True
-    return False
 
 
 def background_of(observation: OpenObservation, sources: Sequence[OpenSource]) -> Region:
