@@ -241,7 +241,9 @@ class _Work:
             columns.row(region, i if i < n else None, self._map(band, i))
             for i, region in enumerate(regions)
         ]
-        F = np.array([row.whole if row.exposed is None else row.exposed for row in rows])
+        F = np.array([row.whole for row in rows])
+        if all(row.exposed is not None for row in rows):
+            F = np.array([row.exposed for row in rows])
         energies = [self._energies(region, band) for region in regions]
         found = source_energies(F, energies, limits, settings.photon_index)
         areas = [self._arf(source, band) for source in self.sources]
