@@ -10,7 +10,7 @@ _REPLICATES = 8
 _SEGMENT = ((14, 10), (28, 20), (56, 40), (112, 80))  # Gauss–Legendre nodes, and of the repeat
 _LATTICE = (16, 64, 256, 1024)  # points of a replicate
 LEVELS = 4
-_MOST_SMOOTHED = 3  # dimensions
+MOST_SMOOTHED = 3  # dimensions
 
 
 def cubature(
@@ -32,7 +32,7 @@ def cubature(
     lattice, weights = _lattices(dimensions, level)
     shifts = seed.generate_state(_REPLICATES * dimensions, np.uint64) * 2.0**-64
     v = ((lattice + shifts.reshape(_REPLICATES, 1, dimensions)) % 1.0).reshape(-1, dimensions)
-    if dimensions > _MOST_SMOOTHED:
+    if dimensions > MOST_SMOOTHED:
         return 1.0 - np.abs(2.0 * v - 1.0), weights
     u, density = _smoothed(v)
     return u, weights * density.prod(axis=1)
@@ -58,14 +58,17 @@ def _lattices(dimensions, level):
     """(lattice, weights) with the generators chosen component by component for the error P₂."""
     n = _LATTICE[level]
     k = np.arange(n)
-    generators = np.arange(1, n, 2)
+    generators = np.arange(1, n // 2, 2)  # their mirrors n − g have the same error
     x = np.outer(k, generators) % n / n
     bernoulli = 2.0 * np.pi**2 * (x * x - x + 1.0 / 6.0)
     error = np.ones(n)
     lattice = np.empty((n, dimensions))
+    is_free = np.ones(len(generators), bool)  # one taken twice would tie two dimensions together
     for d in range(dimensions):
         factors = 1.0 + 0.5**d * bernoulli
-        best = np.argmin(error @ factors)
+        is_free |= not is_free.any()
+        best = np.argmin(np.where(is_free, error @ factors, np.inf))
+        is_free[best] = False
         error *= factors[:, best]
         lattice[:, d] = x[:, best]
     each = np.kron(np.eye(_REPLICATES), np.full(n, 1.0 / n))

@@ -105,7 +105,7 @@ class WithoutSource:
         if not self._rest.F.size:
             return 0.0, self._own.offset, np.ones(1)
         found = points(self._rest)
-        log_integral, share, _ = found.integral(self._rest.log_likelihood(found.theta))
+        log_integral, share = found.resolved(self._rest.log_likelihood(found.theta))
         return log_integral, self._expected(found.theta), share
 
     def more_than(self, threshold: int, source: float = 0.0) -> float:
@@ -129,7 +129,7 @@ class WithoutSource:
             tail = np.log(_at_least(self.counts, self._expected(at.theta)))
         if tail.max() == -np.inf:
             return 0.0
-        log_integral, *_ = at.integral(self._rest.log_likelihood(at.theta) + tail)
+        log_integral, _ = at.resolved(self._rest.log_likelihood(at.theta) + tail)
         return float(min(np.exp(log_integral - self._posterior[0]), 1.0))
 
     def threshold(self, false_alarm: float) -> int:
