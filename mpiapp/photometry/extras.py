@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
 
 from ..catalog.outcome import Outcome
 from ..catalog.problem import Problem
+from ..engines.canonical import canonical
 from ..posterior import Posterior, SamplingError, Smoothing
 from ..posterior.intervals import highest_density
 from ..posterior.numbers import no_numbers
@@ -30,6 +31,7 @@ ASKED = {
 # Of a source: maximum-likelihood solution and its σ (Eq. 8), the chance that there is no source,
 # the counts that a detection exceeds, the detection limit, and the interval of highest density.
 EXTRA_NUMBERS = np.dtype([(name, "f8") for names in ASKED.values() for name in names])
+_OF_DETECTION = {"no_source", "detection_limit"}
 _OF_POSTERIOR = {"hdi", "backgrounds", "correlations"}
 # A posterior that has no peak or density makes these, where it has given mode and bounds.
 _NOT_TO_BE_HAD = (SamplingError, ValueError, np.linalg.LinAlgError)
@@ -82,14 +84,14 @@ def further(
     places = [(i, problem.sources.index(s)) for i, s in enumerate(sources) if s in problem.sources]
     if asked & {"ml", "backgrounds"}:
         best, sigma = problem.maximum_likelihood()
-    own = own_apertures(problem) if asked & {"no_source", "detection_limit"} else []
+    if asked & _OF_DETECTION:
+        detected = _detected(problem, extras)
     for i, j in places:
         row = found.numbers[i]
         if "ml" in asked:
             row["ml"], row["ml_sigma"] = best[j], sigma[j]
-        if own and len(own[j]):
-            with contextlib.suppress(*_NOT_TO_BE_HAD):
-                _of_detection(row, WithoutSource(problem, j, own[j]), extras)
+        if asked & _OF_DETECTION:
+            row["no_source"], row["threshold"], row["detection_limit"] = detected[j]
         if "hdi" in asked and posterior is not None:
             with contextlib.suppress(*_NOT_TO_BE_HAD):
                 quantile = partial(posterior.quantile, j)
@@ -114,12 +116,41 @@ def further(
     return found
 
 
-def _of_detection(row: np.void, without: WithoutSource, extras: Extras) -> None:
-    if "no_source" in extras.numbers:
-        row["no_source"] = without.chance
-    if "detection_limit" in extras.numbers:
-        row["threshold"] = without.threshold(extras.detection.false_alarm)
-        row["detection_limit"] = without.limit(extras.detection)
+def _detected(problem: Problem, extras: Extras) -> np.ndarray:
+    """(n_sources, 3) chance that there is no source, threshold and detection limit; or NaN."""
+    if problem.gamma is not None:  # known in the problem's own unit alone
+        return _integrated(_SameData(b"", problem), extras)
+    own = canonical(problem)
+    found = _integrated_once(_SameData(own.digest, own.problem), extras).copy()
+    found[:, 2] /= own.units[: problem.n_sources]
+    return found
+
+
+@dataclass(frozen=True)
+class _SameData:
+    """A problem that equals others of the same data, such as other quantities in own units."""
+
+    digest: bytes
+    problem: Problem = field(compare=False)
+
+
+def _integrated(data: _SameData, extras: Extras) -> np.ndarray:
+    problem = data.problem
+    found, own = np.full((problem.n_sources, 3), np.nan), own_apertures(problem)
+    for j in problem.wanted:
+        if not len(own[j]):
+            continue
+        with contextlib.suppress(*_NOT_TO_BE_HAD):
+            without = WithoutSource(problem, j, own[j])
+            if "no_source" in extras.numbers:
+                found[j, 0] = without.chance
+            if "detection_limit" in extras.numbers:
+                found[j, 1] = without.threshold(extras.detection.false_alarm)
+                found[j, 2] = without.limit(extras.detection)
+    return found
+
+
+_integrated_once = lru_cache(maxsize=16)(_integrated)
 
 
 def background_numbers(problem: Problem, posterior: Posterior, smoothing: Smoothing) -> np.ndarray:

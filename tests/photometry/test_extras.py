@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 from astropy.table import Table
 from jobs import mpiapp, write_job
+from problems import problem
 
 from mpiapp import InputError, measure, measure_table
 from mpiapp.files.results import open_results
+from mpiapp.photometry import extras
 from mpiapp.photometry.detection import Detection
 from mpiapp.photometry.extras import ASKED, Extras
 from mpiapp.photometry.ladder import Policy
+from mpiapp.posterior import Smoothing
 from mpiapp.products.export import catalog_table
 
 F = np.array([[0.9, 0.06, 180.0], [0.11, 0.82, 150.0], [0.03, 0.05, 42634.0]])
@@ -171,3 +174,24 @@ def test_the_command_writes_them(tmp_path):
         found["src_cnts_detection_limit"][1]
     )
     assert found["src_cnts_hi90"][0] > found["src_cnts_hilim"][0]
+
+
+def test_what_is_the_same_in_other_units_is_integrated_once(monkeypatch):
+    """The quantities of a source differ by their units alone."""
+    made = []
+
+    class Counted(extras.WithoutSource):
+        def __init__(self, *args):
+            made.append(args)
+            super().__init__(*args)
+
+    monkeypatch.setattr(extras, "WithoutSource", Counted)
+    asked = Extras(("no_source", "detection_limit"))
+    units = np.array([1.0, 3e-17, 7.0])
+    problems = [problem(COUNTS, F / unit, 2, np.full(3, 1e9 * unit)) for unit in units]
+    found = [extras.further(p, None, p.sources, asked, Smoothing()).numbers for p in problems]
+    assert len(made) == 2
+    chances = np.array([numbers["no_source"] for numbers in found])
+    limits = np.array([numbers["detection_limit"] for numbers in found])
+    assert (chances == chances[0]).all() and (chances[0] > 0).all()
+    np.testing.assert_allclose(limits, units[:, None] * limits[0], rtol=1e-11)
