@@ -44,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     for name, command in COMMANDS.items():
         p = added.add_parser(
             name,
-            help=command.__doc__.partition("`: ")[2].rstrip("."),
+            help=(command.__doc__ or "").partition("`: ")[2].rstrip("."),  # none with python -OO
             epilog=getattr(command, "NOTES", "")
             + "\n  ".join([EXAMPLES_HEADING, *command.EXAMPLES]),
             formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -71,4 +71,4 @@ def toml_value(value: object) -> str:
 
 
 def _first_line(section: type[BaseModel]) -> str:
-    return section.__doc__.split("\n")[0]
+    return (section.__doc__ or "").partition("\n")[0]  # none with python -OO

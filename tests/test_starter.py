@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 from example_files import three_bundles, write_example
+from jobs import environment
 
 from mpiapp.cli import main
 from mpiapp.config import Config, ConfigError, load
@@ -44,6 +47,13 @@ def test_the_defaults_in_the_comments_are_the_defaults(folder):
     assert Config.model_validate(settings) == Config.model_validate(tomllib.loads(text))
     assert settings["engine"]["exact"] == {"accuracy": 0.01}
     assert {"select", "summary", "ladder", "limits"} <= set(settings)
+
+
+def test_init_needs_no_docstrings(folder, tmp_path):
+    command = [sys.executable, "-OO", "-m", "mpiapp", "init", str(folder), str(tmp_path / "a.toml")]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert load(tmp_path / "a.toml") == load(folder)
 
 
 def test_no_file_is_written_over_and_a_folder_without_files_is_named(folder, tmp_path, capsys):

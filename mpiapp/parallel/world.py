@@ -225,8 +225,7 @@ class World:
         """End the whole job at once if this rank crashes, with a traceback that names the rank.
 
         Without it the other ranks would wait for this one for ever, and this one for the thread of
-        its pool.  A results file that can no longer be written
-        takes no traceback.
+        its pool.  A results file that can no longer be written takes no traceback.
         """
         if self.size == 1:
             yield

@@ -126,7 +126,7 @@ def pairs(side: Side, reference: Side) -> Iterator[Pairs]:
     n_passes = max(1, -(-reference.n_rows // ROWS_KEPT))
     for number in range(n_passes):
         kept = _sorted_reference(reference, number, n_passes)
-        known = np.append(kept["key"], np.uint64(0))  # beyond which no place is
+        known = np.append(kept["key"], np.uint64(0))  # beside the place behind the last
         for rows in side.chunks():
             if reference.has_best:
                 rows = np.concatenate([rows, as_best(rows)])
