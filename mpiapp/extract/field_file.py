@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 from astropy.table import Table
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..catalog.fault import InputError
 from ..catalog.quantities import BANDS, MODEL_FLUXES
@@ -117,6 +117,20 @@ class FieldFile(BaseModel):
     files: Files = Files()
     observation: list[Observation] = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _known_bands(self) -> FieldFile:
+        known = {**BANDS, **self.energies}
+        numbers = [dict.fromkeys(self.bands), self.photon_energy_kev]
+        for files in (self.files, *self.observation):
+            numbers += [files.psf_fraction, *files.conversion.values()]
+        for band in (band for by_band in numbers if isinstance(by_band, dict) for band in by_band):
+            if band and band not in known:
+                raise ValueError(
+                    f"band {band!r}: expected one of {', '.join(known)}; bands of your own are "
+                    "named in [energies]"
+                )
+        return self
+
     def settings(self) -> nouns.Settings:
         """How counts and matrices are made."""
         kev = self.photon_energy_kev
@@ -166,9 +180,9 @@ def read_field_text(text: str, path: Path, folder: Path) -> nouns.Field:
     bundle_of = {name: f"g{i:04d}" for i, names in enumerate(model.bundles) for name in names}
     observations = []
     for observation in model.observation:
-        files = model.files.model_copy(
-            update=observation.model_dump(include=set(Files.model_fields), exclude_unset=True)
-        )
+        own = observation.model_dump(include=set(Files.model_fields), exclude_unset=True)
+        own["conversion"] = model.files.conversion | observation.conversion
+        files = model.files.model_copy(update=own)
         stack = observation.stack or str(observation.obsid)
         place = Place(folder, str(observation.obsid), stack, settings.energies)
         names = given or found_sources(files, place)
@@ -199,6 +213,8 @@ def _field(path, observations, settings, notes) -> nouns.Field:
 
 def _explain(problem: dict) -> str:
     where = ".".join(str(part) for part in problem["loc"]) or "the file"
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
     if problem["type"] == "extra_forbidden":
         return f"unknown key {where}"
     if problem["type"] == "missing":

@@ -86,6 +86,7 @@ def test_a_table_says_the_same_of_each_source(folder):
         ('"bkg.reg"', '"none.reg"', "none.reg: is not there"),
         ("{source}_src.fits", "{source}_none.fits", "no source whose files are there"),
         ("obsid = 7", 'exposure_s = "long"', "observation.0.exposure_s"),
+        ("obsid = 7", "obsid = 7\nconversion.bb.x = 1e-11", "band 'x': expected one of u, s,"),
         ("[files]", "[files", "not valid TOML"),
     ],
 )

@@ -22,16 +22,17 @@ events = "{obsid}_evt2.fits"
 aper = "src.reg"
 background = "bkg.reg"
 psf_fraction = { soft2 = 0.9, "2-8" = 0.8 }
-conversion.powlaw = { soft2 = 1.5e-11, "2-8" = 4e-11 }
+conversion.powlaw = { soft2 = 2e-11, "2-8" = 5e-11 }
 
 [[observation]]
 obsid = 7
+conversion.powlaw = { soft2 = 1.5e-11, "2-8" = 4e-11 }
 stack = "S"
 
 [[observation]]
 obsid = 8
 stack = "S"
-conversion = { powlaw = { soft2 = 2e-11, "2-8" = 5e-11 }, bb = 1e-11 }
+conversion.bb = 1e-11
 """
 SECONDS = {"7": 20_000.0, "8": 30_000.0}
 
@@ -141,7 +142,7 @@ def test_factors_of_srcflux_are_read_from_its_tables(folder):
     shapes = (folder / "src.reg").read_text().replace("{A}", "{1}").replace("{B}", "{2}")
     (folder / "numbers.reg").write_text(shapes)
     text = FIELD[: FIELD.index("[[")].replace("src.reg", "numbers.reg")
-    text = text.replace('conversion.powlaw = { soft2 = 1.5e-11, "2-8" = 4e-11 }', "")
+    text = text.replace('conversion.powlaw = { soft2 = 2e-11, "2-8" = 5e-11 }', "")
     text += (
         'conversion = { powlaw = "{obsid}_{band}.flux", powlaw_unabs = "{obsid}_{band}.flux" }\n'
     )
