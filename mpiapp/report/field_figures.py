@@ -70,7 +70,7 @@ def source_figure(field: Field, name: str, bands: Sequence[str] = (), obsid: str
     if not shown:
         raise InputError(f"{name}: none of the bands {', '.join(bands)} has a PSF")
     with styled(**{"axes.spines.top": True, "axes.spines.right": True}) as new_figure:
-        size = 2.6 * len(shown), 2.8 * len(opened) + 0.25  # with a title each, and a legend
+        size = 2.6 * len(shown), 2.9 * len(opened) + 0.2  # with a title each, and a legend
         figure = new_figure(figsize=size, layout="constrained")
         panels = figure.subplots(len(opened), len(shown), squeeze=False)
         for row, (observation, source) in zip(panels, opened):
@@ -86,10 +86,10 @@ def _name_lines(figure) -> None:
 
     lines = {
         "aperture": (BLUE, "-"),
-        "aperture of 90 %": (BLUE, ":"),
+        "90 % aperture": (BLUE, ":"),
         "background": (GREEN, "--"),
         "neighbours": (ORANGE, "-"),
-        "half and nine tenths of the PSF": (RED, "-"),
+        "PSF: 50 and 90 %": (RED, "-"),
     }
     figure.legend(
         [Line2D([], [], color=color, ls=style, lw=1) for color, style in lines.values()],

@@ -23,7 +23,7 @@ _CSS = """\
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; overflow-wrap: anywhere; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 figure { margin: 1rem 0; } figcaption { opacity: 0.8; }
-img { width: 100%; background: white; border-radius: 4px; }
+img { max-width: 100%; background: white; border-radius: 4px; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; }
 th, td { padding: 0.15rem 0.7rem; border-bottom: 1px solid #8884; text-align: left;
   white-space: nowrap; }
