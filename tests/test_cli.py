@@ -10,7 +10,7 @@ from example_files import PAIR
 from jobs import mpiapp, table, write_job
 
 from mpiapp.cli import main
-from mpiapp.files.replacing import replacing
+from mpiapp.files.replacing import check_folder_of, replacing
 
 
 def refused(capsys, *argv) -> str:
@@ -72,6 +72,7 @@ def test_a_device_is_written_to_and_stays_what_it_is(tmp_path):
     with replacing(tmp_path / "fifo") as new:
         new.write_text("a page")
     assert os.read(reader, 10) == b"a page" and (tmp_path / "fifo").is_fifo()
+    check_folder_of(tmp_path / "fifo")
     os.close(reader)
 
 

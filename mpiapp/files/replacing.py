@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 def check_folder_of(path: str | os.PathLike) -> None:
-    """Raise OSError that names the folder if no file, or folder for it, can be made there."""
-    folder = next(folder for folder in Path(path).absolute().parents if folder.exists())
-    if not folder.is_dir():
+    """Raise OSError that names the folder if no file, or folder for it, can be made there.
+
+    path : a file, or a folder for files; there or not
+    """
+    path = Path(path).absolute()
+    if _is_stream(path):
+        return
+    folder = path if os.path.isdir(path) else next(filter(os.path.exists, path.parents))
+    if not os.path.isdir(folder):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     if not os.access(folder, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
@@ -26,7 +33,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     Raises OSError that names `path`.
     """
     path = Path(path)
-    if path.is_char_device() or path.is_fifo():  # such as /dev/null, which must stay what it is
+    if _is_stream(path):
         yield path
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,3 +48,12 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether it is written to as it is, such as /dev/null."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return False
+    return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
