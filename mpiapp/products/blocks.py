@@ -91,15 +91,16 @@ def write_blocks(
             f"{results.path}: no {quantity} at {where}, of master sources of {file.path}; measure "
             "it first, or name another with --quantity"
         )
-    instruments = _instruments(fluxes)
+    observations, which = np.unique(fluxes[["stack", "obsid"]], return_inverse=True)
+    of_instruments = instruments(fluxes["band"], which.reshape(-1))
     posteriors = _Posteriors(results, fluxes)
-    mjd = _starts(fluxes, starts or {})
+    mjd = _starts(observations, starts or {})[which.reshape(-1)]
     found: list[tuple[bytes, int, bytes, bytes, int]] = []
     several, unmeasured = set(), 0
     masters, edges = np.unique(fluxes["master"], return_index=True)
     for master, first, last in zip(masters, edges, [*edges[1:], len(fluxes)]):
         n_blocks = n_in_time = 0
-        for own in instruments:
+        for own in of_instruments:
             mine = np.flatnonzero(np.isin(fluxes["band"][first:last], own)) + first
             names, blocks = _blocks_of(posteriors, mine, own, penalty)
             timed = mine[np.isfinite(mjd[mine])]
@@ -136,17 +137,18 @@ def write_blocks(
     )
 
 
-def _starts(fluxes: np.ndarray, starts: Mapping[tuple[str, str], float]) -> np.ndarray:
-    """(n,) MJD of the observation of each flux, NaN where it is not known."""
-    names, which = np.unique(fluxes[["stack", "obsid"]], return_inverse=True)
-    of_names = [starts.get((s.decode(), o.decode()), np.nan) for s, o in names.tolist()]
-    return np.array(of_names, float)[which.reshape(-1)]
+def _starts(observations: np.ndarray, starts: Mapping[tuple[str, str], float]) -> np.ndarray:
+    """(n,) MJD of each observation, NaN where it is not known."""
+    found = [starts.get((s.decode(), o.decode()), np.nan) for s, o in observations.tolist()]
+    return np.array(found, float)
 
 
-def _instruments(fluxes: np.ndarray) -> list[np.ndarray]:
-    """The bands of each instrument: the catalog's, and others that an observation has together."""
-    bands, band = np.unique(fluxes["band"], return_inverse=True)
-    observation = np.unique(fluxes[["stack", "obsid"]], return_inverse=True)[1].reshape(-1)
+def instruments(of_flux: np.ndarray, observation: np.ndarray) -> list[np.ndarray]:
+    """The bands of each instrument: the catalog's, and others that an observation has together.
+
+    of_flux, observation : (n,) band and number of the observation of each flux
+    """
+    bands, band = np.unique(of_flux, return_inverse=True)
     order = np.argsort(observation, kind="stable")
     band, together = band.reshape(-1)[order], np.diff(observation[order]) == 0
     pairs = np.unique(np.stack([band[:-1], band[1:]])[:, together], axis=1)

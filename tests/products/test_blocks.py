@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from jobs import mpiapp
 
@@ -16,7 +17,7 @@ from mpiapp.files.results import open_results
 from mpiapp.files.writer import Writer
 from mpiapp.photometry.ladder import Policy
 from mpiapp.photometry.photometer import Photometer
-from mpiapp.products.blocks import write_blocks
+from mpiapp.products.blocks import instruments, write_blocks
 
 HEADER = """\
 obsid,stack,component,instrument,band,aperture,cnts,cnts_bkg,psf_frac,psf_frac_bkg,area,area_bkg,\
@@ -149,3 +150,12 @@ def test_photometry_to_blocks_to_photometry(exact, tmp_path):
     # the best block is that of the largest exposure, 2000 + 4000 s
     assert rows["flags"][rows["target"] == b"step/block1"][0] & Flag.BEST_BLOCK
     assert value[b"step/avg"] == pytest.approx(168 * unit, rel=0.02)
+
+
+def test_bands_that_an_observation_has_together_are_of_one_instrument():
+    seen = [("P1", 0), ("P2", 0), ("P2", 1), ("x", 2), ("s", 3), ("h", 4), ("0.5-2", 4), ("w", 5)]
+    bands, observation = zip(*seen)
+    found = instruments(np.array(bands, "S8"), np.array(observation))
+    named = [[band.decode() for band in own] for own in found]
+    # ACIS has s and h together whatever is observed, and 0.5-2 beside h
+    assert named == [["s", "h", "0.5-2"], ["w"], ["P1", "P2"], ["x"]]
