@@ -43,7 +43,7 @@ from .files.source_priors import read_source_priors
 from .photometry.detection import Detection
 from .photometry.extras import ASKED, Extras
 from .photometry.ladder import Policy
-from .posterior import Smoothing
+from .posterior.mpdf import NARROWEST, Smoothing
 from .toml import tomllib
 
 _PREP3_FILES = "*prep3.fits"
@@ -159,7 +159,7 @@ class EngineConfig(_Section):
 class SummaryConfig(_Section):
     """How draws become mode and bounds (memo, section 3.1)."""
 
-    bandwidth: Annotated[float, Field(ge=0.01)] = Smoothing.bandwidth
+    bandwidth: Annotated[float, Field(ge=NARROWEST)] = Smoothing.bandwidth
     """Half-width of the smoothing kernel, in units of the posterior's rms."""
     level: Annotated[float, Field(gt=0, lt=1)] = Smoothing.level
     """Probability between the bounds."""

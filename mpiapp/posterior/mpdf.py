@@ -15,6 +15,9 @@ import numpy as np
 
 from ._compiled import density_of_draws, summary_of_draws
 
+# Of the kernel's half-width, in units of the rms.
+NARROWEST = 0.01
+
 
 @dataclass(frozen=True)
 class Smoothing:
@@ -23,17 +26,28 @@ class Smoothing:
     Attributes
     ----------
     bandwidth : float
-        Half-width of the kernel in units of the rms of the posterior.
+        Half-width of the kernel in units of the rms of the posterior, at least
+        `NARROWEST`: `exact` cannot resolve a narrower one.
     level : float
         Probability that the bounds enclose.
     upper_limit : str
         Where the interval meets zero, the limit is twice the mode ("catalog", as CSC
         publishes) or the `level` quantile ("quantile").
+
+    Raises ValueError for a value outside these ranges.
     """
 
     bandwidth: float = 1.0
     level: float = 0.68
     upper_limit: str = "catalog"
+
+    def __post_init__(self):
+        if not self.bandwidth >= NARROWEST:
+            raise ValueError(f"bandwidth = {self.bandwidth}: it must be at least {NARROWEST}")
+        if not 0 < self.level < 1:
+            raise ValueError(f"level = {self.level}: it must lie between 0 and 1")
+        if self.upper_limit not in ("catalog", "quantile"):
+            raise ValueError(f"upper_limit = {self.upper_limit!r}: it is 'catalog' or 'quantile'")
 
     @property
     def wants_quantile(self) -> bool:

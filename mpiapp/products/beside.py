@@ -11,14 +11,14 @@ from ..catalog.fault import InputError
 from ..catalog.names import comma_list
 from ..files.packed_runs import starts
 from ..files.results import Results
-from ..posterior import Smoothing
 from ..posterior.intervals import highest_density
+from ..posterior.mpdf import NARROWEST, Smoothing
 from .columns import OF_JOB, Field
 from .kept import smoothing_of
 from .phot3 import marginal
 
 # What was smoothed when it was kept is not smoothed again.
-_AS_KEPT = 0.01
+_AS_KEPT = NARROWEST
 
 
 def percentages(text: str) -> list[float]:

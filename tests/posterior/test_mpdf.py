@@ -63,6 +63,12 @@ def test_without_smoothing_the_interval_is_that_of_the_draws():
     assert (s.hilim - s.lolim) / 2 == pytest.approx(0.99446, rel=0.01)
 
 
+@pytest.mark.parametrize("bad", [{"bandwidth": 1e-4}, {"level": 1.0}, {"upper_limit": "none"}])
+def test_smoothing_refuses_what_no_engine_can_do(bad):
+    with pytest.raises(ValueError, match=f"{next(iter(bad))} = "):
+        Smoothing(**bad)
+
+
 def test_an_upper_limit_is_twice_the_mode_or_the_quantile():
     """C = 0: the posterior is exponential with scale 1/f, its 68 % quantile -ln(0.32)/f."""
     n = 200_000
