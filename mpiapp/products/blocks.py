@@ -146,6 +146,8 @@ def _starts(observations: np.ndarray, starts: Mapping[tuple[str, str], float]) -
 def instruments(of_flux: np.ndarray, observation: np.ndarray) -> list[np.ndarray]:
     """The bands of each instrument: the catalog's, and others that an observation has together.
 
+    Those that are there, in the order in which they number blocks.
+
     of_flux, observation : (n,) band and number of the observation of each flux
     """
     bands, band = np.unique(of_flux, return_inverse=True)
@@ -158,8 +160,10 @@ def instruments(of_flux: np.ndarray, observation: np.ndarray) -> list[np.ndarray
         same = [one for one in found if one & names]
         found = [one for one in found if not one & names] + [names.union(*same)]
     found.sort(key=lambda one: min(map(band_order, one)))
-    ranked = [*_NUMBERED, *bands.astype(str).tolist()]
-    return [np.array(sorted(one & {*ranked}, key=ranked.index), bands.dtype) for one in found]
+    seen = bands.astype(str).tolist()
+    ranked = [*_NUMBERED, *seen]
+    there = [sorted(one.intersection(seen), key=ranked.index) for one in found]
+    return [np.array(own, bands.dtype) for own in there if own]
 
 
 def _fluxes(
