@@ -38,7 +38,7 @@ def own_apertures(problem: Problem) -> list[np.ndarray]:
     """For each source the rows that are its own apertures: none or one in every obsid.
 
     Of the ways to give the apertures of an obsid to its sources that in which these hold the
-    most of them.
+    most of them, in units of what the best aperture of each holds, as in all quantities.
     """
     # Not at the top: every rank would load it, and the many files behind it.
     from scipy.optimize import linear_sum_assignment
@@ -46,6 +46,7 @@ def own_apertures(problem: Problem) -> list[np.ndarray]:
     own: list[list[int]] = [[] for _ in problem.sources]
     backgrounds = set(problem.background_rows().tolist())
     sources = problem.F[:, : problem.n_sources]
+    sources = sources / np.maximum(sources.max(axis=0), np.finfo(float).tiny)
     for k in range(problem.n_obsids):
         rows = [r for r in np.flatnonzero(problem.row_obsid == k) if r not in backgrounds]
         for i, j in zip(*linear_sum_assignment(-sources[rows])):
