@@ -183,7 +183,8 @@ def _of_region(path: str) -> str:
 
 def _energy_bands(parent: Path, root: str) -> set[str]:
     """The bands that `srcflux` names by their limits in files of one root."""
-    pattern = rf"{re.escape(root)}(?:\d{{4}}_)?({ENERGY_RANGE})[_.].*"
+    ends = r"\.flux|_thresh\.expmap|[._].*psf.*"
+    pattern = rf"{re.escape(root)}(?:\d{{4}}_)?({ENERGY_RANGE})(?:{ends})"
     found = (re.fullmatch(pattern, path.name) for path in parent.iterdir())
     return {match[1] for match in found if match}
 
