@@ -130,9 +130,10 @@ class WorkList:
         cost reaches this.  A target is never split, so its files are read once.
     hdu_cost : float
         Cost of reading an HDU; the first unit of a group bears that of its files.
-    unreadable : mapping of (stack, obsid) -> str
-        Obsids with a file that cannot be read, and why.  Targets of their stacks that may
-        lack them are faulty: as results of fewer obsids they would look complete.
+    unreadable : mapping of (stack, obsid, bundle) -> str
+        Bundles of obsids that cannot be read, and why; all bundles where that is empty.
+        Targets of their stacks that may lack them are faulty: as results of fewer
+        obsids they would look complete.
 
     Attributes
     ----------
@@ -150,13 +151,13 @@ class WorkList:
         associations: Associations | None = None,
         unit_cost: float = 20.0,
         hdu_cost: float = 0.0,
-        unreadable: Mapping[tuple[str, str], str] = MappingProxyType({}),
+        unreadable: Mapping[tuple[str, str, str], str] = MappingProxyType({}),
     ):
         self.selection = selection
         self._hdu_cost = hdu_cost
-        self._unreadable: dict[str, dict[str, str]] = defaultdict(dict)
-        for (stack, obsid), message in unreadable.items():
-            self._unreadable[stack][obsid] = message
+        self._unreadable: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+        for (stack, obsid, bundle), message in unreadable.items():
+            self._unreadable[stack].append((obsid, bundle, message))
         self._last: tuple[str, int, list[Target]] = ("", -1, [])
         self.associations = associations
         self.scans, self.faults = obsid_scans(scans)
@@ -297,15 +298,16 @@ class WorkList:
             )
 
     def _unread(self, stack: str, bundle: str) -> list[str]:
-        """Why obsids may be missing in a bundle of a stack: files of them that cannot be read."""
+        """Why obsids may be missing in a bundle of a stack: they cannot be read."""
         if stack not in self._unreadable:
             return []
         held = {s.obsid: s.bundles[bundle] for s in self._stacks[stack] if bundle in s.bundles}
         whole = self.selection.of(held.values())
         return [
             f"obsid {obsid} of stack {stack} may be missing: {message}"
-            for obsid, message in self._unreadable[stack].items()
-            if obsid not in held or self.selection.of([held[obsid]]) != whole
+            for obsid, lost, message in self._unreadable[stack]
+            if lost in ("", bundle)
+            and (obsid not in held or self.selection.of([held[obsid]]) != whole)
         ]
 
     def _master_targets(self, master: str) -> Iterator[Target]:

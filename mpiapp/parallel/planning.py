@@ -127,7 +127,7 @@ def make_plan(
             mst3 and mst3.associations,
             unit_cost,
             HDU_SECONDS / seconds_per_run,
-            {file.owner: file.faults[0].message for file in found if file.owner},
+            {lost: message for file in found for lost, message in file.unreadable()},
         )
         plan.units.extend(worklist.units)
         plan.hints.extend(hints(worklist.scans, selection, config.engine.name))

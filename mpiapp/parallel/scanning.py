@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ..catalog.fault import Fault, InputError
@@ -21,6 +21,14 @@ class ScannedFile(NamedTuple):
     scan: FileScan | None
     faults: list[Fault]
     owner: tuple[str, str] | None = None
+
+    def unreadable(self) -> Iterator[tuple[tuple[str, str, str], str]]:
+        """(stack, obsid, bundle) that cannot be used at all, and why; of all bundles if empty."""
+        if self.owner is not None:
+            yield (*self.owner, ""), self.faults[0].message
+        for fault in self.faults if self.scan else ():
+            if fault.bundle is not None and fault.bundle not in self.scan.bundles:
+                yield (self.scan.stack, self.scan.obsid, fault.bundle), fault.message
 
 
 def scan_here(paths: Sequence[str]) -> list[ScannedFile]:

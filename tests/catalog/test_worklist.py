@@ -165,7 +165,7 @@ def test_targets_that_may_lack_an_obsid_that_cannot_be_read_are_faulty_and_other
     ]
     links = [("M1", "u", "S", "b"), ("M2", "u", "T", "c"), ("M3", "u", "S", "a")]
     blocks = [("M1", 1, "S", "1", 5.0), ("M3", 1, "S", "1", 5.0)]
-    unreadable = {("S", "2"): "part.fits: cut", ("U", "4"): "u.fits: cut"}
+    unreadable = {("S", "2", ""): "part.fits: cut", ("U", "4", ""): "u.fits: cut"}
     selection = Selection(("obsid", "stack", "master"))
     found = targets(WorkList(scans, selection, masters(links, blocks), unreadable=unreadable))
     # Of obsid 2 the other file has all that there is of x, and nothing of y.
@@ -174,6 +174,10 @@ def test_targets_that_may_lack_an_obsid_that_cannot_be_read_are_faulty_and_other
         ("S/y", "M1/avg"), "obsid 2 of stack S may be missing: part.fits: cut"
     )
     assert len(found) == 12
+    worklist = WorkList(
+        scans, Selection(("stack",)), unreadable={("S", "2", "z"): "", ("T", "1", "z"): "cut"}
+    )
+    assert {name for name, target in targets(worklist).items() if target.fault} == {"T/z"}
 
 
 def test_unknown_exposures_leave_the_best_block_open_but_measure_all():

@@ -142,16 +142,18 @@ def test_existing_results_are_never_overwritten(tmp_path):
     assert (tmp_path / "results.h5").read_text() == "precious"
 
 
-def test_a_file_that_cannot_be_read_costs_no_other(tmp_path):
-    config = write_job(tmp_path)
+def test_a_file_that_cannot_be_read_costs_its_stack_and_no_other(tmp_path):
+    config = write_job(tmp_path, text=table(2, 2, "S T"))
     broken = tmp_path / "prep3" / "S_101_prep3.fits"
     broken.write_bytes(broken.read_bytes()[:4000])
     done = mpiapp("run", config)
     assert done.returncode == 4
     assert str(broken) in done.stderr
     rows = photometry(tmp_path / "results.h5")
-    assert (rows["outcome"] <= Outcome.UPPER_LIMIT).all()
-    assert len(rows) == (2 * 4 + 4) * 2 * 2
+    lost = (rows["level"] == b"stack") & np.char.startswith(rows["target"], b"S/")
+    assert (rows["outcome"][~lost] <= Outcome.UPPER_LIMIT).all()
+    assert (rows["outcome"][lost] == Outcome.NULL_BAD_INPUT).all()
+    assert (lost.sum(), len(rows)) == (2 * 2 * 2, (3 * 2 + 2 * 2) * 2 * 2)
     with open_results(tmp_path / "results.h5") as results:
         assert str(broken) in results.table("failures")["where"].tolist()
 
