@@ -89,8 +89,12 @@ class Array : public View<T, N> {
 
     // Not initialised.
     explicit Array(Shape shape) : View<T, N>(nullptr, shape) {
-        owned_.reset(new T[this->length()]);
-        static_cast<View<T, N>&>(*this) = View<T, N>(owned_.get(), shape);
+        constexpr std::size_t line = 64;  // bytes: vectors that lie across two take twice as long
+        std::size_t room = this->length() * sizeof(T) + line;
+        owned_.reset(new T[room / sizeof(T)]);
+        void* start = owned_.get();
+        std::align(line, room - line, start, room);
+        static_cast<View<T, N>&>(*this) = View<T, N>(static_cast<T*>(start), shape);
     }
 
     Array(Shape shape, T value) : Array(shape) { this->fill(value); }
@@ -108,7 +112,7 @@ class Array : public View<T, N> {
         return *this;
     }
 
-    // The numbers, for a new owner.
+    // What holds the numbers, for a new owner; they need not begin where it does.
     std::unique_ptr<T[]> release() { return std::move(owned_); }
 
   private:

@@ -37,9 +37,12 @@ inline double round_to_40_bits(double x) {
 inline double quick_log(double x) {
     constexpr std::uint64_t sqrt_half = 0x3FE6A09E00000000, one = 0x3FF0000000000000;
     constexpr std::uint64_t mantissa = 0x000FFFFFFFFFFFFF;
+    constexpr std::int64_t bits_of_tiny = 0x01A56E1FC2F8F359;
     // An integer in the mantissa of 2⁵²: few processors convert integers in vectors.
     constexpr std::uint64_t two_to_52 = 0x4330000000000000;
-    const std::uint64_t shifted = bits_of(std::max(x, tiny)) + (one - sqrt_half);
+    // The larger of integers, since compilers make a branch of the larger of numbers.
+    const auto bits = static_cast<std::int64_t>(bits_of(x));
+    const std::uint64_t shifted = std::max(bits, bits_of_tiny) + (one - sqrt_half);
     const double k = from_bits((shifted >> 52) | two_to_52) - (0x1p52 + 1023.0);
     const double f = from_bits((shifted & mantissa) + sqrt_half) - 1.0;
     const double s = f / (2.0 + f), z = s * s, w = z * z;

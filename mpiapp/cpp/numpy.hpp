@@ -46,8 +46,8 @@ struct type_caster<mpiapp::Array<T, N>> {
 
     static handle cast(mpiapp::Array<T, N>&& found, return_value_policy, handle) {
         const auto shape = found.shape();
-        T* numbers = found.release().release();
-        capsule owner(numbers, [](void* p) { delete[] static_cast<T*>(p); });
+        T* numbers = found.data();
+        capsule owner(found.release().release(), [](void* p) { delete[] static_cast<T*>(p); });
         return array_t<T>(shape, numbers, owner).release();
     }
 };

@@ -18,6 +18,7 @@
 #pragma once
 
 #include "cpp/nodes.hpp"
+#include "cpp/sum_of_logs.hpp"
 #include "engines/cpp/collapse.hpp"
 
 namespace mpiapp {
@@ -61,14 +62,18 @@ class ObsidIntegral {
     // Add to out (lanes) the integral by fixed nodes.
     void add_fixed(View<const double> nodes, View<const double> logs, Lanes out) const {
         const Lanes first = scratch_[0], height = scratch_[1], sum = scratch_[2];
+        const Lanes expected = scratch_[3];
+        const Array<double> bits = bits_of_rows(nodes);
         for (Index q = 0; q < nodes.size(); ++q) {
             height.fill(logs[q]);
+            SumOfLogs terms(height, scratch_[4]);
             for (Index r = begin_; r < end_; ++r) {
-                const double c = p_.counts[r], add = p_.omega[r] * nodes[q];
-                for (Index i = 0; i < lanes_; ++i) {
-                    height[i] += c * quick_log(mu_(r - begin_, i) + add);
-                }
+                const Lanes mu = mu_[r - begin_];
+                const double add = p_.omega[r] * nodes[q];
+                for (Index i = 0; i < lanes_; ++i) expected[i] = mu[i] + add;
+                terms.add(p_.counts[r], bits[r - begin_], expected);
             }
+            terms.finish();
             if (q == 0) {
                 for (Index i = 0; i < lanes_; ++i) {
                     out[i] += height[i];
@@ -104,34 +109,49 @@ class ObsidIntegral {
         const Lines lines{p_.counts.part(begin_, end_), mu_.part(0, end_ - begin_),
                           p_.omega.part(begin_, end_), p_.omega_sum[obsid_]};
         reach_down(lines, bound, drop, peak, lo, hi, scratch_.part(3, 3 + reach_scratch));
+        const Lanes mass = scratch_[3];
         for (Index i = 0; i < lanes_; ++i) {
-            out[i] += log_integral(rule, lines, i, peak[i], lo[i], hi[i]);
+            mass[i] = relative_integral(rule, lines, i, peak[i], lo[i], hi[i]);
         }
+        lines.add_heights(peak, out);
+        for (Index i = 0; i < lanes_; ++i) out[i] += quick_log(mass[i]);
     }
 
   private:
-    // ln ∫ of one lane from lo to hi.
+    // What |log₂| of what each row expects is at most, for backgrounds at the nodes.
+    Array<double> bits_of_rows(View<const double> nodes) const {
+        const auto [lowest, highest] = std::minmax_element(nodes.begin(), nodes.end());
+        Array<double> bits({end_ - begin_});
+        for (Index r = begin_; r < end_; ++r) {
+            double most = p_.offset[r] + p_.omega[r] * *highest;
+            for (Index j = 0; j < s_.size(); ++j) most += p_.f(r, j) * p_.upper[j];
+            bits[r - begin_] = bits_between(p_.offset[r] + p_.omega[r] * *lowest, most);
+        }
+        return bits;
+    }
+
+    // ∫ of one lane from lo to hi, over the integrand at the peak.
     template <Index n>
-    static double log_integral(const GaussLegendre<n>& rule, const Lines& lines, Index lane,
-                               double peak, double lo, double hi) {
+    static double relative_integral(const GaussLegendre<n>& rule, const Lines& lines, Index lane,
+                                    double peak, double lo, double hi) {
         const double half = 0.5 * (hi - lo);
-        double base = -lines.total * peak;
-        double b[n], height[n];
+        double b[n], height[n], ratio[n], product[n];
         for (Index q = 0; q < n; ++q) {
             b[q] = lo + half * (1.0 + rule.nodes[q]);
             height[q] = -lines.total * (b[q] - peak);
         }
+        SumOfLogs terms({height, {n}}, {product, {n}});
         for (Index r = 0; r < lines.rows(); ++r) {
-            const double c = lines.counts[r], mu = lines.mu(r, lane), v = lines.v[r];
-            const double at_peak = mu + v * peak, scale = 1.0 / at_peak;
-            base += c * quick_log(at_peak);
-            for (Index q = 0; q < n; ++q) height[q] += c * quick_log((mu + v * b[q]) * scale);
+            const double mu = lines.mu(r, lane), v = lines.v[r], scale = 1.0 / (mu + v * peak);
+            for (Index q = 0; q < n; ++q) ratio[q] = (mu + v * b[q]) * scale;
+            terms.add(lines.counts[r], bits_between(ratio[0], ratio[n - 1]), {ratio, {n}});
         }
+        terms.finish();
         double mass = 0.0;
         for (Index q = 0; q < n; ++q) {
             mass += rule.weights[q] * quick_exp(std::min(height[q], 600.0));
         }
-        return base + quick_log(mass * half);
+        return mass * half;
     }
 
     const Compressed& p_;

@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include "cpp/vectorised.hpp"
 #include "engines/cpp/background_integrals.hpp"
 #include "engines/cpp/centre.hpp"
 #include "engines/cpp/gauss_rule.hpp"
@@ -84,7 +85,7 @@ class RuleFinder {
     using Values = Array<double>;
 
     // Fill in the fixed rule of an obsid; its number of nodes, 0 if its nodes have to move.
-    Index fill(Index k, View<double> nodes, View<double> logs, double& error) {
+    VECTORISED Index fill(Index k, View<double> nodes, View<double> logs, double& error) {
         for (Index j = 0; j < p_.sources(); ++j) {
             for (Index i = 0; i < lanes; ++i) {
                 const double t = centre_.theta[j] + steps_[i] * centre_.way(j, k);

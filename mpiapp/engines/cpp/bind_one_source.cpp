@@ -18,22 +18,22 @@ struct type_caster<SourceTable>
 
 namespace {
 
-VECTORISED auto density_series(const Compressed& p) {
+auto density_series(const Compressed& p) {
     SourceSeries s = find_series(p);
     return std::make_tuple(s.lo, s.hi, std::move(s.coefficients), std::move(s.backgrounds),
                            std::move(s.mean), std::move(s.std));
 }
 
-VECTORISED auto log_marginal(const Compressed& p, View<const double> s, View<double> start) {
-    Array<double, 2> out({3, s.size()});
+auto log_marginal(const Compressed& p, View<const double> s, View<double> start) {
+    Array<double, 2> out({1, s.size()});
     Array<double, 3> powers({2, p.backgrounds(), s.size()});
     collapse(p, s, start, out, powers);
     return Array<double>(View<const double>(out[0]));
 }
 
-VECTORISED Index draw_on_lines(View<const double> counts, View<const double, 2> mu,
-                               View<const double> v, double total, View<const double> lo,
-                               View<const double> hi, View<double> t, States state) {
+Index draw_on_lines(View<const double> counts, View<const double, 2> mu, View<const double> v,
+                    double total, View<const double> lo, View<const double> hi, View<double> t,
+                    States state) {
     return LineSampler(t.size()).draw({counts, mu, v, total}, lo, hi, t, state);
 }
 

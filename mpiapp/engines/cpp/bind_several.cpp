@@ -30,7 +30,7 @@ class PosteriorFit {
     Array<double> reach() const { return Array<double>(View<const double>(fit_.reach)); }
 
     auto marginal(Index column, const Cubature& cubature) const {
-        Repeats found = find_marginal(fit_, column, cubature);
+        Repeats found = MarginalFinder(fit_, column).find(cubature);
         return std::make_tuple(found.lo, found.hi, std::move(found.series), found.error);
     }
 
@@ -39,7 +39,7 @@ class PosteriorFit {
     Fit fit_;
 };
 
-VECTORISED auto centre(const Compressed& p) {
+auto centre(const Compressed& p) {
     Centre c = CentreSearch(p).find();
     return std::make_tuple(std::move(c.theta), std::move(c.precision), std::move(c.spread),
                            std::move(c.shift), std::move(c.way), std::move(c.pull), c.decrement);

@@ -34,23 +34,28 @@ struct Batch {
 inline void to_own_units(View<const double> counts, View<const double, 2> F,
                          View<const double> upper, Index sources, double room,
                          View<double, 2> F_out, View<double> upper_out, View<double> units) {
-    const Index rows = F.shape(0);
-    for (Index j = 0; j < F.shape(1); ++j) {
-        double largest = -std::numeric_limits<double>::infinity();
-        for (Index r = 0; r < rows; ++r) largest = std::max(largest, F(r, j));
-        units[j] = largest > 0.0 ? largest : 1.0;
-        double seen = 1.0, total = 0.0;
-        for (Index r = 0; r < rows; ++r) {
+    const Index rows = F.shape(0), columns = F.shape(1);
+    Array<double> seen({columns}, 1.0), total({columns}, 0.0);
+    units.fill(0.0);
+    for (Index r = 0; r < rows; ++r) {
+        for (Index j = 0; j < columns; ++j) units[j] = std::max(units[j], F(r, j));
+    }
+    for (double& unit : units) unit = unit > 0.0 ? unit : 1.0;
+    for (Index r = 0; r < rows; ++r) {
+        for (Index j = 0; j < columns; ++j) {
             F_out(r, j) = round_to_40_bits(F(r, j) / units[j]);
-            seen += F(r, j) > 0.0 ? counts[r] : 0.0;
-            total += F_out(r, j);
+            seen[j] += F(r, j) > 0.0 ? counts[r] : 0.0;
+            total[j] += F_out(r, j);
         }
+    }
+    for (Index j = 0; j < columns; ++j) {
         // Without the other columns θ_j follows a Gamma of the counts that it sees; with them
         // less.
-        double beyond = seen + 7.0 * std::sqrt(seen) + 24.0;
-        beyond = j < sources || largest <= 0.0 ? beyond * room : beyond / total;
+        const double beyond = seen[j] + 7.0 * std::sqrt(seen[j]) + 24.0;
         upper_out[j] = upper[j] * units[j];
-        if (largest > 0.0) upper_out[j] = std::min(upper_out[j], beyond);
+        if (total[j] > 0.0) {
+            upper_out[j] = std::min(upper_out[j], j < sources ? beyond * room : beyond / total[j]);
+        }
     }
 }
 

@@ -6,17 +6,19 @@
 
 #include "cpp/arrays.hpp"
 #include "cpp/nodes.hpp"
+#include "cpp/vectorised.hpp"
 
 namespace mpiapp {
 
 using Matrix = Array<double, 2>;
 
-// a (n, m) times b (m, k).
-inline Matrix product(View<const double, 2> a, View<const double, 2> b) {
+// a (n, m), which may be sparse, times b (m, k).
+VECTORISED inline Matrix product(View<const double, 2> a, View<const double, 2> b) {
     Matrix out({a.size(), b.shape(1)}, 0.0);
     for (Index i = 0; i < a.size(); ++i) {
         for (Index j = 0; j < b.size(); ++j) {
-            for (Index k = 0; k < b.shape(1); ++k) out(i, k) += a(i, j) * b(j, k);
+            const double x = a(i, j);
+            for (Index k = 0; x != 0.0 && k < b.shape(1); ++k) out(i, k) += x * b(j, k);
         }
     }
     return out;

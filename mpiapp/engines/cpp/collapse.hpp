@@ -5,6 +5,8 @@
 #pragma once
 
 #include "cpp/nodes.hpp"
+#include "cpp/sum_of_logs.hpp"
+#include "cpp/vectorised.hpp"
 #include "engines/cpp/compressed.hpp"
 #include "engines/cpp/lines.hpp"
 
@@ -42,36 +44,43 @@ inline void reach_down(const Lines& lines, double bound, double drop, Lanes peak
     }
 }
 
-// ln ∫ db of one background given one s, its derivatives by s, and the background's moments.
+// ∫ db of one background given one s, over the integrand at the peak; the derivatives of its
+// logarithm by s, and the background's moments.
 struct BackgroundIntegral {
-    double log_mass, slope, bend;
+    double mass, slope, bend;
     double mean, square;
 };
 
 // counts, mu, f, omega : of the rows of one obsid, mu what they expect without its background
 // total : of omega over all rows; peak : near the mode of the background; [lo, hi] : its range
+// wants_slopes : whether the derivatives are asked for
 inline BackgroundIntegral integrate_background(View<const double> counts, View<const double> mu,
                                                View<const double, 2> f, View<const double> omega,
-                                               double total, double peak, double lo, double hi) {
+                                               double total, double peak, double lo, double hi,
+                                               bool wants_slopes) {
     constexpr Index n = background_nodes;
     const double half = 0.5 * (hi - lo);
-    double base = -total * peak;
-    double b[n], height[n], pull[n], bend[n];
+    double b[n], height[n], pull[n], bend[n], ratio[n], product[n];
     for (Index j = 0; j < n; ++j) {
         b[j] = lo + half * (1.0 + background_rule.nodes[j]);
         height[j] = -total * (b[j] - peak);
         pull[j] = bend[j] = 0.0;
     }
+    SumOfLogs terms({height, {n}}, {product, {n}});
     for (Index r = 0; r < counts.size(); ++r) {
-        const double c = counts[r], fr = f(r, 0), at_peak = mu[r] + omega[r] * peak;
-        base += c * quick_log(at_peak);
-        for (Index j = 0; j < n; ++j) {
-            const double x = 1.0 / (mu[r] + omega[r] * b[j]);
-            height[j] -= c * quick_log(at_peak * x);
-            pull[j] += c * fr * x;
-            bend[j] += c * (fr * x) * (fr * x);
+        const double c = counts[r], scale = 1.0 / (mu[r] + omega[r] * peak);
+        for (Index j = 0; j < n; ++j) ratio[j] = (mu[r] + omega[r] * b[j]) * scale;
+        if (wants_slopes) {
+            const double scaled = f(r, 0) * scale;
+            for (Index j = 0; j < n; ++j) {
+                const double x = scaled / ratio[j];
+                pull[j] += c * x;
+                bend[j] += c * x * x;
+            }
         }
+        terms.add(c, bits_between(ratio[0], ratio[n - 1]), {ratio, {n}});
     }
+    terms.finish();
     double mass = 0.0, first = 0.0, second = 0.0, mean = 0.0, square = 0.0;
     for (Index j = 0; j < n; ++j) {
         const double weight = background_rule.weights[j] * quick_exp(std::min(height[j], 0.5));
@@ -82,23 +91,24 @@ inline BackgroundIntegral integrate_background(View<const double> counts, View<c
         second += weight * (pull[j] * pull[j] - bend[j]);
     }
     const double slope = first / mass;
-    return {base + quick_log(mass * half), slope, second / mass - slope * slope, mean / mass,
-            square / mass};
+    return {mass * half, slope, second / mass - slope * slope, mean / mass, square / mass};
 }
 
-// Log marginal of s (lanes) with its first and second derivatives, backgrounds integrated out.
+// Log marginal of s (lanes), backgrounds integrated out, with its first and second derivatives if
+// there is room for them.
 //
 // start : (backgrounds) guesses of the background, overwritten by the conditional mode of the
 //     middle lane
-// out : (3, lanes) and powers : (2, backgrounds, lanes), written: the latter with the means of
+// out : (1 or 3, lanes) and powers : (2, backgrounds, lanes), written: the latter with the means of
 //     each background and of its square given s (of an obsid without counts, what they are at most)
-inline void collapse(const Compressed& p, ConstLanes s, View<double> start, View<double, 2> out,
-                     View<double, 3> powers) {
+VECTORISED inline void collapse(const Compressed& p, ConstLanes s, View<double> start,
+                                View<double, 2> out, View<double, 3> powers) {
     const Index lanes = s.size(), rows = p.counts.size();
-    for (Index i = 0; i < lanes; ++i) {
-        out(0, i) = -p.f_sum[0] * s[i];
-        out(1, i) = -p.f_sum[0];
-        out(2, i) = 0.0;
+    const bool wants_slopes = out.size() == 3;
+    for (Index i = 0; i < lanes; ++i) out(0, i) = -p.f_sum[0] * s[i];
+    if (wants_slopes) {
+        out[1].fill(-p.f_sum[0]);
+        out[2].fill(0.0);
     }
     Array<double, 2> mu({rows, lanes});
     for (Index r = 0; r < rows; ++r) {
@@ -106,9 +116,9 @@ inline void collapse(const Compressed& p, ConstLanes s, View<double> start, View
     }
     if (p.backgrounds() == 0) {
         for (Index r = 0; r < rows; ++r) {
-            for (Index i = 0; i < lanes; ++i) {
+            for (Index i = 0; i < lanes; ++i) out(0, i) += p.counts[r] * quick_log(mu(r, i));
+            for (Index i = 0; wants_slopes && i < lanes; ++i) {
                 const double ratio = p.f(r, 0) / mu(r, i);
-                out(0, i) += p.counts[r] * quick_log(mu(r, i));
                 out(1, i) += p.counts[r] * ratio;
                 out(2, i) -= p.counts[r] * ratio * ratio;
             }
@@ -116,7 +126,7 @@ inline void collapse(const Compressed& p, ConstLanes s, View<double> start, View
         return;
     }
     Array<double, 2> work({3 + reach_scratch, lanes});
-    const Lanes lo = work[0], hi = work[1], peak = work[2];
+    const Lanes lo = work[0], hi = work[1], peak = work[2], mass = work[3];
     Array<double> mu_of_lane({rows});
     for (Index k = 0; k < p.backgrounds(); ++k) {
         const Index begin = p.first[k], end = p.first[k + 1];
@@ -135,14 +145,19 @@ inline void collapse(const Compressed& p, ConstLanes s, View<double> start, View
         start[k] = peak[lanes / 2];
         for (Index i = 0; i < lanes; ++i) {
             for (Index r = 0; r < lines.rows(); ++r) mu_of_lane[r] = lines.mu(r, i);
-            const auto found = integrate_background(lines.counts, mu_of_lane, p.f.part(begin, end),
-                                                    lines.v, total, peak[i], lo[i], hi[i]);
-            out(0, i) += found.log_mass;
-            out(1, i) += found.slope;
-            out(2, i) += found.bend;
+            const auto found =
+                integrate_background(lines.counts, mu_of_lane, p.f.part(begin, end), lines.v, total,
+                                     peak[i], lo[i], hi[i], wants_slopes);
+            mass[i] = found.mass;
+            if (wants_slopes) {
+                out(1, i) += found.slope;
+                out(2, i) += found.bend;
+            }
             powers(0, k, i) = found.mean;
             powers(1, k, i) = found.square;
         }
+        lines.add_heights(peak, out[0]);
+        for (Index i = 0; i < lanes; ++i) out(0, i) += quick_log(mass[i]);
     }
 }
 

@@ -19,7 +19,7 @@ class LineSampler {
     //
     // t : (lanes) starts inside (lo, hi), overwritten by the draws (left as they are where lo = hi)
     // Returns the number of lanes that found no draw (their t is NaN).
-    Index draw(const Lines& lines, ConstLanes lo, ConstLanes hi, Lanes t, States state) {
+    VECTORISED Index draw(const Lines& lines, ConstLanes lo, ConstLanes hi, Lanes t, States state) {
         approach_modes(lines, lo, hi, t, slope, curvature, a, b);
         for (Index i = 0; i < t.size(); ++i) {
             // Tangents a standard deviation either side of the mode: the best pair for a Gaussian.

@@ -51,6 +51,15 @@ struct Lines {
         }
     }
 
+    // Add ψ(t) to out.
+    void add_heights(ConstLanes t, Lanes out) const {
+        for (Index i = 0; i < t.size(); ++i) out[i] -= t[i] * total;
+        for (Index r = 0; r < rows(); ++r) {
+            const double c = counts[r], vr = v[r];
+            for (Index i = 0; i < t.size(); ++i) out[i] += c * quick_log(mu(r, i) + t[i] * vr);
+        }
+    }
+
     // ψ(t) − ψ(base).
     void rise(ConstLanes base, ConstLanes t, Lanes out) const {
         for (Index i = 0; i < t.size(); ++i) out[i] = (base[i] - t[i]) * total;

@@ -94,7 +94,7 @@ inline SourceSeries find_series(const Compressed& p) {
     for (const View<const double> x : source_nodes) {
         const Index order = x.size();
         Array<double> s({order}), values({order}), coefficients({order});
-        Array<double, 2> out({3, order});
+        Array<double, 2> out({1, order});
         Array<double, 3> powers({2, n, order});
         for (Index i = 0; i < order; ++i) s[i] = lo + 0.5 * (hi - lo) * (1.0 + x[i]);
         collapse(p, s, start, out, powers);
@@ -136,8 +136,7 @@ inline void summarise_one(const Compressed& p, const Smoothing& smoothing, View<
 }
 
 // at : where in [−1, 1] to tabulate each density
-VECTORISED inline Found summarise_one_source(Batch batch, Smoothing smoothing,
-                                             View<const double> at) {
+inline Found summarise_one_source(Batch batch, Smoothing smoothing, View<const double> at) {
     const auto own = own_problems(batch, 4.0 + smoothing.bandwidth);
     Found found(own, 1, at.size());
     for (Index i = 0; i < batch.size(); ++i) {
@@ -204,8 +203,8 @@ class TableInverse {
 // Fill values (n, columns), n a multiple of the lanes of state, with independent draws.
 //
 // Returns the number of background draws that failed.
-VECTORISED inline Index draw_one_source(Compressed p, SourceTable table, States state,
-                                        View<double, 2> values) {
+inline Index draw_one_source(Compressed p, SourceTable table, States state,
+                             View<double, 2> values) {
     const Index lanes = state.shape(1), rows = p.counts.size();
     const TableInverse inverse(table);
     LineSampler sampler(lanes);

@@ -33,7 +33,7 @@ struct Fit {
 constexpr double found_within = 1e-3;  // standard deviations that a centre may be off
 constexpr double fit_reach = 13.0;     // that no density's Eq. 11 exceeds: docs/engine-exact.md
 
-VECTORISED inline Fit fit_posterior(const Compressed& p) {
+inline Fit fit_posterior(const Compressed& p) {
     Fit fit{p, CentreSearch(p).find(), {}, Array<double>({p.columns()}), false};
     const Centre& c = fit.centre;
     for (Index j = 0; j < p.columns(); ++j) fit.reach[j] = c.theta[j] + fit_reach * c.spread[j];
@@ -50,7 +50,7 @@ class SliceDensity {
         : fit_(fit), map_(map), most_lanes_(std::max(lanes_at_once, most)) {}
 
     // out (points, t), written: log density times the inverse density of the map.
-    void fill(View<const double> t, View<const double, 2> points, View<double, 2> out) {
+    VECTORISED void fill(View<const double> t, View<const double, 2> points, View<double, 2> out) {
         const Index many = t.size(), n = map_.size();
         const Index group = std::min(std::max<Index>(lanes_at_once / many, 1), points.size());
         const Index lanes = group * many;
@@ -176,17 +176,21 @@ inline double moments_error(View<const double> x, View<const double> weight,
     return std::sqrt(scatter / std::max<Index>(n - 1, 1)) / std;
 }
 
+// e to the log densities, that of the top as 1; in their place.
+VECTORISED inline void exponentials(View<double, 2> logs, double top) {
+    for (double& value : logs) value = quick_exp(std::min(value - top, 600.0));
+}
+
 // The marginal of one source of a fit, and its repeats; see `Repeats`.
 class MarginalFinder {
   public:
-    MarginalFinder(const Fit& fit, Index column, const Cubature& cubature)
-        : cubature_(cubature),
-          map_(fit.centre.precision, fit.centre.theta, fit.model.upper, column),
+    MarginalFinder(const Fit& fit, Index column)
+        : map_(fit.centre.precision, fit.centre.theta, fit.model.upper, column),
           density_(fit, map_, most_values),
           ends_(find_ends(density_, map_.size() - 1, fit.centre.theta[column], map_.spread(),
                           fit.model.upper[column])) {}
 
-    Repeats find() {
+    Repeats find(const Cubature& cubature) {
         constexpr double infinite = std::numeric_limits<double>::infinity();
         const ChebyshevGrids& g = grids();
         Repeats found{ends_.lo, ends_.hi, {}, infinite, infinite};
@@ -194,7 +198,7 @@ class MarginalFinder {
         std::size_t order = 0;
         for (std::size_t o = 0; o < g.orders.size(); ++o) {
             order = o;
-            logs = values(g.x[o]);
+            logs = values(g.x[o], cubature);
             for (double& value : logs) {
                 if (!(0.0 < value && value < infinite)) return found;
                 value = std::log(value);
@@ -218,33 +222,20 @@ class MarginalFinder {
     static constexpr Index most_values = ChebyshevGrids::orders.back();
 
     // (1 + repeats, nodes) the density at nodes x of its range, up to a common factor.
-    Matrix values(View<const double> x) {
-        const Index points = cubature_.points.size(), repeats = cubature_.weights.size();
+    Matrix values(View<const double> x, const Cubature& cubature) {
         Array<double> t({x.size()});
         for (Index i = 0; i < x.size(); ++i) {
             t[i] = ends_.lo + 0.5 * (ends_.hi - ends_.lo) * (1.0 + x[i]);
         }
-        Matrix logs({points, x.size()}), out({repeats, x.size()}, 0.0);
-        density_.fill(t, cubature_.points, logs);
-        for (double& value : logs) value = quick_exp(std::min(value - ends_.top, 600.0));
-        for (Index z = 0; z < points; ++z) {
-            for (Index k = 0; k < repeats; ++k) {
-                const double weight = cubature_.weights(k, z);
-                if (weight == 0.0) continue;
-                for (Index i = 0; i < x.size(); ++i) out(k, i) += weight * logs(z, i);
-            }
-        }
-        return out;
+        Matrix density({cubature.points.size(), x.size()});
+        density_.fill(t, cubature.points, density);
+        exponentials(density, ends_.top);
+        return product(cubature.weights, density);
     }
 
-    Cubature cubature_;
     ConditionalMap map_;
     SliceDensity density_;
     Ends ends_;
 };
-
-VECTORISED inline Repeats find_marginal(const Fit& fit, Index column, const Cubature& cubature) {
-    return MarginalFinder(fit, column, cubature).find();
-}
 
 }  // namespace mpiapp

@@ -83,8 +83,8 @@ inline double noise_of(const std::vector<Integrals>& parts, const Integrals& bes
 // Fill out (7) with the numbers of one source; whether it is an upper limit.
 //
 // more : noise that the repeats have in common
-VECTORISED inline bool summarise_repeats(const Repeats& found, double upper, double more,
-                                         const Smoothing& smoothing, View<double> out) {
+inline bool summarise_repeats(const Repeats& found, double upper, double more,
+                              const Smoothing& smoothing, View<double> out) {
     const View<const double, 2> series = found.series;
     const Integrals best(series[0]);
     std::vector<Integrals> parts;
@@ -146,9 +146,10 @@ class SeveralSolver {
         const double upper = fit.model.upper[j];
         double noise = std::numeric_limits<double>::infinity();
         Repeats repeats;
+        MarginalFinder finder(fit, j);
         for (std::size_t level = 0; level < levels_.size(); ++level) {
             found.depth(i, j) = level;
-            repeats = find_marginal(fit, j, levels_[level]);
+            repeats = finder.find(levels_[level]);
             if (repeats.series.size() == 0) {
                 found.status[i] = unresolved;
                 return noise;

@@ -14,11 +14,9 @@ using namespace mpiapp;
 
 namespace {
 
-VECTORISED std::tuple<double, double, double, bool> summary_of_series(View<const double> c,
-                                                                      double zero, double top,
-                                                                      double bandwidth,
-                                                                      double level,
-                                                                      bool wants_quantile) {
+std::tuple<double, double, double, bool> summary_of_series(View<const double> c, double zero,
+                                                           double top, double bandwidth,
+                                                           double level, bool wants_quantile) {
     const auto found =
         summarise_series(Integrals(c), zero, top, {bandwidth, level, wants_quantile});
     return {found.mode, found.lolim, found.hilim, found.is_limit};

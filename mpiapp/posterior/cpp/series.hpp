@@ -14,10 +14,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
 #include "cpp/arrays.hpp"
+#include "cpp/vectorised.hpp"
 #include "posterior/cpp/smoothing.hpp"
 
 namespace mpiapp {
@@ -106,22 +108,24 @@ class Integrals {
 
   private:
     using Four = std::array<double, 4>;
+    using Vector = double __attribute__((vector_size(sizeof(Four))));
 
     // A_0 … A_3 at two points, constant beyond [−1, 1] (Clenshaw).
-    std::array<Four, 2> between(double left, double right) const {
-        const double x[2] = {std::clamp(left, -1.0, 1.0), std::clamp(right, -1.0, 1.0)};
-        double p[2][4] = {}, q[2][4] = {};
-        for (Index j = Index(series_.size()) - 1; j > 0; --j)
-            for (int side = 0; side < 2; ++side)
-                for (int k = 0; k < 4; ++k) {
-                    const double next = (series_[j][k] - q[side][k]) + 2.0 * x[side] * p[side][k];
-                    q[side][k] = p[side][k];
-                    p[side][k] = next;
-                }
+    VECTORISED std::array<Four, 2> between(double left, double right) const {
+        const double l = std::clamp(left, -1.0, 1.0), r = std::clamp(right, -1.0, 1.0);
+        Vector a, p = {}, q = {}, s = {}, t = {};  // p, q of the left point, s, t of the right one
+        for (Index j = Index(series_.size()) - 1; j > 0; --j) {
+            std::memcpy(&a, &series_[j], sizeof a);
+            const Vector next = (a - q) + 2.0 * l * p, other = (a - t) + 2.0 * r * s;
+            q = p;
+            p = next;
+            t = s;
+            s = other;
+        }
+        std::memcpy(&a, &series_[0], sizeof a);
+        const Vector found[2] = {(a - q) + l * p, (a - t) + r * s};
         std::array<Four, 2> out;
-        for (int side = 0; side < 2; ++side)
-            for (int k = 0; k < 4; ++k)
-                out[side][k] = (series_[0][k] - q[side][k]) + x[side] * p[side][k];
+        std::memcpy(&out, &found, sizeof out);
         return out;
     }
 
