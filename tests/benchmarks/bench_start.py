@@ -21,7 +21,7 @@ from jobs import environment, table, write_job
 
 from mpiapp.files.results import open_results
 
-ROWS, TIMES, RANKS = 40, 3, (1, 8)
+ROWS, TIMES, RANKS = 40, 3, (1, 8, 64)
 WORKER = "import mpiapp.parallel.job, mpiapp.parallel.world, mpiapp.engines.exact"
 
 
