@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from ..catalog.fault import InputError
 from ..files.prep3 import prep3_name
 from ..files.prep3_write import write_prep3
@@ -61,6 +63,8 @@ def extract_observation(
     return write_pieces(files, [measure_piece(files, bundles, settings)], folder)
 
 
+# Damaged bytes make signalling NaNs, of which numpy warns as it converts them.
+@np.errstate(invalid="ignore")
 def measure_piece(
     files: ObservationFiles,
     bundles: Mapping[str, tuple[str, ...]],
