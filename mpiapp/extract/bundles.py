@@ -24,7 +24,7 @@ from .bundle_files import (
 from .field import SourceFiles, of_band
 from .matrix import Columns, ExposureMap, Row
 from .photon_energy import PhotonEnergy, assumed_energy, source_energies
-from .psf import ECF90, PsfFraction
+from .psf import ECF90, Psf, PsfFraction
 from .quality import Quality, overlap, separation_arcmin
 from .region import Region, union
 from .sky import counts_in, number_in
@@ -117,6 +117,7 @@ class _Work:
         self.events = events_of(observation, sources)
         self.background = background_of(observation, sources)
         self._inside: dict = {}  # sums over PSFs, by region and layout
+        self._made: dict = {}  # rows of F, by band, PSFs and apertures
         self._numbers: dict[int, np.ndarray] = {}
         self._exposures: dict = {}
         self._photons: dict[str, list[PhotonEnergy]] = {}
@@ -131,11 +132,8 @@ class _Work:
         psfs = [source.psf[band] for source in self.sources]
         if aperture == "aper90":  # a bare fraction is that of `aper`
             psfs = [PsfFraction(ECF90) if isinstance(p, PsfFraction) else p for p in psfs]
-        columns = Columns(psfs, self._inside, self.observation.settings.fine)
-        every = [*regions, self.background]
-        counts = np.array([self._count(region, band) for region in every])
-        own = [*range(len(regions)), None]
-        rows = [columns.row(region, own[i], self._map(band, i)) for i, region in enumerate(every)]
+        columns, rows = self._rows(band, psfs, regions)
+        counts = np.array([self._count(region, band) for region in (*regions, self.background)])
         F = {
             Matrix(band, aperture, quantity): matrix
             for quantity, matrix in self._matrices(band, columns, rows).items()
@@ -147,6 +145,19 @@ class _Work:
             for i in range(len(regions))
         ]
         return counts, F, info
+
+    def _rows(
+        self, band: str, psfs: list[Psf | PsfFraction], regions: list[Region]
+    ) -> tuple[Columns, list[Row]]:
+        """The rows of F of an aperture of each source, and of the background, in one band."""
+        key = band, *map(id, psfs), *map(id, regions)
+        if key not in self._made:
+            columns = Columns(psfs, self._inside, self.observation.settings.fine)
+            rows = [columns.row(region, i, self._map(band, i)) for i, region in enumerate(regions)]
+            rows.append(columns.row(self.background, None, self._map(band, len(regions))))
+            # PSFs and regions stay with their rows, so that no id is given to another.
+            self._made[key] = regions, columns, rows
+        return self._made[key][1:]
 
     def _factors(self, i: int, band: str) -> dict[str, float]:
         """Conversion factors of source i in a band, by their columns of SRCINFO."""
@@ -235,12 +246,7 @@ class _Work:
         limits = settings.energies[band]
         assumed = assumed_energy(limits, settings.photon_index)
         regions = [self._region(i, band) for i in range(n + 1)]
-        psfs = [source.psf[band] for source in self.sources]
-        columns = Columns(psfs, self._inside, settings.fine)
-        rows = [
-            columns.row(region, i if i < n else None, self._map(band, i))
-            for i, region in enumerate(regions)
-        ]
+        _, rows = self._rows(band, [source.psf[band] for source in self.sources], regions[:n])
         F = np.array([row.whole for row in rows])
         if all(row.exposed is not None for row in rows):
             F = np.array([row.exposed for row in rows])
