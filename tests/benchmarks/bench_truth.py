@@ -23,25 +23,23 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from mock_skies import STEADY, WIDE
+
 from mpiapp.files.mst3 import read_mst3
-from mpiapp.simulate import PRESETS, simulate
+from mpiapp.simulate import simulate
 from mpiapp.validate.truth import Pulls, truth_of
 
 PRESET = replace(
-    PRESETS["crowded"],
+    STEADY,
     sources=(60, 60),
     flux=(5e-14, 2e-12),
     flux_break=2e-13,
     stacks=(3, 3),
     obsids=(2, 3),
-    bands="bs",
-    exposure=60e3,
-    hrc=0.0,
-    variable=0.0,
 )
 LEVELS = "obsid", "stack", "master"
-# Half of a Gaussian's 68 % interval, widened by the smoothing, in standard deviations.
-WIDE = 1.0917
 BRIGHT = 7  # standard deviations
 NAMES = {"flux": "flux", "photflux": "photflux", "rate": "src_rate", "cnts": "src_cnts"}
 

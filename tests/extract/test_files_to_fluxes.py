@@ -9,25 +9,19 @@ import numpy as np
 import pytest
 from astropy.table import Table
 from jobs import mpiapp
+from mock_skies import STEADY, WIDE
 
-from mpiapp.simulate import PRESETS, simulate
+from mpiapp.simulate import simulate
 from mpiapp.validate.truth import Pulls, Truth, truth_of
-
-# A Gaussian's 68 % interval, widened by the smoothing, in standard deviations.
-WIDE = 1.0917
 
 # Bright, so that photons and not the posterior's lean on 0 decide, and constant.
 PRESET = replace(
-    PRESETS["crowded"],
+    STEADY,
     sources=(40, 40),
     flux=(7e-15, 7e-14),
     flux_break=2e-14,
     stacks=(3, 3),
     obsids=(2, 3),
-    bands="bs",
-    exposure=60e3,
-    hrc=0.0,
-    variable=0.0,
     crowded=0.4,
 )
 

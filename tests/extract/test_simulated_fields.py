@@ -13,6 +13,7 @@ from astropy.io import fits
 from astropy.table import Table
 from damaged_bytes import mutated
 from jobs import mpiapp, mpiexec
+from mock_skies import STEADY
 
 from mpiapp.catalog.quantities import BANDS, TABLE_1, Matrix
 from mpiapp.extract.bundle_files import open_observation
@@ -24,19 +25,15 @@ from mpiapp.files.source_info import read_source_info
 from mpiapp.parallel import extraction
 from mpiapp.parallel.extraction import RECORD, run
 from mpiapp.parallel.world import World
-from mpiapp.simulate import PRESETS, simulate
+from mpiapp.simulate import simulate
 from mpiapp.simulate.instrument import enclosed_fraction
 
 PRESET = replace(
-    PRESETS["crowded"],
+    STEADY,
     sources=(34, 34),
     flux=(1e-14, 1e-12),
     stacks=(2, 2),
     obsids=(2, 2),
-    bands="bs",
-    exposure=60e3,
-    hrc=0.0,
-    variable=0.0,
 )
 
 
